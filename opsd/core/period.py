@@ -55,7 +55,9 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as err:
         raise BadText(
-            "unknown time zone", name, "use an IANA name such as Europe/Madrid, UTC, or an offset such as +05:30"
+            "unknown time zone",
+            name,
+            "use an IANA name such as Europe/Madrid, UTC, or an offset such as +05:30",
         ) from err
 
 
@@ -85,7 +87,9 @@ def parse_time(text: str, tz: tzinfo) -> int:
     try:
         value = datetime.fromisoformat(text)
     except ValueError as err:
-        raise BadText("not a time", text, "write 2026-10-01, 2026-10-01T08:00:00+02:00 or @1777593600") from err
+        raise BadText(
+            "not a time", text, "write 2026-10-01, 2026-10-01T08:00:00+02:00 or @1777593600"
+        ) from err
     if value.microsecond:
         raise BadText("a time with a fraction of a second", text, "usage is cut at whole seconds")
     if value.tzinfo is not None:
@@ -100,7 +104,9 @@ def local_to_epoch(value: datetime, tz: tzinfo, text: str = "") -> int:
         return found[0]
     shown = text or value.isoformat()
     why = "happens twice" if found else "does not exist"
-    raise BadText(f"a local time that {why} in {zone_name(tz)}", shown, "write its UTC offset, such as +01:00")
+    raise BadText(
+        f"a local time that {why} in {zone_name(tz)}", shown, "write its UTC offset, such as +01:00"
+    )
 
 
 def fold_candidates(value: datetime, tz: tzinfo) -> list[int]:

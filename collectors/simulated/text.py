@@ -1,0 +1,119 @@
+"""Runs as the text that `sacct -a -D -X -P --noconvert` prints, with epochs for times.
+
+Invariant: rows come in sacct's order, by Submit and then by job; no column holds free text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from collectors.simulated.machine import PARTITIONS, host_list
+from collectors.simulated.organisations import UID_OF
+from collectors.simulated.scheduler import Run
+from collectors.simulated.shapes import tres_text
+
+COLUMNS = (
+    "JobIDRaw",
+    "JobID",
+    "Cluster",
+    "Account",
+    "User",
+    "Partition",
+    "QOS",
+    "State",
+    "Submit",
+    "Eligible",
+    "Start",
+    "End",
+    "ElapsedRaw",
+    "Suspended",
+    "TimelimitRaw",
+    "NodeList",
+    "ReservationId",
+    "AssocID",
+    "DBIndex",
+    "Flags",
+    "AllocTRES",
+)
+CLUSTER = "demo"
+ROWS_PER_CHUNK = 2_000
+FIRST_INDEX = 7_300_001
+JU_FAMILIES = ("ehpc", "etur", "epor", "erou")  # their QOS says nothing about who pays
+
+
+def chunks(runs: Iterable[Run], until: int) -> Iterator[bytes]:
+    """The whole text, header first, a few thousand rows at a time."""
+    yield ("|".join(COLUMNS) + "\n").encode()
+    lines = _lines(sorted(runs, key=_order), until)
+    while block := "".join(islice(lines, ROWS_PER_CHUNK)):
+        yield block.encode()
+
+
+def _order(run: Run) -> tuple[int, int, int, int]:
+    head, _, task = run.request.label.partition("_")
+    return run.request.submit, int(head.partition("+")[0]), int(task or 0), run.request.job
+
+
+def _lines(runs: list[Run], until: int) -> Iterator[str]:
+    associations: dict[tuple[str, str], int] = {}
+    for index, run in enumerate(runs, FIRST_INDEX):
+        key = (run.request.account, run.request.user)
+        yield _line(run, until, associations.setdefault(key, 101 + len(associations)), index)
+
+
+def _line(run: Run, until: int, association: int, index: int) -> str:
+    it = run.request
+    partition = PARTITIONS[it.shape.partition]
+    start, end, elapsed, nodes, tres = _held(run, until)
+    return (
+        f"{it.job}|{it.label}|{CLUSTER}|{it.account}|{it.user}|{partition.name}|{_qos(run)}|{_state(run)}"
+        f"|{it.submit}|{it.eligible}|{start}|{end}|{elapsed}|{duration(run.suspended)}|{it.limit}|{nodes}"
+        f"|{it.reservation}|{association}|{index}|{_flags(run)}|{tres}\n"
+    )
+
+
+def _held(run: Run, until: int) -> tuple[str, str, int, str, str]:
+    """Start, End, ElapsedRaw, NodeList and AllocTRES; Elapsed leaves suspended time out, as Slurm does."""
+    end = "Unknown" if run.end is None else str(run.end)
+    if run.start is None:
+        return _never_started(run), end, 0, "None assigned", ""
+    elapsed = (until if run.end is None else run.end) - run.start - run.suspended
+    shape = run.request.shape
+    return str(run.start), end, elapsed, host_list(PARTITIONS[shape.partition], run.nodes), tres_text(shape)
+
+
+def _never_started(run: Run) -> str:
+    """Cancelled in the queue: Slurm prints None, or (when it had been scheduled) Start = End."""
+    if run.end is None:
+        return "Unknown"
+    return str(run.end) if run.request.job % 4 == 0 else "None"
+
+
+def _state(run: Run) -> str:
+    if run.state != "CANCELLED":
+        return run.state
+    by_root = run.request.job % 5 == 0
+    return f"CANCELLED by {0 if by_root else UID_OF[run.request.user]}"
+
+
+def _qos(run: Run) -> str:
+    kind = "gp" if run.request.shape.partition == 1 else "acc"
+    if run.request.planned < 600:
+        return f"{kind}_debug"
+    return f"{kind}_ehpc" if run.request.account.startswith(JU_FAMILIES) else f"{kind}_resa"
+
+
+def _flags(run: Run) -> str:
+    """Slurm's own spelling."""
+    if run.start is None:
+        return "StartRecieved" if run.end is not None else ""
+    late = run.start > run.request.eligible
+    return "SchedBackfill,StartRecieved" if late else "SchedMain,StartRecieved"
+
+
+def duration(seconds: int) -> str:
+    """[DD-]HH:MM:SS."""
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days:02d}-{clock}" if days else clock

@@ -1,0 +1,101 @@
+"""The `opsd` command: one table of verbs, each loaded only when it is called.
+
+Invariant: `opsd --help` imports nothing that costs time; a failure that opsd can explain ends with
+one line on stderr and the exit code of section 7 of the design, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from opsd.core.errors import OpsdError
+
+
+class Verb(NamedTuple):
+    """One row of the table: a module with `register(parser)` and `run(args) -> exit code`."""
+
+    name: str
+    module: str
+    help: str
+
+
+VERBS = (
+    Verb("demo", "opsd.cli.demo", "a simulated AI factory, from Slurm text to balances, on this machine"),
+    Verb("import", "opsd.cli.import_", "read Slurm accounting text"),
+    Verb("usage", "opsd.cli.usage", "who used what, exact to the second"),
+    Verb("balance", "opsd.cli.balance", "what was granted, what is used, what is left"),
+    Verb("consortium", "opsd.cli.consortium", "who pays, leads and uses: apply, export, check"),
+    Verb("account", "opsd.cli.account", "Slurm accounts and the awards they draw on: list, bind"),
+    Verb("people", "opsd.cli.people", "users' home organisations: import"),
+    Verb("quarantine", "opsd.cli.quarantine", "records that could not be read: list, show, retry"),
+    Verb("db", "opsd.cli.db", "the database: upgrade, rebuild"),
+)
+
+_EPILOG = """\
+database: --db URL or OPSD_DB (sqlite:////abs/path, postgresql://host/name), else the
+configuration file (--config FILE or OPSD_CONFIG), else your own data folder.
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something needs eyes.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except OpsdError as err:
+        print(f"opsd: {err}", file=sys.stderr)
+        return err.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain once more while exiting.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("opsd: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    everywhere, rest = _everywhere().parse_known_args(words)
+    called = next((word for word in rest if not word.startswith("-")), None)
+    parser = _parser(called)
+    args = parser.parse_args(rest)
+    if args.verb is None:
+        parser.print_help()
+        return 2
+    args.db, args.config = everywhere.db, everywhere.config
+    module = import_module(next(verb.module for verb in VERBS if verb.name == args.verb))
+    return int(module.run(args))
+
+
+def _everywhere() -> argparse.ArgumentParser:
+    """Options that may stand anywhere on the line."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--db", metavar="URL", help="the database")
+    options.add_argument("--config", metavar="FILE", help="the configuration file")
+    return options
+
+
+def _parser(called: str | None) -> argparse.ArgumentParser:
+    from opsd import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="opsd",
+        description="Operations and accounting of an AI factory: counted once, equal to Slurm, explained.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_everywhere()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"opsd {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for verb in VERBS:
+        child = verbs.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
+        if verb.name == called:
+            import_module(verb.module).register(child)
+    return parser

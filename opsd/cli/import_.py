@@ -1,0 +1,143 @@
+"""`opsd import sacct FILE`: Slurm accounting text into the database."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from opsd.cli.context import note, now, open_store, warn
+from opsd.cli.times import time_option, zone_option
+from opsd.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from opsd.pipeline.ingest import Result
+    from opsd.pipeline.rebuild import Result as Rebuilt
+    from opsd.store.engine import Store
+
+_SHOWN_REASONS = 5
+
+
+def register(parser: ArgumentParser) -> None:
+    """The arguments of the verb."""
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    sacct = kinds.add_parser(
+        "sacct",
+        help="text printed by sacct -a -D -X -P",
+        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%%s sacct -a -D -X -P "
+        "--noconvert (docs/slurm-text.md has the columns). Importing a file twice changes nothing.",
+    )
+    sacct.add_argument("file", metavar="FILE", help="plain or gzip; - reads stdin")
+    sacct.add_argument("--fields", metavar="A,B,…", help="the columns, when the file has no header line")
+    sacct.add_argument("--delimiter", metavar="C", help="what separates columns (default: seen in the header, else |)")
+    sacct.add_argument("--timezone", metavar="TZ", help="the zone of times printed without an offset")
+    sacct.add_argument("--cluster", metavar="NAME", help="the cluster of rows that do not name one")
+    sacct.add_argument(
+        "--observed-at", metavar="T", help="when Slurm printed this (default: the file's modification time, stdin: now)"
+    )
+
+
+def run(args: Namespace) -> int:
+    """Import one file; exit code 3 when something was quarantined."""
+    source, stream, observed_at, size = _open(args)
+    with stream, open_store(args) as store:
+        return _import(args, store, source, stream, observed_at, size)
+
+
+def _open(args: Namespace) -> tuple[str, BinaryIO, int, int | None]:
+    tz = zone_option(args.timezone)
+    stated = None if args.observed_at is None else time_option("--observed-at", args.observed_at, tz)
+    if args.file == "-":
+        return "stdin", sys.stdin.buffer, stated if stated is not None else now(), None
+    path = Path(args.file)
+    try:
+        if path.is_dir():
+            raise BadInput(f"{path}: a folder, not a file: name the file that sacct printed")
+        stream = path.open("rb")
+        facts = path.stat()
+    except OSError as err:
+        raise BadInput(f"{path}: {err.strerror}: check the path and its permissions") from err
+    return str(path.absolute()), stream, stated if stated is not None else int(facts.st_mtime), facts.st_size
+
+
+def _import(
+    args: Namespace, store: Store, source: str, stream: BinaryIO, observed_at: int, size: int | None
+) -> int:
+    from opsd.pipeline import ingest, rebuild
+    from opsd.pipeline.inventory import inventory
+
+    from collectors.slurm.sacct import SacctReader
+
+    reader = SacctReader(
+        stream,
+        fields=args.fields.split(",") if args.fields else None,
+        delimiter=_delimiter(args.delimiter),
+        zone=zone_option(args.timezone) if args.timezone else None,
+        cluster=args.cluster,
+        name=args.file,
+    )
+    for text in reader.warnings:
+        warn(text)
+    started = time.monotonic()
+    with progress_bar("reading", size) as advance:
+        result = ingest.run(
+            store, reader, source=source, inventory=inventory(store), observed_at=observed_at, now=now(),
+            progress=lambda done: advance(done, size),
+        )  # fmt: skip
+    read_in = time.monotonic() - started
+    started = time.monotonic()
+    with progress_bar("day facts", None) as advance:
+        rebuilt = rebuild.run(store, progress=advance)
+    _summary(args.file, result, read_in, rebuilt, time.monotonic() - started)
+    if result.broken:
+        raise result.broken
+    return 3 if result.quarantined else 0
+
+
+def _delimiter(text: str | None) -> str | None:
+    """`\\t` and `\\x1f` are easier to type than the characters they mean."""
+    if text is None or "\\" not in text:
+        return text
+    return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _summary(name: str, result: Result, read_in: float, rebuilt: Rebuilt, rebuilt_in: float) -> None:
+    tally = result.tally
+    print(f"{name}: {result.rows:,} rows read in {read_in:.1f} s")
+    print(f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged")
+    print(f"  steps        {result.steps:,} skipped")
+    print(f"  quarantined  {result.quarantined:,}")
+    print(f"  day facts    {rebuilt.cells:,} account-days rebuilt in {rebuilt_in:.1f} s")
+    _oddities(result)
+    sys.stdout.flush()
+    for reason in result.reasons[:_SHOWN_REASONS]:
+        note(f"quarantined: {reason}")
+    if result.quarantined > _SHOWN_REASONS:
+        note(f"quarantined: … and {result.quarantined - _SHOWN_REASONS:,} more: opsd quarantine list")
+
+
+def _oddities(result: Result) -> None:
+    from opsd.core.flags import MEANINGS
+
+    for flag, meaning in MEANINGS.items():
+        if count := result.tally.flags[flag]:
+            print(f"  note         {count:,} runs: {meaning}")

@@ -1,0 +1,67 @@
+"""`opsd usage`: who used what, in whole seconds as Slurm counts."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from opsd.cli.context import now, open_store, warn
+from opsd.cli.output import print_rows
+from opsd.cli.times import add_format, time_option, window_option, zone_option
+
+if TYPE_CHECKING:
+    from opsd.pipeline.usage import Usage
+
+_EPILOG = """\
+keys: cluster account user partition qos state gpu_class award project organisation country pays
+uses pool funder mode kind sector month day hour. `country` is the lead organisation's, `pays` the
+funder's, `uses` the user's home. `runs` counts the runs that overlap a row, so it does not add up
+over rows; every other column does.
+"""
+
+
+def register(parser: ArgumentParser) -> None:
+    """The arguments of the verb."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("--from", dest="start", metavar="T", required=True, help="first second: 2026-10-01, ISO 8601")
+    parser.add_argument("--to", dest="end", metavar="T", required=True, help="end, not included")
+    parser.add_argument("--timezone", metavar="TZ", help="zone of bare dates, months, days and hours (default: UTC)")
+    parser.add_argument("--by", metavar="K,K,…", default="", help="keys, see below (default: one total)")
+    parser.add_argument("--as-of", metavar="T", help="cut time here: later use does not count")
+    add_format(parser)
+
+
+def run(args: Namespace) -> int:
+    """Print a usage table; exit code 3 when attribution was asked for and something has none."""
+    from opsd.pipeline import usage
+    from opsd.store import imports
+
+    tz = zone_option(args.timezone)
+    window = window_option(args.start, args.end, tz)
+    as_of = None if args.as_of is None else time_option("--as-of", args.as_of, tz)
+    keys = usage.check_keys([key for key in args.by.split(",") if key])
+    with open_store(args) as store, store.read() as connection:
+        found = usage.run(connection, window, keys, tz=tz, as_of=as_of)
+        waiting = imports.quarantine_count(connection)
+    _print(args.format, found)
+    if waiting:
+        warn(f"{waiting:,} records are in quarantine and not counted: opsd quarantine list")
+    if found.unattributed:
+        warn("some usage is unattributed: opsd account list shows whose")
+        return 3
+    return 0
+
+
+def _print(form: str, found: Usage) -> None:
+    from opsd.pipeline.usage import COLUMNS
+
+    if form != "table":
+        rows = [(*row.key, *row.measures) for row in found.rows]
+        print_rows(form, (*found.keys, *COLUMNS), rows)
+        return
+    from opsd.cli.tables import usage_table
+
+    usage_table(found, now())

@@ -1,0 +1,81 @@
+"""Configuration: read once, by entry points, into a frozen value.
+
+An unknown key is an error with the nearest known one, because a misspelt setting that is silently
+ignored is found out at the end of a month. A secret may stand in a file of its own (`url_file`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opsd.core.errors import BadInput
+from opsd.core.names import nearest
+
+_KNOWN: dict[str, tuple[str, ...]] = {"database": ("url", "url_file")}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an entry point needs to know."""
+
+    database_url: str
+    source: str  # where the database URL came from, for `opsd config show` and error messages
+
+
+def settings(
+    db: str | None = None, config: str | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings in force: `--db` or OPSD_DB, else the configuration file, else the user's own folder."""
+    environ = os.environ if environ is None else environ
+    if db:
+        return Settings(db, "--db")
+    if environ.get("OPSD_DB"):
+        return Settings(environ["OPSD_DB"], "OPSD_DB")
+    path = config or environ.get("OPSD_CONFIG")
+    if path and (url := _from_file(Path(path))):
+        return Settings(url, path)
+    home = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return Settings(f"sqlite:///{(home / 'opsd' / 'opsd.db').absolute()}", "default")
+
+
+def _from_file(path: Path) -> str | None:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise BadInput(f"configuration {path}: {err.strerror}: check the path") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise BadInput(f"configuration {path}: not TOML: {err}") from err
+    _check_keys(path, tree)
+    database: dict[str, Any] = tree.get("database", {})
+    if "url_file" in database:
+        return _secret(path, Path(database["url_file"]))
+    url = database.get("url")
+    if url is not None and not isinstance(url, str):
+        raise BadInput(f"configuration {path}: database.url must be text, not {url!r}")
+    return url
+
+
+def _check_keys(path: Path, tree: Mapping[str, Any]) -> None:
+    for section, values in tree.items():
+        if section not in _KNOWN:
+            raise BadInput(f"configuration {path}: unknown section [{section}]{nearest(section, _KNOWN)}")
+        if not isinstance(values, dict):
+            raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
+        for key in values:
+            if key not in _KNOWN[section]:
+                raise BadInput(f"configuration {path}: unknown key {section}.{key}{nearest(key, _KNOWN[section])}")
+
+
+def _secret(path: Path, secret: Path) -> str:
+    try:
+        text = secret.read_text(encoding="utf-8").strip()
+    except OSError as err:
+        raise BadInput(f"configuration {path}: database.url_file {secret}: {err.strerror}") from err
+    if not text:
+        raise BadInput(f"configuration {path}: database.url_file {secret} is empty")
+    return text

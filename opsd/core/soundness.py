@@ -1,0 +1,252 @@
+"""Whether the parts of a consortium fit together.
+
+Invariant: `check` never raises on values that exist; everything wrong is in its list, and an empty
+list means that every hour of use has one answer to who pays, who leads and what it costs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from opsd.core.agreements import JU, Policy
+from opsd.core.amounts import exact_text
+from opsd.core.awards import Award
+from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Key, Kind
+from opsd.core.errors import OpsdError
+from opsd.core.fields import ALWAYS, BadField, shared
+from opsd.core.parties import NodeClass, UnitTable
+from opsd.core.period import isoformat, zone
+from opsd.core.rules import RULES, params_of
+from opsd.core.shape import Expand
+
+REFERENCES: tuple[tuple[str, str, str], ...] = (  # table, its field, the table it must name
+    ("node_class", "cluster", "cluster"),
+    ("unit_table", "cluster", "cluster"),
+    ("organisation", "parent", "organisation"),
+    ("person", "organisation", "organisation"),
+    ("person", "cluster", "cluster"),
+    ("funder", "parent", "funder"),
+    ("pool", "funder", "funder"),
+    ("project", "organisation", "organisation"),
+    ("award", "project", "project"),
+    ("award", "pool", "pool"),
+    ("award", "policy", "policy"),
+    ("binding", "cluster", "cluster"),
+    ("binding", "award", "award"),
+    ("contact", "organisation", "organisation"),
+    ("contact", "funder", "funder"),
+    ("contact", "project", "project"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that does not fit, at one field of one entry."""
+
+    table: str
+    key: Key
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {shown(self.table, self.key)}: {self.message}" if self.key else self.message
+
+
+def shown(table: str, key: Key) -> str:
+    """The name of an entry for people: `mn5/etur01 from 2026-05-01T00:00:00+00:00`."""
+    kind = BY_TABLE[table]
+    *names, last = key if kind.dated else (*key, ALWAYS)
+    text = "/".join(str(name) for name in names if name != "")
+    return f"{text} from {isoformat(int(last))}" if last != ALWAYS else text
+
+
+def check(consortium: Consortium, expand: Expand | None = None) -> list[Problem]:
+    """Everything that does not fit; host lists are compared node by node if `expand` is given."""
+    found: list[Problem] = []
+    for examine in CHECKS:
+        found.extend(examine(consortium))
+    if expand is not None:
+        found.extend(_nodes_in_two_classes(consortium, expand))
+    return found
+
+
+def _book_zone(held: Consortium) -> Iterator[Problem]:
+    try:
+        zone(held.book_zone)
+    except OpsdError as err:
+        yield Problem("consortium", (), "book_zone", str(err))
+
+
+def _references(held: Consortium) -> Iterator[Problem]:
+    names = {kind.table: {item.id for item in held.items(kind)} for kind in KINDS if "id" in kind.key}
+    for table, field, target in REFERENCES:
+        kind = BY_TABLE[table]
+        for item in held.items(kind):
+            text = getattr(item, field)
+            if text and text not in names[target]:
+                message = f"unknown {field} {text!r}; add a {target} of that name, or correct it"
+                yield Problem(table, kind.key_of(item), field, message)
+    classes = {(c.cluster, c.id) for c in held.node_classes}
+    for row in held.unit_tables:
+        if (row.cluster, row.node_class) not in classes:
+            message = f"unknown node_class {row.node_class!r}; add a node_class of that name, or correct it"
+            yield Problem("unit_table", BY_TABLE["unit_table"].key_of(row), "node_class", message)
+
+
+def _cycles(held: Consortium) -> Iterator[Problem]:
+    for table in ("organisation", "funder"):
+        items = {item.id: item for item in held.items(BY_TABLE[table])}
+        for name in items:
+            path = [name]
+            while (above := items[path[-1]].parent) in items and above not in path:
+                path.append(above)
+            if above == name:
+                chain = " → ".join([*path, name])
+                yield Problem(table, (name,), "parent", f"is above itself: {chain}; take one parent out")
+
+
+def _overlaps(held: Consortium) -> Iterator[Problem]:
+    """Two versions of one thing at one time."""
+    for kind in KINDS:
+        if kind.dated:
+            for before, after in _versions(held, kind):
+                if shared(before.valid_from, before.valid_until, after.valid_from, after.valid_until):
+                    yield Problem(kind.table, kind.key_of(after), "from", _overlap_text(kind, before))
+
+
+def _versions(held: Consortium, kind: Kind) -> Iterator[tuple[Any, Any]]:
+    """Neighbours in time under one name; versions that were never in force do not count."""
+    named: dict[Key, list[Any]] = defaultdict(list)
+    for item in held.items(kind):
+        if item.valid_until != item.valid_from:
+            named[kind.key_of(item)[:-1]].append(item)
+    for items in named.values():
+        yield from pairwise(items)
+
+
+def _overlap_text(kind: Kind, before: Item) -> str:
+    end: int | None = getattr(before, "valid_until", None)
+    until = "has no end" if end is None else f"ends {isoformat(end)}"
+    return f"overlaps {shown(kind.table, kind.key_of(before))}, which {until}; set until there, or from here"
+
+
+def _policies(held: Consortium) -> Iterator[Problem]:
+    for policy in held.policies:
+        key = BY_TABLE["policy"].key_of(policy)
+        for field, message in policy_faults(policy):
+            yield Problem("policy", key, field, message)
+
+
+def policy_faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    """(field, message) for a rule that does not exist and parameters it does not take."""
+    rule = RULES.get(policy.rule)
+    if rule is None:
+        yield "rule", f"unknown rule {policy.rule!r}; write one of {', '.join(RULES)}"
+        return
+    try:
+        params = params_of(policy.params)
+    except OpsdError as err:
+        yield err.field if isinstance(err, BadField) else "params", str(err)
+        return
+    neutral = params_of("{}")
+    for field in type(params).__dataclass_fields__:
+        if field not in rule.PARAMS and getattr(params, field) != getattr(neutral, field):
+            yield field, f"rule {policy.rule} has no {field}; it takes {', '.join(rule.PARAMS)}"
+    if params.mode and params.mode not in rule.MODES and rule.MODES:
+        yield "mode", f"unknown mode {params.mode!r}; write one of {', '.join(rule.MODES)}"
+
+
+def _charging(held: Consortium) -> Iterator[Problem]:
+    """An award whose policy does not cover its life, or charges in another unit."""
+    for award in held.awards.values():
+        versions = [p for p in held.policy_versions(award.policy) if p.valid_until != p.valid_from]
+        for policy in versions:
+            rule = RULES.get(policy.rule)
+            in_life = shared(award.start, award.end, policy.valid_from, policy.valid_until)
+            if rule and in_life and award.unit != rule.UNIT:
+                message = f"is in {award.unit}, but policy {policy.id!r} charges {rule.UNIT}; change one"
+                yield Problem("award", (award.id,), "unit", message)
+                break
+        if versions and (hole := _hole(award, versions)) is not None:
+            message = f"policy {award.policy!r} says nothing from {isoformat(hole)}; add a version for it"
+            yield Problem("award", (award.id,), "policy", message)
+
+
+def _hole(award: Award, versions: Sequence[Policy]) -> int | None:
+    at = award.start
+    for policy in versions:
+        if policy.valid_from > at:
+            break
+        if policy.valid_until is None:
+            return None
+        at = max(at, policy.valid_until)
+    return at if award.end is None or at < award.end else None
+
+
+def _unit_tables(held: Consortium) -> Iterator[Problem]:
+    for table in held.unit_tables:
+        for node_class in held.node_classes:
+            same = (node_class.cluster, node_class.id) == (table.cluster, table.node_class)
+            if same and shared(
+                node_class.valid_from, node_class.valid_until, table.valid_from, table.valid_until
+            ):
+                yield from _contradictions(table, node_class)
+
+
+def _contradictions(table: UnitTable, node_class: NodeClass) -> Iterator[Problem]:
+    key = BY_TABLE["unit_table"].key_of(table)
+    for field, counted in (("gpu_hours", "gpus"), ("core_hours", "cores"), ("cpu_hours", "cpus")):
+        agreed, count = getattr(table, field), getattr(node_class, counted)
+        if agreed is not None and count is not None and agreed != count:
+            message = f"{field} is {agreed}, but the node class has {counted} = {count}; correct one"
+            yield Problem("unit_table", key, field, message)
+    if table.khours is not None and table.core_hours is not None and table.khours * 1000 != table.core_hours:
+        right = exact_text(table.core_hours / 1000)
+        message = f"khours is {exact_text(table.khours)}, but core_hours make {right}; correct one"
+        yield Problem("unit_table", key, "khours", message)
+
+
+def _payers(held: Consortium) -> Iterator[Problem]:
+    for pool in held.pools.values():
+        chain = held.funder_chain(pool.funder)
+        if chain and chain[-1].kind != JU and chain[-1].country is None:
+            top = chain[-1].id
+            message = f"nobody pays: its top funder {top!r} is neither the JU nor has a country"
+            yield Problem("pool", (pool.id,), "funder", f"{message}; give it one")
+
+
+def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]:
+    kind = BY_TABLE["node_class"]
+    seen: dict[tuple[str, str], list[NodeClass]] = defaultdict(list)
+    told: set[tuple[Key, Key]] = set()
+    for item in held.node_classes:
+        try:
+            nodes = expand(item.nodes) if item.nodes else ()
+        except OpsdError as err:
+            yield Problem(kind.table, kind.key_of(item), "nodes", str(err))
+            continue
+        for node in nodes:
+            for other in seen[item.cluster, node]:
+                pair = (kind.key_of(other), kind.key_of(item))
+                same_time = shared(item.valid_from, item.valid_until, other.valid_from, other.valid_until)
+                if same_time and item.id != other.id and pair not in told:
+                    told.add(pair)
+                    message = f"node {node} is also in {shown(kind.table, pair[0])} at that time; end one"
+                    yield Problem(kind.table, pair[1], "nodes", message)
+            seen[item.cluster, node].append(item)
+
+
+CHECKS: tuple[Callable[[Consortium], Iterator[Problem]], ...] = (
+    _book_zone,
+    _references,
+    _cycles,
+    _overlaps,
+    _policies,
+    _charging,
+    _unit_tables,
+    _payers,
+)

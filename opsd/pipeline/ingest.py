@@ -1,0 +1,85 @@
+"""Accounting records into the store: batch by batch, each batch whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from opsd.core.errors import BadInput
+from opsd.core.shape import Inventory
+from opsd.store import imports
+from opsd.store.engine import Store
+from opsd.store.write import Tally, Writer
+
+from collectors.slurm.sacct import Batch, SacctReader
+
+
+@dataclass(slots=True)
+class Result:
+    """The summary of one reading."""
+
+    rows: int = 0
+    steps: int = 0
+    quarantined: int = 0
+    reasons: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    broken: BadInput | None = None  # why the source could not be read to its end
+
+
+def run(
+    store: Store,
+    reader: SacctReader,
+    *,
+    source: str,
+    inventory: Inventory,
+    observed_at: int,
+    now: int,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Store everything a reader yields.
+
+    Args:
+        source: the name under which runs and bad records are traced back.
+        observed_at: when Slurm said this, epoch seconds: the later of two versions wins.
+        progress: called with the bytes of the source consumed so far.
+    """
+    with store.write() as connection:
+        import_id = imports.open_import(connection, source, observed_at, now)
+        writer = Writer(connection, inventory, import_id, observed_at)
+    result = Result()
+    for batch in _until_broken(reader, result):
+        bad = _bad(batch, reader, source)
+        with store.write() as connection:
+            tally = writer.batch(connection, batch.runs)
+            imports.set_aside(connection, bad, observed_at, now)
+            imports.count_import(
+                connection, import_id, rows=batch.rows, steps=batch.steps, quarantined=len(bad),
+                new=tally.new, changed=tally.changed, unchanged=tally.unchanged,
+            )  # fmt: skip
+        result.rows += batch.rows
+        result.steps += batch.steps
+        result.quarantined += len(bad)
+        result.reasons += [f"{source}:{record.line}: {record.reason}" for record in bad[:5]]
+        result.tally.add(tally)
+        if progress:
+            progress(batch.consumed)
+    if not result.broken:
+        with store.write() as connection:
+            imports.close_import(connection, import_id, now)
+    return result
+
+
+def _until_broken(reader: SacctReader, result: Result) -> Iterator[Batch]:
+    """The batches; a source that breaks off (a damaged gzip) ends them, after what came before it."""
+    try:
+        yield from reader.batches()
+    except BadInput as err:
+        result.broken = err
+
+
+def _bad(batch: Batch, reader: SacctReader, source: str) -> list[imports.Bad]:
+    layout = reader.layout.to_json() if batch.bad else ""
+    return [
+        imports.Bad(source, bad.position, bad.line, bad.digest, bad.length, bad.data, layout, bad.reason)
+        for bad in batch.bad
+    ]

@@ -1,0 +1,56 @@
+"""Read quarantined records again, with the layout they were found in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from opsd.core.errors import BadInput
+from opsd.core.shape import Inventory
+from opsd.store import imports
+from opsd.store.engine import Store
+from opsd.store.write import Writer
+
+from collectors.slurm.layout import Layout
+from collectors.slurm.sacct import parse_record
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of the records."""
+
+    resolved: int = 0
+    waiting: list[tuple[int, str]] = field(default_factory=list)  # (id, reason)
+
+
+def run(store: Store, ids: Sequence[int], *, inventory: Inventory, now: int) -> Result:
+    """Retry the given records, or all that wait; each is stored and resolved in one transaction."""
+    with store.read() as connection:
+        chosen = list(ids) or [row["id"] for row in imports.quarantined(connection)]
+    result = Result()
+    for entry_id in chosen:
+        _one(store, entry_id, inventory, now, result)
+    return result
+
+
+def _one(store: Store, entry_id: int, inventory: Inventory, now: int, result: Result) -> None:
+    with store.write() as connection:
+        entry = imports.quarantine_entry(connection, entry_id)
+        if entry is None:
+            raise BadInput(f"quarantine {entry_id}: no such record: opsd quarantine list shows them")
+        if entry["resolved_at"] is not None:
+            return
+        try:
+            if entry["length"] > len(entry["data"]):
+                raise BadInput(f"only the first {len(entry['data']):,} of its {entry['length']:,} bytes were kept")
+            record = parse_record(entry["data"], Layout.from_json(entry["layout"]))
+        except BadInput as err:
+            result.waiting.append((entry_id, str(err)))
+            return
+        if record is not None:
+            import_id = imports.open_import(connection, f"quarantine:{entry_id}", entry["observed_at"], now)
+            Writer(connection, inventory, import_id, entry["observed_at"]).batch(connection, [record])
+            imports.count_import(connection, import_id, rows=1)
+            imports.close_import(connection, import_id, now)
+        imports.resolve(connection, entry_id, now)
+        result.resolved += 1

@@ -1,0 +1,342 @@
+"""Seconds by cell: the one way from stored runs and facts to anything opsd shows.
+
+Whole days come from the facts. From the runs come: the loose ends of the window and its civil
+periods, stale (dirty) days, the day on which an account or a person changes hands, and open runs.
+Which run is told from which is the labeller's business.
+
+Invariant: the sum over all cells is what the stored runs add up to over the window, whatever the
+labels, the cuts, and the state of the facts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from opsd.core.period import DAY
+from opsd.core.plan import Plan, joined
+from opsd.core.usage import cut
+from opsd.store import read
+from opsd.store.read import Held, Key, Subset
+
+
+class Cell(NamedTuple):
+    """Seconds are summed per cell: civil periods, labels, and what a second is multiplied by."""
+
+    periods: tuple[str, ...]
+    labels: tuple[str, ...]
+    shape: int
+
+
+class Sums(NamedTuple):
+    """What a cell adds up to. `runs` counts the runs that overlap it, so it adds up over shapes only."""
+
+    run: int
+    suspended: int
+    runs: int
+
+
+class Labeller(Protocol):
+    """Names the cell of a run at an instant, and says when that name may change."""
+
+    wanted: Sequence[str]  # which of read.DIMENSIONS the labels depend on
+
+    def labels(self, key: Key, at: int) -> tuple[str, ...]:
+        """Constant between edges."""
+
+    def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
+        """Sorted instants strictly inside (start, end) where labels of an account may change."""
+
+    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:
+        """The same for one user."""
+
+    def changing(self, start: int, end: int) -> Subset:
+        """The accounts and users that have edges strictly inside (start, end)."""
+
+
+# Beyond these many separate looks at the runs, one pass over all of them is quicker.
+_MOST_LOOKS = 400
+
+
+def collect(connection: Connection, plan: Plan, labeller: Labeller) -> dict[Cell, Sums]:
+    """All non-empty cells of a plan."""
+    return _Collector(connection, plan, labeller).collect()
+
+
+class _Collector:
+    def __init__(self, connection: Connection, plan: Plan, labeller: Labeller) -> None:
+        self.connection = connection
+        self.plan = plan
+        self.labeller = labeller
+        self.sums: dict[Cell, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._mask = tuple(1 if name in labeller.wanted else 0 for name in read.DIMENSIONS)
+        self.start = plan.segments[0].start if plan.segments else 0
+        self.end = plan.segments[-1].end if plan.segments else 0
+        self._edges: dict[tuple[int, int], list[int]] = {}
+        self._loose = _LooseDays(frozenset(), frozenset(), stale=False)
+
+    def collect(self) -> dict[Cell, Sums]:
+        if not self.plan.segments:
+            return {}
+        self._loose = self._loose_days()
+        self._add_facts(self._loose)
+        self._add_regions(self._regions(self._loose))
+        self._add_entering()
+        for held in read.open_runs(self.connection):
+            self._add_open(held)
+        return {cell: Sums(*values) for cell, values in self.sums.items() if any(values)}
+
+    # -- which days the facts cannot answer ----------------------------------------------------------
+
+    def _loose_days(self) -> _LooseDays:
+        """Stale cells, and days on which an account or a user changes labels at another time than midnight."""
+        spans = self.plan.day_spans
+        if not spans:
+            return _LooseDays(frozenset(), frozenset(), stale=False)
+        dirty = read.dirty_cells(self.connection, spans[0][1], spans[-1][2])
+        accounts, users = set(dirty), set()
+        moving = self.labeller.changing(self.start, self.end)
+        for account in moving.accounts:
+            edges = self.labeller.account_edges(account, self.start, self.end)
+            accounts.update((edge // DAY, account) for edge in edges if edge % DAY)
+        for user in moving.users:
+            edges = self.labeller.user_edges(user, self.start, self.end)
+            users.update((edge // DAY, user) for edge in edges if edge % DAY)
+        return _LooseDays(frozenset(accounts), frozenset(users), stale=bool(dirty))
+
+    # -- whole days ----------------------------------------------------------------------------------
+
+    def _add_facts(self, loose: _LooseDays) -> None:
+        spans = self.plan.day_spans
+        if len(spans) > _MOST_LOOKS:
+            self._add_days(spans[0][1], spans[-1][2], None, loose)
+            return
+        for number, first, last in spans:
+            segment = self.plan.segments[number]
+            moving = self.labeller.changing(segment.start, segment.end)
+            if not moving:
+                self._add_span(number, first, last, None, loose)
+            else:
+                self._add_span(number, first, last, moving, loose)
+                self._add_days(first, last, moving, loose)
+
+    def _add_span(self, number: int, first: int, last: int, beside: Subset | None, loose: _LooseDays) -> None:
+        """Facts whose labels do not change inside the segment: summed over its days by the database."""
+        segment = self.plan.segments[number]
+        at = first * DAY
+        for fact in read.fact_sums(
+            self.connection, first, last, self.labeller.wanted, by_day=False, skip_dirty=loose.stale, beside=beside
+        ):
+            cell = Cell(segment.periods, self.labeller.labels(fact.key, at), fact.key[-1])
+            _add(self.sums[cell], fact.run, fact.suspended, fact.starts)
+
+    def _add_days(self, first: int, last: int, only: Subset | None, loose: _LooseDays) -> None:
+        """Facts whose labels may change from day to day."""
+        wanted = self.labeller.wanted
+        plan, labels = self.plan, self.labeller.labels
+        whole = _Days(plan.day_spans)
+        for fact in read.fact_sums(
+            self.connection, first, last, wanted, by_day=True, skip_dirty=loose.stale, only=only
+        ):
+            number = whole.segment(fact.day)
+            if number is None or loose.holds(fact.day, fact.key):
+                continue
+            cell = Cell(plan.segments[number].periods, labels(fact.key, fact.day * DAY), fact.key[-1])
+            _add(self.sums[cell], fact.run, fact.suspended, fact.starts)
+
+    # -- the rest, from the runs -----------------------------------------------------------------------
+
+    def _regions(self, loose: _LooseDays) -> list[_Region]:
+        """Every stretch of time that no fact answered, each with whose runs to take there."""
+        regions = [_Region(start, end, None, None) for start, end in self.plan.raw_regions]
+        whole = _Days(self.plan.day_spans)
+        regions += [_Region(a, b, account, None) for account, a, b in _stretches(loose.accounts, whole)]
+        regions += [_Region(a, b, None, user) for user, a, b in _stretches(loose.users, whole)]
+        return regions
+
+    def _add_regions(self, regions: Sequence[_Region]) -> None:
+        if len(regions) <= _MOST_LOOKS:
+            for region in regions:
+                for held in read.runs_overlapping(
+                    self.connection, region.start, region.end, account=region.account, user=region.user
+                ):
+                    self._add_in_region(held, region)
+            return
+        by_owner = _ByOwner(regions)
+        for held in read.runs_overlapping(self.connection, self.start, self.end):
+            for region in by_owner.meeting(held):
+                self._add_in_region(held, region)
+
+    def _add_in_region(self, held: Held, region: _Region) -> None:
+        if region.user is not None:
+            # An account's loose day already holds this user's runs in it.
+            for day in range(region.start // DAY, region.end // DAY):
+                if (day, held.account) not in self._loose.accounts:
+                    self._add_seconds(held, day * DAY, (day + 1) * DAY)
+            return
+        self._add_seconds(held, region.start, region.end)
+
+    def _add_seconds(self, held: Held, start: int, end: int) -> None:
+        """The seconds of a run inside [start, end), and its start if that lies there."""
+        key = self._key(held)
+        for cell, a, b in self._cuts(held, key, start, end):
+            run, off = cut(held.begin, held.finish, held.suspended, a, b)
+            _add(self.sums[cell], run, off, int(a <= held.begin < b))
+
+    def _cuts(self, held: Held, key: Key, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
+        """The parts of [start, end) that a run overlaps, each inside one cell, in time order."""
+        first, last = max(start, held.begin), min(end, max(held.finish, held.begin + 1))
+        for number, a, b in self.plan.pieces(first, last):
+            periods = self.plan.segments[number].periods
+            edges = self._own_edges(held)
+            inner = edges[bisect_left(edges, a + 1) : bisect_left(edges, b)] if edges else ()
+            for c, d in zip((a, *inner), (*inner, b), strict=True):
+                yield Cell(periods, self.labeller.labels(key, c), held.shape), c, d
+
+    def _own_edges(self, held: Held) -> list[int]:
+        who = (held.account, held.user)
+        edges = self._edges.get(who)
+        if edges is None:
+            found = {
+                *self.labeller.account_edges(held.account, self.start, self.end),
+                *self.labeller.user_edges(held.user, self.start, self.end),
+            }
+            edges = self._edges[who] = sorted(found)
+        return edges
+
+    def _key(self, held: Held) -> Key:
+        account, *told, shape = held.key
+        return (account, *(x * keep for x, keep in zip(told, self._mask, strict=True)), shape)
+
+    # -- counting runs ---------------------------------------------------------------------------------
+
+    def _add_entering(self) -> None:
+        """Ended runs that a cell holds though they began before it: alive at its left edge."""
+        for number, alive in self._alive_at_edges():
+            at = self.plan.segments[number].start
+            for held in alive:
+                key = self._key(held)
+                cell = Cell(self.plan.segments[number].periods, self.labeller.labels(key, at), held.shape)
+                self.sums[cell][2] += 1
+        for held in self._changing_hands():
+            self._add_later_cells(held)
+
+    def _alive_at_edges(self) -> Iterator[tuple[int, Iterable[Held]]]:
+        starts = self.plan.starts
+        if len(starts) <= _MOST_LOOKS:
+            for number, start in enumerate(starts):
+                yield number, read.runs_alive_at(self.connection, start)
+            return
+        for held in read.runs_overlapping(self.connection, self.start, self.end):
+            first, last = bisect_left(starts, held.begin + 1), bisect_left(starts, held.finish)
+            for number in range(first, last):
+                yield number, (held,)
+
+    def _changing_hands(self) -> Iterable[Held]:
+        """Ended runs alive at an instant where their own account or user may change labels."""
+        found: dict[int, Held] = {}
+        moving = self.labeller.changing(self.start, self.end)
+        for account in moving.accounts:
+            for edge in self.labeller.account_edges(account, self.start, self.end):
+                alive = read.runs_alive_at(self.connection, edge, account=account)
+                found.update((held.id, held) for held in alive)
+        for user in moving.users:
+            for edge in self.labeller.user_edges(user, self.start, self.end):
+                alive = read.runs_alive_at(self.connection, edge, user=user)
+                found.update((held.id, held) for held in alive)
+        return found.values()
+
+    def _add_later_cells(self, held: Held) -> None:
+        """Count a run in every cell it enters inside a segment, once; its first there is counted already."""
+        met: dict[int, set[Cell]] = defaultdict(set)
+        for cell, a, _ in self._cuts(held, self._key(held), self.start, self.end):
+            seen = met[self.plan.at(a)]
+            if seen and cell not in seen:
+                self.sums[cell][2] += 1
+            seen.add(cell)
+
+    def _add_open(self, held: Held) -> None:
+        """An open run stands in no fact and no index of ends: all of it is counted here."""
+        met: set[tuple[int, Cell]] = set()
+        for cell, a, b in self._cuts(held, self._key(held), self.start, self.end):
+            run, off = cut(held.begin, held.finish, held.suspended, a, b)
+            where = (self.plan.at(a), cell)
+            _add(self.sums[cell], run, off, int(where not in met))
+            met.add(where)
+
+
+class _LooseDays(NamedTuple):
+    """Days that facts cannot answer: (day, account) and (day, user)."""
+
+    accounts: frozenset[tuple[int, int]]
+    users: frozenset[tuple[int, int]]
+    stale: bool  # whether there are dirty cells among them
+
+    def holds(self, day: int, key: Key) -> bool:
+        return (day, key[0]) in self.accounts or (day, key[1]) in self.users
+
+
+class _Region(NamedTuple):
+    """A stretch of time whose runs are wanted: of everyone, of one account, or of one user."""
+
+    start: int
+    end: int
+    account: int | None
+    user: int | None
+
+
+class _Days:
+    """Which segment's whole days a day belongs to."""
+
+    def __init__(self, spans: Sequence[tuple[int, int, int]]) -> None:
+        self._spans = spans
+        self._lasts = [last for _, _, last in spans]
+
+    def segment(self, day: int) -> int | None:
+        at = bisect_left(self._lasts, day + 1)
+        if at < len(self._spans) and self._spans[at][1] <= day:
+            return self._spans[at][0]
+        return None
+
+
+def _stretches(cells: Iterable[tuple[int, int]], whole: _Days) -> Iterator[tuple[int, int, int]]:
+    """(owner, start, end) of the loose days that are whole days of the plan, neighbours joined."""
+    days: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for day, owner in cells:
+        if whole.segment(day) is not None:
+            days[owner].append((day * DAY, (day + 1) * DAY))
+    for owner, spans in sorted(days.items()):
+        for start, end in joined(spans):
+            yield owner, start, end
+
+
+class _ByOwner:
+    """Regions by whose runs they want, for one pass over all runs."""
+
+    def __init__(self, regions: Iterable[_Region]) -> None:
+        self._regions: dict[tuple[int | None, int | None], list[_Region]] = defaultdict(list)
+        for region in sorted(regions):
+            self._regions[region.account, region.user].append(region)
+        self._ends = {owner: [r.end for r in found] for owner, found in self._regions.items()}
+
+    def meeting(self, held: Held) -> Iterator[_Region]:
+        """Regions that a run overlaps, or begins in."""
+        last = max(held.finish, held.begin + 1)
+        for owner in ((None, None), (held.account, None), (None, held.user)):
+            regions = self._regions.get(owner)
+            if not regions:
+                continue
+            at = bisect_left(self._ends[owner], held.begin + 1)
+            while at < len(regions) and regions[at].start < last:
+                yield regions[at]
+                at += 1
+
+
+def _add(sums: list[int], run: int, suspended: int, runs: int) -> None:
+    sums[0] += run
+    sums[1] += suspended
+    sums[2] += runs

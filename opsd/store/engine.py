@@ -1,0 +1,153 @@
+"""Opening a database, and the two ways to use it: a consistent read, a short write.
+
+SQLite runs in WAL mode with explicit transactions: a read sees one instant, a write takes the write
+lock at once (BEGIN IMMEDIATE) so that two writers wait instead of failing half-way. PostgreSQL reads
+REPEATABLE READ and serialises writers of accounting data with one advisory lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import exc as sql_errors
+
+from opsd.core.errors import StoreError
+
+_LOCK_WAIT_MS = 120_000
+_WRITER_LOCK = 0x6F707364  # "opsd"
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    f"PRAGMA busy_timeout={_LOCK_WAIT_MS}",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+class Store:
+    """One database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one instant of the database."""
+        with explained(self.shown), self._connect(write=False) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection inside one transaction: all of it happens, or nothing."""
+        with explained(self.shown), self._connect(write=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
+            yield connection
+
+    def _connect(self, *, write: bool) -> Connection:
+        connection = self.engine.connect()
+        if self.is_sqlite:
+            return connection.execution_options(opsd_write=write)
+        # A writer waits for the lock first and must then see what the other one wrote.
+        return connection.execution_options(isolation_level="READ COMMITTED" if write else "REPEATABLE READ")
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+
+def open_engine(address: str) -> Store:
+    """A store for an SQLAlchemy URL; nothing is created or migrated here."""
+    url = _parsed(address)
+    if url.get_backend_name() == "sqlite":
+        return Store(_sqlite(url))
+    if url.get_backend_name() == "postgresql":
+        return Store(_postgresql(url))
+    raise StoreError(
+        f"database URL {address!r}: opsd stores in SQLite or PostgreSQL; "
+        "write sqlite:////abs/path or postgresql://host/name"
+    )
+
+
+def _parsed(address: str) -> URL:
+    try:
+        return make_url(address)
+    except sql_errors.ArgumentError as err:
+        raise StoreError(
+            f"database URL {address!r} cannot be read; write sqlite:////abs/path or postgresql://host/name"
+        ) from err
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(raw: sqlite3.Connection, _record: object) -> None:
+        raw.isolation_level = None  # the driver's own BEGIN would come too late
+        for pragma in _PRAGMAS:
+            raw.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("opsd_write", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ModuleNotFoundError as err:
+        raise StoreError(
+            f"{url.render_as_string()}: the PostgreSQL driver is missing; install opsd-hpc[postgresql]"
+        ) from err
+
+
+_REMEDIES = (
+    ("disk is full", "the disk is full: free some space and run the same command again; nothing is counted twice"),
+    ("disk i/o error", "the disk cannot be written: check space and health, then run the same command again"),
+    ("no space left", "the disk is full: free some space and run the same command again; nothing is counted twice"),
+    ("readonly", "it may only be read: check the owner and permissions of the file and of its folder"),
+    ("unable to open", "it cannot be opened: check that the folder exists and that you may write there"),
+    ("not a database", "it is no SQLite database: check the path"),
+    ("malformed", "the file is damaged: restore a backup or import again into a new one"),
+    ("is locked", "another process has been writing for two minutes: try again when it is done"),
+    ("no such table", "its tables are missing: run opsd db upgrade"),
+    ("does not exist", "something it needs is missing: create the database, then run opsd db upgrade"),
+)
+
+
+@contextmanager
+def explained(shown: str) -> Iterator[None]:
+    """Turn a driver's failure into a message that says which database, what, and what to do."""
+    try:
+        yield
+    except (sql_errors.DBAPIError, sqlite3.Error) as err:
+        cause: Any = getattr(err, "orig", None) or err
+        said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        remedy = next((advice for sign, advice in _REMEDIES if sign in said.lower()), None)
+        if remedy is None and not isinstance(err, sql_errors.OperationalError | sqlite3.OperationalError):
+            raise
+        raise StoreError(f"database {shown}: {said}" + (f": {remedy}" if remedy else "")) from err
+
+
+def sqlite_address(path: Path) -> str:
+    """The URL of an SQLite file."""
+    return f"sqlite:///{path.absolute()}"

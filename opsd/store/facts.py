@@ -1,0 +1,140 @@
+"""Day facts: derived from ended runs, marked stale by whoever changes a run, rebuilt here.
+
+Invariant: a cell (account, UTC day) without a dirty mark holds exactly what its runs add up to.
+Rebuilding deletes the cell and writes it anew in one transaction, so nothing stale can stay behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, union_all
+
+from opsd.core.period import DAY
+from opsd.core.usage import by_day
+from opsd.store import tables
+from opsd.store.tables import EMPTY_WORD
+
+_run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
+# More accounts than this are not named one by one: reading all accounts of those days is cheaper.
+_NAMED_ACCOUNTS = 200
+
+
+def dims() -> tuple[ColumnElement[Any], ...]:
+    """A run's dimensions in the order of a fact's key; a missing text is the empty word."""
+    return (
+        _run.c.account_id,
+        func.coalesce(_run.c.user_id, EMPTY_WORD).label("user_id"),
+        func.coalesce(_run.c.partition_id, EMPTY_WORD).label("partition_id"),
+        func.coalesce(_run.c.qos_id, EMPTY_WORD).label("qos_id"),
+        _run.c.state_id,
+        _run.c.shape_id,
+    )
+
+
+def overlapping(columns: Sequence[ColumnElement[Any]], start: int, end: int, *also: Any) -> Select[Any]:
+    """Ended runs that overlap [start, end), zero-second ones that begin in it included.
+
+    A run of at most a day that reaches into the window began less than a day before it; the longer
+    ones are few and have an index of their own. So both halves read a narrow range of an index.
+    """
+    reaches = or_(_run.c.finish > start, _run.c.begin >= start)
+    near = select(*columns).where(
+        _run.c.begin >= start - DAY, _run.c.begin < end, _run.c.finish.is_not(None), reaches, *also
+    )
+    far = select(*columns).where(
+        _run.c.begin < start - DAY, _run.c.finish > start, tables.LONGER_THAN_A_DAY, *also
+    )
+    return select(union_all(near, far).subquery())
+
+
+def dirty_count(connection: Connection) -> int:
+    """How many cells await a rebuild."""
+    return int(connection.scalar(select(func.count()).select_from(_dirty)) or 0)
+
+
+def next_dirty(connection: Connection, days: int) -> tuple[int, int, list[int]] | None:
+    """The oldest stale days, at most `days` of them on end: (first, past the last, account ids)."""
+    first = connection.scalar(select(func.min(_dirty.c.day)))
+    if first is None:
+        return None
+    inside = and_(_dirty.c.day >= first, _dirty.c.day < first + days)
+    accounts = connection.scalars(select(_dirty.c.account_id).where(inside).distinct()).all()
+    last = connection.scalar(select(func.max(_dirty.c.day)).where(inside))
+    assert last is not None
+    return first, last + 1, sorted(accounts)
+
+
+def rebuild(connection: Connection, first: int, last: int, accounts: Sequence[int]) -> tuple[int, int]:
+    """Rebuild the stale cells of the days [first, last).
+
+    Returns:
+        (runs read, cells rebuilt).
+    """
+    stale = _stale_cells(connection, first, last)
+    _drop(connection, first, last)
+    named = () if len(accounts) > _NAMED_ACCOUNTS else (_run.c.account_id.in_(accounts),)
+    columns = (_run.c.begin, _run.c.finish, _run.c.suspended, *dims())
+    runs = connection.execute(overlapping(columns, first * DAY, last * DAY, *named)).all()
+    _insert(connection, _sums(runs, stale))
+    inside = and_(_dirty.c.day >= first, _dirty.c.day < last)
+    connection.execute(delete(_dirty).where(inside))
+    return len(runs), len(stale)
+
+
+def mark_all(connection: Connection) -> None:
+    """Forget every fact and mark every cell that a run or a fact stands in: a full rebuild."""
+    from opsd.store.write import mark_dirty
+
+    spans = connection.execute(
+        select(_run.c.account_id, _run.c.begin, _run.c.finish).where(
+            _run.c.begin.is_not(None), _run.c.finish.is_not(None)
+        )
+    )
+    cells = {
+        (day, account)
+        for account, begin, finish in spans
+        for day in range(begin // DAY, max(finish - 1, begin) // DAY + 1)
+    }
+    connection.execute(delete(_fact))
+    mark_dirty(connection, cells)
+
+
+def _stale_cells(connection: Connection, first: int, last: int) -> set[tuple[int, int]]:
+    inside = and_(_dirty.c.day >= first, _dirty.c.day < last)
+    return {(day, account) for day, account in connection.execute(select(_dirty).where(inside))}
+
+
+def _drop(connection: Connection, first: int, last: int) -> None:
+    stale = exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
+    connection.execute(delete(_fact).where(_fact.c.day >= first, _fact.c.day < last, stale))
+
+
+def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tuple[int, ...], list[int]]:
+    sums: dict[tuple[int, ...], list[int]] = {}
+    for begin, finish, suspended, account, *rest in runs:
+        tail = (account, *rest)
+        for day, ran, off, starts in by_day(begin, finish, suspended or 0):
+            if (day, account) not in stale:
+                continue
+            key = (day, *tail)
+            known = sums.get(key)
+            if known is None:
+                sums[key] = [ran, off, starts]
+            else:
+                known[0] += ran
+                known[1] += off
+                known[2] += starts
+    return sums
+
+
+_NAMES = tuple(column.name for column in _fact.c)
+
+
+def _insert(connection: Connection, sums: dict[tuple[int, ...], list[int]]) -> None:
+    if not sums:
+        return
+    from opsd.store.write import bulk_insert
+
+    bulk_insert(connection, _fact, _NAMES, [(*key, *sums[key]) for key in sorted(sums)])

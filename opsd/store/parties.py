@@ -1,0 +1,132 @@
+"""Master data and journal between the database and `opsd.core`'s values.
+
+Invariant: nothing here imports sqlmodel or pydantic, so that a command that attributes usage starts
+at once; `opsd.store.master` declares the same tables, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from typing import Any, get_type_hints
+
+from sqlalchemy import Connection, and_, column, insert, select, table, update
+
+from opsd.core.amounts import exact, exact_text
+from opsd.core.consortium import KINDS, Consortium, Item, Kind
+from opsd.core.journal import Entry
+
+SETTINGS = ("name", "book_zone")
+JOURNAL_COLUMNS = ("id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author")
+
+_TABLES = {kind.table: table(kind.table, *(column(name) for name in kind.columns)) for kind in KINDS}
+_setting = table("consortium_setting", column("key"), column("value"))
+_journal = table("journal", *(column(name) for name in JOURNAL_COLUMNS))
+
+Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]  # to the database, from it
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401  # whatever a column holds as it is
+    return value
+
+
+def _or_none(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else change(value)
+
+
+def _joined(values: Iterable[object]) -> str:
+    return ",".join(map(str, values))
+
+
+def _texts(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split(",")) if joined else ()
+
+
+def _wholes(joined: str) -> tuple[int, ...]:
+    return tuple(map(int, _texts(joined)))
+
+
+_CODECS: dict[Any, Codec] = {
+    Fraction: (exact_text, exact),
+    Fraction | None: (_or_none(exact_text), _or_none(exact)),
+    Decimal | None: (_or_none(lambda value: f"{value:f}"), _or_none(Decimal)),
+    tuple[str, ...]: (_joined, _texts),
+    tuple[int, ...]: (_joined, _wholes),
+    bool: (bool, bool),
+}
+
+
+@cache
+def _codecs(kind: Kind) -> tuple[Codec, ...]:
+    hints = get_type_hints(kind.values)
+    return tuple(_CODECS.get(hints[name], (_same, _same)) for name in kind.columns)
+
+
+def load(connection: Connection) -> Consortium:
+    """All master data."""
+    settings = dict(connection.execute(select(_setting.c.key, _setting.c.value)).tuples().all())
+    items = [item for kind in KINDS for item in _load(connection, kind)]
+    return Consortium.of(items, settings.get("name", ""), settings.get("book_zone", "UTC"))
+
+
+def _load(connection: Connection, kind: Kind) -> Iterator[Item]:
+    codecs = [(place, read) for place, (_, read) in enumerate(_codecs(kind)) if read is not _same]
+    for row in connection.execute(select(*_TABLES[kind.table].c)):
+        values = list(row)
+        for place, read in codecs:
+            values[place] = read(values[place])
+        yield kind.values(*values)
+
+
+def save(connection: Connection, old: Consortium, new: Consortium) -> None:
+    """Write what is in `new` and not, or otherwise, in `old`; nothing is ever deleted."""
+    for name in SETTINGS:
+        if getattr(new, name) != getattr(old, name):
+            _save_setting(connection, name, getattr(new, name))
+    for kind in KINDS:
+        before = old.by_key(kind)
+        added: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        for key, item in new.by_key(kind).items():
+            if key not in before:
+                added.append(_row(kind, item))
+            elif item != before[key]:
+                changed.append(_row(kind, item))
+        if added:
+            connection.execute(insert(_TABLES[kind.table]), added)
+        for row in changed:
+            _replace(connection, kind, row)
+
+
+def _row(kind: Kind, item: Item) -> dict[str, Any]:
+    codecs = zip(kind.columns, _codecs(kind), strict=True)
+    return {name: write(getattr(item, name)) for name, (write, _) in codecs}
+
+
+def _replace(connection: Connection, kind: Kind, row: dict[str, Any]) -> None:
+    found = _TABLES[kind.table]
+    same = and_(*(found.c[name] == row[name] for name in kind.key))
+    rest = {name: value for name, value in row.items() if name not in kind.key}
+    connection.execute(update(found).where(same).values(rest))
+
+
+def _save_setting(connection: Connection, key: str, value: str) -> None:
+    done = connection.execute(update(_setting).where(_setting.c.key == key).values(value=value))
+    if not done.rowcount:
+        connection.execute(insert(_setting).values(key=key, value=value))
+
+
+def journal(connection: Connection) -> list[Entry]:
+    """Every entry, oldest first."""
+    columns = [_journal.c[name] for name in JOURNAL_COLUMNS]
+    rows = connection.execute(select(*columns).order_by(_journal.c.id))
+    return [Entry(**dict(zip(JOURNAL_COLUMNS, row, strict=True))) for row in rows]
+
+
+def post(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Add entries to the journal."""
+    names = JOURNAL_COLUMNS[1:]
+    if rows := [{name: getattr(entry, name) for name in names} for entry in entries]:
+        connection.execute(insert(_journal), rows)

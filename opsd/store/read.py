@@ -1,0 +1,216 @@
+"""Reading usage: facts for whole days, runs for everything that facts cannot tell.
+
+Nothing here decides what a second is worth or whom it belongs to: it hands over seconds by
+dimension and shape. All of it must run on one `Store.read()` connection, which sees one instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select
+
+from opsd.core.period import DAY
+from opsd.core.shape import Shape
+from opsd.core.tres import Tres
+from opsd.store import tables
+from opsd.store.facts import dims, overlapping
+from opsd.store.intern import texts
+
+_run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
+
+DIMENSIONS = ("user", "partition", "qos", "state")  # beside account and shape, which are always told
+
+
+Key = tuple[int, ...]  # account, user, partition, qos, state, shape; 0 where not wanted
+
+
+class Held(NamedTuple):
+    """One run's hold on its allocation; `finish` of an open run is when it was last seen open."""
+
+    id: int
+    begin: int
+    finish: int
+    suspended: int
+    account: int
+    user: int
+    partition: int
+    qos: int
+    state: int
+    shape: int
+
+    @property
+    def key(self) -> Key:
+        """Its dimensions, as facts are told apart."""
+        return self[4:]
+
+
+class FactSum(NamedTuple):
+    """Seconds of whole days under one (account, wanted dimensions, shape)."""
+
+    key: Key
+    day: int  # only when asked by day, else 0
+    run: int
+    suspended: int
+    starts: int
+
+
+class Subset(NamedTuple):
+    """The facts of some accounts, and those of some users."""
+
+    accounts: frozenset[int]
+    users: frozenset[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.accounts or self.users)
+
+    def condition(self) -> ColumnElement[bool]:
+        """True for a fact of the subset."""
+        return or_(_fact.c.account_id.in_(self.accounts), _fact.c.user_id.in_(self.users))
+
+
+_HELD = (_run.c.id, _run.c.begin, _run.c.finish, func.coalesce(_run.c.suspended, 0), *dims())
+
+
+def fact_sums(
+    connection: Connection,
+    first: int,
+    last: int,
+    wanted: Sequence[str],
+    *,
+    by_day: bool,
+    skip_dirty: bool,
+    only: Subset | None = None,
+    beside: Subset | None = None,
+) -> Iterator[FactSum]:
+    """Sums over the day facts of the days [first, last).
+
+    Args:
+        wanted: which of DIMENSIONS to tell apart.
+        by_day: tell the days apart too.
+        skip_dirty: leave out stale cells (the caller takes those from the runs).
+        only, beside: take just these accounts and users, or everything but them.
+    """
+    columns = [_fact.c.account_id, *(_fact.c[f"{name}_id"] for name in wanted), _fact.c.shape_id]
+    if by_day:
+        columns.append(_fact.c.day)
+    sums = (func.sum(_fact.c.run_seconds), func.sum(_fact.c.suspended_seconds), func.sum(_fact.c.starts))
+    query = select(*columns, *sums).where(_fact.c.day >= first, _fact.c.day < last).group_by(*columns)
+    if skip_dirty:
+        query = query.where(
+            ~exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
+        )
+    if only is not None:
+        query = query.where(only.condition())
+    if beside is not None:
+        query = query.where(not_(beside.condition()))
+    places = [1 + DIMENSIONS.index(name) for name in wanted]
+    for row in connection.execute(query):
+        values = list(row)
+        starts, suspended, run = values.pop(), values.pop(), values.pop()
+        day = values.pop() if by_day else 0
+        key = [values[0], 0, 0, 0, 0, values[-1]]
+        for place, value in zip(places, values[1:-1], strict=True):
+            key[place] = value
+        yield FactSum(tuple(key), day, int(run), int(suspended), int(starts))
+
+
+def dirty_cells(connection: Connection, first: int, last: int) -> list[tuple[int, int]]:
+    """(day, account) cells of the days [first, last) whose facts may be stale."""
+    query = select(_dirty.c.day, _dirty.c.account_id).where(_dirty.c.day >= first, _dirty.c.day < last)
+    return [(row.day, row.account_id) for row in connection.execute(query)]
+
+
+def runs_overlapping(
+    connection: Connection, start: int, end: int, *, account: int | None = None, user: int | None = None
+) -> Iterator[Held]:
+    """Ended runs that overlap [start, end), zero-second ones that begin in it included."""
+    also = _of(account, user)
+    for row in connection.execute(overlapping(_HELD, start, end, *also)):
+        yield Held(*row)
+
+
+def _of(account: int | None, user: int | None) -> list[ColumnElement[bool]]:
+    chosen = [] if account is None else [_run.c.account_id == account]
+    return chosen if user is None else [*chosen, _run.c.user_id == user]
+
+
+def runs_alive_at(
+    connection: Connection, instant: int, *, account: int | None = None, user: int | None = None
+) -> Iterator[Held]:
+    """Ended runs that began before an instant and ended after it."""
+    also = _of(account, user)
+    near = select(*_HELD).where(
+        _run.c.begin > instant - DAY, _run.c.begin < instant, _run.c.finish > instant, *also
+    )
+    far = select(*_HELD).where(
+        _run.c.begin <= instant - DAY, _run.c.finish > instant, tables.LONGER_THAN_A_DAY, *also
+    )
+    for query in (near, far):
+        for row in connection.execute(query):
+            yield Held(*row)
+
+
+def _open(columns: Sequence[Any]) -> Select[Any]:
+    return select(*columns).where(tables.STILL_OPEN)
+
+
+def open_runs(connection: Connection) -> list[Held]:
+    """Runs without an end, each until it was last seen so."""
+    columns = (_run.c.id, _run.c.begin, _run.c.seen_open, func.coalesce(_run.c.suspended, 0), *dims())
+    return [
+        Held(row[0], row[1], max(row[1], row[2]), *row[3:]) for row in connection.execute(_open(columns))
+    ]
+
+
+class Names(NamedTuple):
+    """What the numbers in keys stand for."""
+
+    accounts: dict[int, tuple[str, str]]  # id -> (cluster, account)
+    words: dict[int, str]
+    shapes: dict[int, Shape]
+
+
+def names(connection: Connection) -> Names:
+    """Every account, word and shape: some thousands, small beside one month of facts."""
+    words = texts(connection)
+    accounts = {
+        row.id: (words[row.cluster_id], row.name) for row in connection.execute(select(tables.account))
+    }
+    shapes = {row.id: _shape(row) for row in connection.execute(select(tables.shape))}
+    return Names(accounts, words, shapes)
+
+
+def _shape(row: Any) -> Shape:
+    pairs = (part.rpartition("=") for part in row.gpus.split(",") if part)
+    gpus = tuple((name, int(count)) for name, _, count in pairs)
+    return Shape(Tres.from_canonical(row.tres), gpus, row.node_class)
+
+
+def span(connection: Connection) -> tuple[int, int] | None:
+    """First begin and last known second of all runs; None without runs."""
+    first = connection.scalar(select(func.min(_run.c.begin)))
+    if first is None:
+        return None
+    ended = connection.scalar(select(func.max(_run.c.finish)))
+    seen = connection.scalar(select(func.max(_run.c.seen_open)).where(tables.STILL_OPEN))
+    return int(first), max(int(value) for value in (ended, seen, first) if value is not None)
+
+
+def losing_sluids(connection: Connection) -> tuple[int, int]:
+    """(runs seen under two SLUIDs, seconds of the versions that do not count)."""
+    from opsd.core.flags import Flag
+
+    version = tables.run_version
+    flagged = and_(tables.NEEDS_EYES, _run.c.flags.op("&")(int(Flag.TWO_SLUIDS)) != 0)
+    lost = select(func.sum(version.c.end - version.c.start)).where(
+        version.c.run_id.in_(select(_run.c.id).where(flagged)),
+        version.c.sluid.is_not(None),
+        version.c.end > version.c.start,
+        exists().where(_run.c.id == version.c.run_id, or_(_run.c.sluid != version.c.sluid)),
+    )
+    runs = connection.scalar(select(func.count()).select_from(_run).where(flagged)) or 0
+    return int(runs), int(connection.scalar(lost) or 0) if runs else 0
+
+

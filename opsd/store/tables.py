@@ -1,0 +1,218 @@
+"""The accounting tables: runs with their versions, day facts, dirty cells, quarantine, imports.
+
+These are plain Core tables because they are only ever touched in bulk; master data (who pays, who
+leads) are sqlmodel classes in `opsd.store.master`, on the same `METADATA`. Keeping them apart lets
+`opsd usage` answer without importing sqlmodel and pydantic (0.35 s of a one-second budget).
+
+Invariants: times are UTC epoch seconds; every measure is a whole number in a 64-bit column;
+`day_fact` can be deleted and rebuilt from `run` at any time.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+AutoId = BigInteger().with_variant(Integer, "sqlite")
+
+# Texts that repeat by the million (users, partitions, QOS, states, clusters), each stored once.
+# Word 0 is the empty text, so that a missing user or partition is empty, never NULL, in a fact's key.
+EMPTY_WORD = 0
+word = Table(
+    "word",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("text", Text, nullable=False, unique=True),
+)
+
+# A Slurm account belongs to one cluster: the same name elsewhere is another account.
+account = Table(
+    "account",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("cluster_id", ForeignKey("word.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("cluster_id", "name"),
+)
+
+# AllocTRES with its GPU classes and node class: everything a second of a run can be multiplied by.
+shape = Table(
+    "shape",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("tres", Text, nullable=False),
+    Column("gpus", Text, nullable=False),
+    Column("node_class", Text, nullable=False),
+    Column("cpu", BigInteger, nullable=False),
+    Column("node", BigInteger, nullable=False),
+    Column("gpu", BigInteger, nullable=False),
+    Column("mem_mb", BigInteger, nullable=False),
+    Column("billing", BigInteger, nullable=False),
+    UniqueConstraint("tres", "gpus", "node_class"),
+)
+
+# One reading of accounting text: where every run came from.
+import_log = Table(
+    "import_log",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("new", BigInteger, nullable=False, server_default="0"),
+    Column("changed", BigInteger, nullable=False, server_default="0"),
+    Column("unchanged", BigInteger, nullable=False, server_default="0"),
+    Column("steps", BigInteger, nullable=False, server_default="0"),
+    Column("quarantined", BigInteger, nullable=False, server_default="0"),
+)
+
+# The columns of a run as its source carried them. NULL: not carried.
+_CARRIED = (
+    ("start", BigInteger),
+    ("end", BigInteger),
+    ("eligible", BigInteger),
+    ("elapsed", BigInteger),
+    ("suspended", BigInteger),
+    ("limit_seconds", BigInteger),
+    ("nodes", Text),
+    ("label", Text),
+    ("reservation_id", BigInteger),
+    ("assoc_id", BigInteger),
+    ("db_index", BigInteger),
+    ("sluid", Text),
+)
+
+
+def _carried() -> list[Column[object]]:
+    return [Column(name, kind) for name, kind in _CARRIED]
+
+
+# The current truth of each run: its winning version, with columns it lacks taken from the others.
+run = Table(
+    "run",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("cluster_id", BigInteger, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("submit", BigInteger, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger),
+    Column("partition_id", BigInteger),
+    Column("qos_id", BigInteger),
+    Column("state_id", BigInteger, nullable=False),
+    Column("slurm_flags_id", BigInteger),
+    Column("shape_id", BigInteger, nullable=False),
+    *_carried(),
+    # What usage is counted from: NULL begin = holds nothing, NULL finish = still open.
+    Column("begin", BigInteger),
+    Column("finish", BigInteger),
+    Column("seen_open", BigInteger),
+    Column("flags", Integer, nullable=False),
+    Column("hash", BigInteger, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("versions", SmallInteger, nullable=False),
+    Column("import_id", BigInteger, nullable=False),
+    UniqueConstraint("cluster_id", "job_id", "submit"),
+)
+Index("ix_run_account_id_begin", run.c.account_id, run.c.begin)
+Index("ix_run_begin", run.c.begin)
+# "Alive at T" is: begun in the day before T, or one of the few runs that this look would miss. So no
+# index on `finish` is needed, and an import does not pay for one.
+LONGER_THAN_A_DAY = text("finish - begin > 86400")
+Index(
+    "ix_run_long", run.c.begin, run.c.finish,
+    sqlite_where=LONGER_THAN_A_DAY, postgresql_where=LONGER_THAN_A_DAY,
+)  # fmt: skip
+STILL_OPEN = text("finish IS NULL AND begin IS NOT NULL")
+Index("ix_run_open", run.c.begin, sqlite_where=STILL_OPEN, postgresql_where=STILL_OPEN)
+# Runs that a person must hear about (opsd.core.flags.NEEDS_EYES).
+NEEDS_EYES = text("flags & 225 <> 0")
+Index("ix_run_needs_eyes", run.c.flags, sqlite_where=NEEDS_EYES, postgresql_where=text("(flags & 225) <> 0"))
+
+# Every content ever seen of a run that was seen with more than one.
+run_version = Table(
+    "run_version",
+    METADATA,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("hash", BigInteger, primary_key=True),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("import_id", BigInteger, nullable=False),
+    Column("account_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger),
+    Column("partition_id", BigInteger),
+    Column("qos_id", BigInteger),
+    Column("state_id", BigInteger, nullable=False),
+    Column("slurm_flags_id", BigInteger),
+    Column("tres", Text, nullable=False),
+    *_carried(),
+    sqlite_with_rowid=False,
+)
+
+# Usage of ended runs by UTC day: the one derived table.
+day_fact = Table(
+    "day_fact",
+    METADATA,
+    Column("day", Integer, primary_key=True),
+    Column("account_id", BigInteger, primary_key=True),
+    Column("user_id", BigInteger, primary_key=True),
+    Column("partition_id", BigInteger, primary_key=True),
+    Column("qos_id", BigInteger, primary_key=True),
+    Column("state_id", BigInteger, primary_key=True),
+    Column("shape_id", BigInteger, primary_key=True),
+    Column("run_seconds", BigInteger, nullable=False),
+    Column("suspended_seconds", BigInteger, nullable=False),
+    Column("starts", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# (account, UTC day) cells whose facts may be stale: reads take these from the runs.
+dirty_cell = Table(
+    "dirty_cell",
+    METADATA,
+    Column("day", Integer, primary_key=True),
+    Column("account_id", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Records that could not be read, with their bytes, until someone has seen to them.
+quarantine = Table(
+    "quarantine",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("layout", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    UniqueConstraint("source", "position", "digest"),
+)
