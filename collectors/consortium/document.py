@@ -82,7 +82,9 @@ class _Reading:
 
     def _fault(self, table: str, position: int, key: str, message: str) -> None:
         header = f"[{table}]" if table == layout.CONSORTIUM else f"[[{table}]]"
-        said = f"{header} {message}" if key and message.startswith(f"{key} ") else f"{header} {key}: {message}"
+        said = (
+            f"{header} {message}" if key and message.startswith(f"{key} ") else f"{header} {key}: {message}"
+        )
         said = said if key else f"{header}: {message}"
         self.faults.append(Fault(self.lines.at(table, position, key), said))
 
@@ -123,7 +125,7 @@ class _Reading:
             key = kind.key_of(item)
             if (kind.table, key) in self.positions:
                 first = self.lines.at(kind.table, self.positions[kind.table, key])
-                same = f"{shown(kind.table, key)} stands already at line {first}; keep one"
+                same = f"{shown(kind.table, key, tz)} stands already at line {first}; keep one"
                 self._fault(kind.table, position, "", same)
                 continue
             self.positions[kind.table, key] = position

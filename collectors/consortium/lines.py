@@ -25,7 +25,7 @@ class Lines:
         at = 0
         number = 1
         while at < len(text):
-            self._note(text[at : text.find("\n", at) + 1 or len(text)], number)
+            self._note(text[at : _line_end(text, at)], number)
             end = self._end_of_value(text, at)
             number += text.count("\n", at, end)
             at = end
@@ -54,7 +54,7 @@ class Lines:
         """Where the lines end that a header or key at `at` reaches over: arrays and long strings."""
         depth = 0
         end = _line_end(text, at)
-        while (found := _TOKEN.search(text, at)) and (depth > 0 or found.start() < end):
+        while found := _TOKEN.search(text, at, len(text) if depth > 0 else end):
             sign, at = found[0], found.end()
             if sign in _CLOSING:
                 closing = _CLOSING[sign].match(text, at)
@@ -66,8 +66,6 @@ class Lines:
 
 def _line_end(text: str, at: int) -> int:
     """Just behind the line break that ends the line of position `at`."""
-    if at and text[at - 1] == "\n":
-        return at
     found = text.find("\n", at)
     return len(text) if found < 0 else found + 1
 

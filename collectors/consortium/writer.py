@@ -39,8 +39,7 @@ def _rows(item: Item, tz: tzinfo) -> Iterator[str]:
         if field.name == "params":
             yield from _rows_of_params(Params.from_text(value), tz)
         elif value is not None and (field.default is MISSING or value != field.default):
-            shown = _time(value, tz) if field.name in layout.TIMES else _value(value)
-            yield f"{layout.TO_KEY.get(field.name, field.name)} = {shown}"
+            yield f"{layout.TO_KEY.get(field.name, field.name)} = {field_text(field.name, value, tz)}"
 
 
 def _rows_of_params(params: Params, _tz: tzinfo) -> Iterator[str]:
@@ -48,6 +47,11 @@ def _rows_of_params(params: Params, _tz: tzinfo) -> Iterator[str]:
         value = getattr(params, field.name)
         if value != field.default:
             yield f"{field.name} = {_weights(value) if field.name == 'weights' else _value(value)}"
+
+
+def field_text(field: str, value: Any, tz: tzinfo) -> str:  # noqa: ANN401  # whatever a field holds
+    """One field's value as it would stand in a file."""
+    return _time(value, tz) if field in layout.TIMES else _value(value)
 
 
 def _weights(pairs: tuple[tuple[str, Fraction], ...]) -> str:

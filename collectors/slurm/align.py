@@ -133,7 +133,9 @@ def dealt(text: str, shapes: Shapes) -> list[str] | None:
     if not states[-1] & after:
         return None
     holders: dict[str, int] = {}  # piece -> kept columns that some way gives it to
-    for piece, columns, before in zip(reversed(pieces), reversed(accepting), reversed(states[:-1]), strict=True):
+    for piece, columns, before in zip(
+        reversed(pieces), reversed(accepting), reversed(states[:-1]), strict=True
+    ):
         if held := before & columns & after >> 1 & shapes.kept:
             holders[piece] = holders.get(piece, 0) | held
         after = shapes.backward(after, columns)

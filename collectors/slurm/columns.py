@@ -12,8 +12,8 @@ import re
 # without enforced wckeys slurmdbd stores any text. Names Slurm or the site defines are not free.
 FREE_TEXT = frozenset(
     {
-        "admincomment", "comment", "constraints", "container", "extra", "jobname", "stderr", "stdin", "stdout",
-        "submitline", "systemcomment", "wckey", "workdir",
+        "admincomment", "comment", "constraints", "container", "extra", "jobname", "stderr", "stdin",
+        "stdout", "submitline", "systemcomment", "wckey", "workdir",
     }
 )  # fmt: skip
 
@@ -46,23 +46,25 @@ _KINDS: dict[str, str] = {
     "raw_id": "JobIDRaw",
     "id": "JobID",
     "count": """AllocCPUS AllocNodes AssocID AvePages ConsumedEnergyRaw CPUTimeRAW DBIndex ElapsedRaw GID
-        MaxDiskReadTask MaxDiskWriteTask MaxPages MaxPagesTask MaxRSSTask MaxVMSizeTask MinCPUTask NCPUS NNodes
-        NTasks PlannedCPURAW Priority QOSRAW ReqCPUS ReqNodes ReservationId Restarts ResvCPURAW SegmentSize UID
-        WCKeyID""",
+        MaxDiskReadTask MaxDiskWriteTask MaxPages MaxPagesTask MaxRSSTask MaxVMSizeTask MinCPUTask NCPUS
+        NNodes NTasks PlannedCPURAW Priority QOSRAW ReqCPUS ReqNodes ReservationId Restarts ResvCPURAW
+        SegmentSize UID WCKeyID""",
     "clock": "AveCPU MinCPU Planned PlannedCPU Reserved ResvCPU SystemCPU Timelimit TotalCPU UserCPU",
     "filled_clock": "CPUTime Elapsed Suspended",
     "raw_limit": "TimelimitRaw",
     "time": "Eligible End Start Submit",
     "state": "State",
-    "tres": """AllocTRES ReqTRES TRESUsageInAve TRESUsageInMax TRESUsageInMaxNode TRESUsageInMaxTask TRESUsageInMin
-        TRESUsageInMinNode TRESUsageInMinTask TRESUsageInTot TRESUsageOutAve TRESUsageOutMax TRESUsageOutMaxNode
-        TRESUsageOutMaxTask TRESUsageOutMin TRESUsageOutMinNode TRESUsageOutMinTask TRESUsageOutTot""",
-    "size": "AveDiskRead AveDiskWrite AveRSS AveVMSize ConsumedEnergy MaxDiskRead MaxDiskWrite MaxRSS MaxVMSize ReqMem",
+    "tres": """AllocTRES ReqTRES TRESUsageInAve TRESUsageInMax TRESUsageInMaxNode TRESUsageInMaxTask
+        TRESUsageInMin TRESUsageInMinNode TRESUsageInMinTask TRESUsageInTot TRESUsageOutAve TRESUsageOutMax
+        TRESUsageOutMaxNode TRESUsageOutMaxTask TRESUsageOutMin TRESUsageOutMinNode TRESUsageOutMinTask
+        TRESUsageOutTot""",
+    "size": """AveDiskRead AveDiskWrite AveRSS AveVMSize ConsumedEnergy MaxDiskRead MaxDiskWrite MaxRSS
+        MaxVMSize ReqMem""",
     "exit": "DerivedExitCode ExitCode",
     "node": "FailedNode MaxDiskReadNode MaxDiskWriteNode MaxPagesNode MaxRSSNode MaxVMSizeNode MinCPUNode",
     "frequency": "AveCPUFreq ReqCPUFreq ReqCPUFreqGov ReqCPUFreqMax ReqCPUFreqMin",
-    "words": """Account AllocGRES BlockID Cluster Flags Group Layout Licenses McsLabel NodeList OriginalSLUID Partition
-        QOS QOSREQ Reason ReqGRES Reservation SLUID User""",
+    "words": """Account AllocGRES BlockID Cluster Flags Group Layout Licenses McsLabel NodeList OriginalSLUID
+        Partition QOS QOSREQ Reason ReqGRES Reservation SLUID User""",
 }  # fmt: skip
 
 KIND: dict[str, str] = {name.lower(): kind for kind, names in _KINDS.items() for name in names.split()}

@@ -26,7 +26,9 @@ _TIMES = ("Start", "End", "Eligible")
 _PLAIN_NUMBERS = frozenset({"ElapsedRaw", "DBIndex", "AssocID"})
 _TEXTS = frozenset({"State", "Account", "AllocTRES", "User", "Partition", "QOS", "NodeList", "Flags"})
 
-_RECORD: Callable[[Iterable[Any]], RunRecord] = partial(tuple.__new__, RunRecord)  # _make, without Python code
+_RECORD: Callable[[Iterable[Any]], RunRecord] = partial(
+    tuple.__new__, RunRecord
+)  # _make, without Python code
 
 Texts = Sequence[str]
 Read = tuple[Sequence[Any], Texts]  # values, and their canonical texts
@@ -94,7 +96,12 @@ class _Number:
         return list(map(int, texts)), texts
 
     def _one(self, text: str) -> int:
-        if not text.isascii() or len(text) > 20 or str(int(text)) != text or not self.low <= int(text) < self.high:
+        if (
+            not text.isascii()
+            or len(text) > 20
+            or str(int(text)) != text
+            or not self.low <= int(text) < self.high
+        ):
             raise ValueError(text)
         return int(text)
 
@@ -150,7 +157,9 @@ class _Time:
         try:
             values = [self.minutes[text[:16]] + _SECONDS[text[16:]] for text in texts]
         except (BadText, KeyError):
-            raise Unusual(_failing(texts, lambda text: self.minutes[text[:16]] + _SECONDS[text[16:]])) from None
+            raise Unusual(
+                _failing(texts, lambda text: self.minutes[text[:16]] + _SECONDS[text[16:]])
+            ) from None
         return values, list(map(str, values))
 
     def _minute(self, text: str) -> int | None:
@@ -182,9 +191,10 @@ class _Columns:
         while self.numbers:
             try:
                 self.values[field], self.texts[field] = read(self.raw[name])
-                return
             except Unusual as unusual:
                 self.drop(unusual.rows)
+            else:
+                return
 
 
 class FastPath:

@@ -1,7 +1,7 @@
 """Bytes to physical lines, and never anything else.
 
-Invariant: lines end at b"\\n" alone; the lines, their ends and the oversize ones, put together, are the
-input byte for byte; memory stays flat however long a line is.
+Invariant: a line feed, and nothing else, ends a line; the lines, their ends and the oversize ones, put
+together, are the input byte for byte; memory stays flat however long a line is.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collectors.slurm.source import Source
 
 MAX_KEPT = 1 << 20  # a longer line is counted and hashed, but only its start is kept
 _CHUNK = 1 << 18
+NO_LINE_END = "its line end is missing: the export may have been cut off inside this record; export it again"
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """Bytes that could not be read as a record, without their last line end."""
+    """Bytes that could not be read as a record, with their line end if there was one."""
 
     position: int  # of the first byte, in the decompressed stream
     line: int  # number of the first line, from 1
@@ -52,7 +53,7 @@ class Framer:
         self._held = b""
 
     def peek(self) -> bytes:
-        """What is read but not handed out yet, at least a line of it unless the input ends or the line is huge."""
+        """What is read but not handed out yet: at least a line, unless the input ends or it is huge."""
         while b"\n" not in self._held and len(self._held) <= MAX_KEPT:
             if not (data := self.source.read(_CHUNK)):
                 break
@@ -90,7 +91,9 @@ class Framer:
 
     def _tail(self) -> BadRecord:
         damage = self.source.damage
-        reason = f"cut off: {damage}" if damage else "the last line has no line end: the export may be cut off"
+        reason = (
+            f"cut off: {damage}" if damage else "the last line has no line end: the export may be cut off"
+        )
         found = bad_record(self.position, self.line, self._held, reason)
         self._advance(len(self._held), 0)
         self._held = b""
@@ -102,12 +105,12 @@ class Framer:
         piece, self._held = self._held, b""
         while piece and not ended:
             line, end, self._held = piece.partition(b"\n")
-            digest.update(line)
-            size += len(line)
+            digest.update(line + end)
+            size += len(line) + len(end)
             ended = bool(end)
             piece = b"" if ended else self.source.read(_CHUNK)
         found = BadRecord(self.position, self.line, kept, size, digest.hexdigest(), _too_long(size))
-        self._advance(size + ended, int(ended))
+        self._advance(size, int(ended))
         return found
 
 

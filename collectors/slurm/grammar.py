@@ -121,7 +121,9 @@ def time_limit_raw(text: str) -> int | None:
 # --- sizes and TRES --------------------------------------------------------------------------
 
 _SIZE = re.compile(r"(\d{1,20})(?:\.(\d{1,6}))?([KMGTPE]?)\Z", re.ASCII)
-_MB = {suffix: Fraction(1024) ** power for suffix, power in zip("KMGTPE", range(-1, 5), strict=True)} | {"": Fraction(1)}
+_MB = {suffix: Fraction(1024) ** power for suffix, power in zip("KMGTPE", range(-1, 5), strict=True)} | {
+    "": Fraction(1)
+}
 _TRES_NAME = re.compile(r"[^\s,=|;\x00-\x1f\x7f-\x9f\ud800-\udfff]+\Z")
 
 
@@ -151,7 +153,9 @@ def _megabytes(text: str, what: str) -> int:
     size = size_mb(text, what)
     if size.denominator != 1 or size > MOST:
         raise BadText(
-            f"{what} is no whole number of MB", text, "it was rounded by --units: export again with --noconvert"
+            f"{what} is no whole number of MB",
+            text,
+            "it was rounded by --units: export again with --noconvert",
         )
     return int(size)
 
@@ -253,7 +257,7 @@ def _optional(text: str | None) -> int | None:
 
 
 def job_id(text: str) -> JobId:
-    """`123`, `123_4`, `123_[1-10%2]`, `123+1`, each with `.batch`, `.extern`, `.0`, `.TBD`, …"""
+    """`123`, `123_4`, `123_[1-10%2]`, `123+1`, each also with `.batch`, `.extern`, `.0` or `.TBD`."""
     found = _JOB_ID.match(text)
     if not found or not 0 < (job := int(found["job"])) < NO_VAL:
         raise BadText("not a job id", text)
@@ -324,4 +328,3 @@ def time(text: str, zone: tzinfo | None, what: str = "time") -> int | None:
     if len(found) > 1:
         raise BadText(f"{what} happens twice in its zone", text, "export with SLURM_TIME_FORMAT=%s")
     return found[0] if found else None
-

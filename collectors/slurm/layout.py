@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from difflib import get_close_matches
-from functools import lru_cache
 
 from collectors.slurm import columns as known
 from collectors.slurm.grammar import UNCLEAN
@@ -22,10 +21,11 @@ from opsd.core.period import zone_name
 
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 _FIRST_GAP = re.compile(r"[A-Za-z][A-Za-z0-9_]*([^A-Za-z0-9_]+)[A-Za-z]", re.ASCII)
+_STATED = ("columns", "delimiter", "trailing", "crlf", "zone", "cluster")
 _USUAL = ("|", "\x1f", ";|;", "\t", ";", ",")
 _FREE_TEXT_WARNING = (
-    "the columns {names} hold text that users choose, and sacct escapes nothing: a crafted job name or comment "
-    "can forge or hide a record. Leave them out of the export; opsd does not use them"
+    "the columns {names} hold text that users choose, and sacct escapes nothing: a crafted job name or "
+    "comment can forge or hide a record. Leave them out of the export; opsd does not use them"
 )
 
 
@@ -39,6 +39,11 @@ class Layout:
     crlf: bool = False  # each line ends with \r\n
     zone: str | None = None  # of times that do not say
     cluster: str | None = None  # of records that do not say
+    # Worked out once, because every record asks for them.
+    fields: int = field(init=False, repr=False, compare=False)  # pieces a record splits into
+    free_text: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    tz: tzinfo | None = field(init=False, repr=False, compare=False)
+    _places: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.delimiter or "\n" in self.delimiter or "\r" in self.delimiter:
@@ -46,16 +51,12 @@ class Layout:
         if self.cluster is not None and (not self.cluster or UNCLEAN.search(self.cluster)):
             raise WrongUsage(f"--cluster cannot be {self.cluster!r}: give the cluster's name")
         _check_columns(self.columns, self.cluster)
-
-    @property
-    def fields(self) -> int:
-        """How many pieces a record splits into."""
-        return len(self.columns) + self.trailing
-
-    @property
-    def free_text(self) -> tuple[str, ...]:
-        """Columns that may hold any text, delimiters and line ends included."""
-        return tuple(name for name in self.columns if known.is_free(name))
+        places = {name.lower(): at for at, name in reversed(list(enumerate(self.columns)))}
+        places |= {name: places[name.lower()] for name in known.KEPT if name.lower() in places}
+        object.__setattr__(self, "_places", places)
+        object.__setattr__(self, "fields", len(self.columns) + self.trailing)
+        object.__setattr__(self, "free_text", tuple(name for name in self.columns if known.is_free(name)))
+        object.__setattr__(self, "tz", None if self.zone is None else read_zone(self.zone))
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -69,44 +70,30 @@ class Layout:
         names = ", ".join(self.free_text)
         return [_FREE_TEXT_WARNING.format(names=names)] if names else []
 
-    @property
-    def tz(self) -> tzinfo | None:
-        """The zone of times that do not say."""
-        return _zone(self.zone)
-
     def index(self, name: str) -> int | None:
         """Where a column stands; None if the export has none of that name."""
-        return _index(self.columns).get(name.lower())
+        at = self._places.get(name)
+        return at if at is not None else self._places.get(name.lower())
 
     def to_json(self) -> str:
         """Text that `from_json` reads back."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps({name: getattr(self, name) for name in _STATED}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
         """The layout a quarantined record was kept with."""
         try:
             values = json.loads(text)
-            return cls(**{**values, "columns": tuple(values["columns"])})
+            return cls(tuple(values["columns"]), *(values[name] for name in _STATED[1:]))
         except (ValueError, TypeError, KeyError) as err:
             raise BadText("not a layout", text) from err
-
-
-@lru_cache(maxsize=64)
-def _zone(name: str | None) -> tzinfo | None:
-    return None if name is None else read_zone(name)
-
-
-@lru_cache(maxsize=64)
-def _index(columns: tuple[str, ...]) -> dict[str, int]:
-    return {name.lower(): at for at, name in reversed(list(enumerate(columns)))}
 
 
 def _check_columns(columns: Sequence[str], cluster: str | None) -> None:
     found = [name.lower() for name in columns]
     missing = [name for name in known.REQUIRED if name.lower() not in found]
     if missing:
-        raise BadInput(f"the export lacks {', '.join(map(lambda name: _near(name, columns), missing))}")
+        raise BadInput("the export lacks " + ", ".join(_near(name, columns) for name in missing))
     for name in known.KEPT:
         if found.count(name.lower()) > 1:
             raise BadInput(f"the export has the column {name} more than once; leave one out")
@@ -121,10 +108,7 @@ def _near(name: str, columns: Sequence[str]) -> str:
 
 
 def _zone_text(zone: str | tzinfo | None) -> str | None:
-    if zone is None or isinstance(zone, str):
-        _zone(zone)  # a wrong name is refused before anything is read
-        return zone
-    return zone_name(zone)
+    return zone if zone is None or isinstance(zone, str) else zone_name(zone)
 
 
 def _decoded(line: bytes) -> tuple[str, bool]:
@@ -160,7 +144,7 @@ def from_header(
     zone: str | tzinfo | None = None,
     cluster: str | None = None,
 ) -> Layout:
-    """Read sacct's own header line (without its \\n); the delimiter is seen from it unless given."""
+    """Read sacct's own header line (without its line end); the delimiter is seen from it unless given."""
     header, crlf = _decoded(line)
     delimiter = delimiter if delimiter is not None else _detected(header)
     if not delimiter:
@@ -199,5 +183,7 @@ def from_fields(
 
 def is_header(line: bytes, layout: Layout) -> bool:
     """Whether a line repeats the column names (a header kept beside --fields, or files joined)."""
-    names = _decoded(line)[0].removesuffix(layout.delimiter if layout.trailing else "").split(layout.delimiter)
+    names = (
+        _decoded(line)[0].removesuffix(layout.delimiter if layout.trailing else "").split(layout.delimiter)
+    )
     return [name.lower() for name in names] == [name.lower() for name in layout.columns]

@@ -9,6 +9,7 @@ None would say the export did not have the column.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 
 from collectors.slurm import grammar, hosts
@@ -26,18 +27,20 @@ _AUTUMN = "export with SLURM_TIME_FORMAT=%s, or add ElapsedRaw and Suspended to 
 class Row:
     """The fields of one record by column name."""
 
-    __slots__ = ("_fields", "layout")
+    __slots__ = ("_fields", "_index", "layout")
 
     def __init__(self, fields: Sequence[str], layout: Layout) -> None:
         self._fields = fields
+        self._index = layout.index
         self.layout = layout
 
     def get(self, name: str) -> str | None:
         """The text of a column; None if the export lacks it."""
-        at = self.layout.index(name)
+        at = self._index(name)
         return None if at is None else self._fields[at]
 
     def __getitem__(self, name: str) -> str:
+        """The text of a column the layout is known to have."""
         text = self.get(name)
         if text is None:
             raise KeyError(name)
@@ -53,11 +56,13 @@ def account(text: str) -> str:
     return "" if text == "(null)" else _named("Account", text)
 
 
+@lru_cache(maxsize=1_000)
 def state(text: str) -> str:
     """The base state."""
     return grammar.state(text).base
 
 
+@lru_cache(maxsize=20_000)
 def tres(text: str) -> str:
     """The canonical text of AllocTRES."""
     return grammar.tres(text).text
@@ -203,14 +208,22 @@ def parse_fields(fields: Sequence[str], layout: Layout) -> RunRecord | None:
     if job is None:
         return None
     values = _simple(row)
-    submit, eligible, start, end = _times(row, _as_int(values.get("elapsed")), _as_int(values.get("suspended")))
+    submit, eligible, start, end = _times(
+        row, _as_int(values.get("elapsed")), _as_int(values.get("suspended"))
+    )
     if eligible is None and row.get("Eligible") is not None:
         eligible = NEVER
     shown = row.get("JobID")
     values["label"] = None if shown is None else label(shown, row["JobIDRaw"])
     where = cluster(row.get("Cluster"), layout.cluster)
     record = RunRecord(
-        cluster=where, job_id=job, submit=submit, start=start, end=end, eligible=eligible, **values  # type: ignore[arg-type]
+        cluster=where,
+        job_id=job,
+        submit=submit,
+        start=start,
+        end=end,
+        eligible=eligible,
+        **values,  # type: ignore[arg-type]
     )
     return record._replace(hash=content_hash(record))
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from collectors.slurm import grammar
 from collectors.slurm.align import Joiner, Shapes, dealt, is_record
 from collectors.slurm.fast import FastPath
-from collectors.slurm.framing import MAX_KEPT, BadRecord, Block, Framer, bad_record
+from collectors.slurm.framing import MAX_KEPT, NO_LINE_END, BadRecord, Block, Framer, bad_record
 from collectors.slurm.layout import Layout, from_fields, from_header, is_header
 from collectors.slurm.records import looks_right, parse_fields
 from collectors.slurm.source import Source
@@ -76,9 +76,11 @@ def parse_record(data: bytes, layout: Layout) -> RunRecord | None:
     """One record's bytes, as quarantined, with the layout it was quarantined under; None for a step.
 
     Raises:
-        BadText: it still cannot be read; the message says why.
+        BadText: it still cannot be read, or has no line end (a cut number is a number, too).
     """
-    text = _text(data.removesuffix(b"\n"))
+    if not data.endswith(b"\n"):
+        raise BadText(NO_LINE_END, _text(data))
+    text = _text(data[:-1])
     lines = [_content(line, layout) for line in text.split("\n")]
     if not layout.free_text or (len(lines) == 1 and lines[0].count(layout.delimiter) + 1 == layout.fields):
         return parse_line("\n".join(lines), layout)
@@ -143,7 +145,7 @@ class _Sorter:
     def line(self, line: str, position: int, number: int) -> Iterator[Outcome]:
         """The outcomes that one more line makes certain."""
         content = _content(line, self.layout)
-        place = (position, number, _bytes(line))
+        place = (position, number, _bytes(line) + b"\n")
         if not content and not self._held:
             self._blank.append(place)
             return
@@ -161,7 +163,7 @@ class _Sorter:
             yield bad_record(*place, str(err))
             return
         self._held.append(place)
-        self._held_size += len(place[2]) + 1
+        self._held_size += len(place[2])
         if count := self._joiner.add(content):
             yield from self._joined(count)
         elif self._held_size > MAX_KEPT or len(self._held) >= _MAX_JOINED_LINES:
@@ -203,7 +205,7 @@ class _Sorter:
 
 def _together(places: Sequence[tuple[int, int, bytes]], reason: str) -> BadRecord:
     position, number, _ = places[0]
-    return bad_record(position, number, b"\n".join(data for _, _, data in places), reason)
+    return bad_record(position, number, b"".join(data for _, _, data in places), reason)
 
 
 class SacctReader:
@@ -236,7 +238,11 @@ class SacctReader:
         self._unknown: set[str] = set()
 
     def _layout(
-        self, fields: str | Iterable[str] | None, delimiter: str | None, zone: str | tzinfo | None, cluster: str | None
+        self,
+        fields: str | Iterable[str] | None,
+        delimiter: str | None,
+        zone: str | tzinfo | None,
+        cluster: str | None,
     ) -> Layout:
         try:
             if fields is None:
@@ -252,7 +258,9 @@ class SacctReader:
     def _header(self) -> bytes:
         line = self._framer.take_line()
         if line is None:
-            why = self._source.damage or ("it is empty" if not self._framer.peek() else "its first line never ends")
+            why = self._source.damage or (
+                "it is empty" if not self._framer.peek() else "its first line never ends"
+            )
             raise BadInput(f"no header of sacct columns: {why}")
         return line
 
@@ -264,7 +272,9 @@ class SacctReader:
         for line in _text(self._framer.peek()).split("\n")[:_PROBED]:
             fields = line.split(self.layout.delimiter)
             if len(fields) == self.layout.fields and at is not None and grammar.is_local(fields[at]):
-                raise WrongUsage(f"{self.name}: its times are local and do not say of which zone: {grammar.ZONE_REMEDY}")
+                raise WrongUsage(
+                    f"{self.name}: its times are local and do not say of which zone: {grammar.ZONE_REMEDY}"
+                )
 
     def batches(self, size: int = 20_000) -> Iterator[Batch]:
         """The records, in batches of about `size` rows."""

@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 
 GZIP = b"\x1f\x8b"
 _RAW = 1 << 16
+_SMALL = 256
 _GZIP_WBITS = 31
 
 
@@ -39,74 +40,73 @@ class Source:
         self.consumed = 0  # raw bytes taken from the stream, for a progress bar
         self.damage: str | None = None
         self._stream = stream
-        self._input = self._raw(_RAW)
+        self._input = self._raw()
+        if len(self._input) < len(GZIP):  # a pipe may give a single byte
+            self._input += self._raw()
         self._read: Callable[[int], bytes] = self._plain
         if self._input.startswith(GZIP):
             self._inflater = _new_inflater()
             self._read = self._inflated
+        self._pending = False  # zlib may hold output for input it took already
+        self._ended = False
+        self._bite = _RAW  # compressed bytes given to zlib at a time
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, b"" at the end or at damage."""
-        return b"" if self.damage else self._read(size)
+        return b"" if self.damage or self._ended else self._read(size)
 
-    def _raw(self, size: int) -> bytes:
-        data = self._stream.read(size) or b""
+    def _raw(self) -> bytes:
+        data = self._stream.read(_RAW) or b""
         self.consumed += len(data)
         return data
 
     def _plain(self, size: int) -> bytes:
+        self._input = self._input or self._raw()
         data, self._input = self._input[:size], self._input[size:]
-        return data or self._raw(size)
+        self._ended = not data
+        return data
 
     def _inflated(self, size: int) -> bytes:
-        while not self.damage:
-            if self._inflater.eof and not self._next_member():
-                return b""
-            if not self._input:
-                self._input = self._raw(_RAW)
-            if not self._input and not self._held_back():
+        data = b""
+        while not (data or self.damage or self._ended):
+            if self._inflater.eof:
+                self._next_member()
+            elif self._fed():
+                data = self._step(size)
+            else:
                 self.damage = "the gzip data stops before its end"
-                return b""
-            if data := self._step(size):
-                return data
-        return b""
+        return data
 
-    def _held_back(self) -> bool:
-        """Whether zlib may still have output for input it took already."""
-        return not self._inflater.eof and self._more
-
-    _more = False
+    def _fed(self) -> bool:
+        self._input = self._input or self._raw()
+        return bool(self._input) or self._pending
 
     def _step(self, size: int) -> bytes:
-        before = self._inflater.copy()
-        given = self._input
+        before, given = self._inflater.copy(), self._input[: self._bite]
         try:
             data = self._inflater.decompress(given, size)
         except zlib.error as err:
-            return self._last_good(before, given, size, err)
-        self._more = len(data) == size
-        self._input = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            self._retreat(before, err)
+            return b""
+        self._pending = len(data) == size
+        left = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+        self._input = left + self._input[len(given) :]
         return data
 
-    def _last_good(self, inflater: _Inflater, given: bytes, size: int, err: zlib.error) -> bytes:
-        """What the damaged piece still yields, byte by byte: a failed call hands over nothing."""
-        self.damage = f"the gzip data is damaged ({err})"
-        good = bytearray()
-        try:
-            for at in range(len(given)):
-                good += inflater.decompress(given[at : at + 1], size - len(good)) if len(good) < size else b""
-        except zlib.error:
-            pass
-        return bytes(good)
+    def _retreat(self, before: _Inflater, err: zlib.error) -> None:
+        """A failed call hands nothing over: go back and take smaller bites up to the damage."""
+        if self._bite == 1:
+            self.damage = f"the gzip data is damaged ({err})"
+        self._inflater = before
+        self._bite = _SMALL if self._bite > _SMALL else 1
 
-    def _next_member(self) -> bool:
-        """Start the next gzip member; zeros after the last one are padding, anything else damage."""
-        while True:
-            self._input = self._input.lstrip(b"\0") if len(self._input) > 1 or self._input == b"\0" else self._input
-            if len(self._input) >= len(GZIP) or not (more := self._raw(_RAW)):
-                break
-            self._input += more
-        if self._input and not self._input.startswith(GZIP):
+    def _next_member(self) -> None:
+        """Start the next gzip member; zeros after the last one are padding, anything else is damage."""
+        self._input = self._input.lstrip(b"\0")
+        while len(self._input) < len(GZIP) and (more := self._raw()):
+            self._input = (self._input + more).lstrip(b"\0")
+        if not self._input:
+            self._ended = True
+        elif not self._input.startswith(GZIP):
             self.damage = "the gzip data is followed by something else"
         self._inflater = _new_inflater()
-        return bool(self._input) and not self.damage

@@ -98,10 +98,11 @@ class Attribution:
         return sorted(instants)
 
     def user_edges(self, keys: Sequence[str], cluster: str, user: str, start: int, end: int) -> list[int]:
-        """Instants strictly inside (start, end) where the home organisation of a user may change."""
+        """Instants strictly inside (start, end) where a user's home may change; on any cluster if empty."""
         if USES not in keys:
             return []
-        here = [person for person in self._people.get(user, ()) if person.cluster in ("", cluster)]
+        known = self._people.get(user, ())
+        here = [person for person in known if not cluster or person.cluster in ("", cluster)]
         return _inside(_person_instants(here), start, end)
 
     def labels(
@@ -121,6 +122,11 @@ class Attribution:
                 self._cache.clear()
             found = self._cache[asked] = self._label(keys, cluster, account, user, partition, qos, at)
         return found
+
+    def of_award(self, keys: Sequence[str], award: str) -> tuple[str, ...]:
+        """What an award says by itself, one text per key (not `uses`)."""
+        known = self._by_award[award]
+        return tuple(known[key] for key in keys)
 
     def award_at(
         self, cluster: str, account: str, partition: str, qos: str, at: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from typing import Any
 
@@ -51,17 +52,18 @@ class Problem:
     key: Key
     field: str
     message: str
+    name: str = ""  # of the entry, for people
 
     def __str__(self) -> str:
-        return f"{self.table} {shown(self.table, self.key)}: {self.message}" if self.key else self.message
+        return f"{self.table} {self.name}: {self.message}" if self.name else self.message
 
 
-def shown(table: str, key: Key) -> str:
-    """The name of an entry for people: `mn5/etur01 from 2026-05-01T00:00:00+00:00`."""
+def shown(table: str, key: Key, tz: tzinfo = UTC) -> str:
+    """The name of an entry for people: `mn5/etur01 from 2026-05-01T00:00:00+02:00`."""
     kind = BY_TABLE[table]
     *names, last = key if kind.dated else (*key, ALWAYS)
     text = "/".join(str(name) for name in names if name != "")
-    return f"{text} from {isoformat(int(last))}" if last != ALWAYS else text
+    return f"{text} from {isoformat(int(last), tz)}" if last != ALWAYS else text
 
 
 def check(consortium: Consortium, expand: Expand | None = None) -> list[Problem]:
@@ -72,6 +74,18 @@ def check(consortium: Consortium, expand: Expand | None = None) -> list[Problem]
     if expand is not None:
         found.extend(_nodes_in_two_classes(consortium, expand))
     return found
+
+
+def _problem(held: Consortium, table: str, item: Item, field: str, message: str) -> Problem:
+    key = BY_TABLE[table].key_of(item)
+    return Problem(table, key, field, message, shown(table, key, _zone(held)))
+
+
+def _zone(held: Consortium) -> tzinfo:
+    try:
+        return zone(held.book_zone)
+    except OpsdError:
+        return UTC  # named as a problem of its own
 
 
 def _book_zone(held: Consortium) -> Iterator[Problem]:
@@ -88,25 +102,26 @@ def _references(held: Consortium) -> Iterator[Problem]:
         for item in held.items(kind):
             text = getattr(item, field)
             if text and text not in names[target]:
-                message = f"unknown {field} {text!r}; add a {target} of that name, or correct it"
-                yield Problem(table, kind.key_of(item), field, message)
+                message = f"unknown {field} {text!r}; declare it in a [[{target}]], or correct it"
+                yield _problem(held, table, item, field, message)
     classes = {(c.cluster, c.id) for c in held.node_classes}
     for row in held.unit_tables:
         if (row.cluster, row.node_class) not in classes:
-            message = f"unknown node_class {row.node_class!r}; add a node_class of that name, or correct it"
-            yield Problem("unit_table", BY_TABLE["unit_table"].key_of(row), "node_class", message)
+            message = f"unknown node_class {row.node_class!r}; declare it in a [[node_class]], or correct it"
+            yield _problem(held, "unit_table", row, "node_class", message)
 
 
 def _cycles(held: Consortium) -> Iterator[Problem]:
     for table in ("organisation", "funder"):
         items = {item.id: item for item in held.items(BY_TABLE[table])}
-        for name in items:
+        for name, item in items.items():
             path = [name]
             while (above := items[path[-1]].parent) in items and above not in path:
                 path.append(above)
             if above == name:
                 chain = " → ".join([*path, name])
-                yield Problem(table, (name,), "parent", f"is above itself: {chain}; take one parent out")
+                message = f"is above itself: {chain}; take one parent out"
+                yield _problem(held, table, item, "parent", message)
 
 
 def _overlaps(held: Consortium) -> Iterator[Problem]:
@@ -115,7 +130,8 @@ def _overlaps(held: Consortium) -> Iterator[Problem]:
         if kind.dated:
             for before, after in _versions(held, kind):
                 if shared(before.valid_from, before.valid_until, after.valid_from, after.valid_until):
-                    yield Problem(kind.table, kind.key_of(after), "from", _overlap_text(kind, before))
+                    message = _overlap_text(kind, before, _zone(held))
+                    yield _problem(held, kind.table, after, "from", message)
 
 
 def _versions(held: Consortium, kind: Kind) -> Iterator[tuple[Any, Any]]:
@@ -128,17 +144,17 @@ def _versions(held: Consortium, kind: Kind) -> Iterator[tuple[Any, Any]]:
         yield from pairwise(items)
 
 
-def _overlap_text(kind: Kind, before: Item) -> str:
+def _overlap_text(kind: Kind, before: Item, tz: tzinfo) -> str:
     end: int | None = getattr(before, "valid_until", None)
-    until = "has no end" if end is None else f"ends {isoformat(end)}"
-    return f"overlaps {shown(kind.table, kind.key_of(before))}, which {until}; set until there, or from here"
+    until = "has no end" if end is None else f"ends {isoformat(end, tz)}"
+    other = shown(kind.table, kind.key_of(before), tz)
+    return f"overlaps {other}, which {until}; set an earlier until there, or a later from here"
 
 
 def _policies(held: Consortium) -> Iterator[Problem]:
     for policy in held.policies:
-        key = BY_TABLE["policy"].key_of(policy)
         for field, message in policy_faults(policy):
-            yield Problem("policy", key, field, message)
+            yield _problem(held, "policy", policy, field, message)
 
 
 def policy_faults(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -169,11 +185,12 @@ def _charging(held: Consortium) -> Iterator[Problem]:
             in_life = shared(award.start, award.end, policy.valid_from, policy.valid_until)
             if rule and in_life and award.unit != rule.UNIT:
                 message = f"is in {award.unit}, but policy {policy.id!r} charges {rule.UNIT}; change one"
-                yield Problem("award", (award.id,), "unit", message)
+                yield _problem(held, "award", award, "unit", message)
                 break
         if versions and (hole := _hole(award, versions)) is not None:
-            message = f"policy {award.policy!r} says nothing from {isoformat(hole)}; add a version for it"
-            yield Problem("award", (award.id,), "policy", message)
+            since = isoformat(hole, _zone(held))
+            message = f"policy {award.policy!r} says nothing from {since}; add a version for it"
+            yield _problem(held, "award", award, "policy", message)
 
 
 def _hole(award: Award, versions: Sequence[Policy]) -> int | None:
@@ -194,20 +211,18 @@ def _unit_tables(held: Consortium) -> Iterator[Problem]:
             if same and shared(
                 node_class.valid_from, node_class.valid_until, table.valid_from, table.valid_until
             ):
-                yield from _contradictions(table, node_class)
+                for field, message in _contradictions(table, node_class):
+                    yield _problem(held, "unit_table", table, field, message)
 
 
-def _contradictions(table: UnitTable, node_class: NodeClass) -> Iterator[Problem]:
-    key = BY_TABLE["unit_table"].key_of(table)
+def _contradictions(table: UnitTable, node_class: NodeClass) -> Iterator[tuple[str, str]]:
     for field, counted in (("gpu_hours", "gpus"), ("core_hours", "cores"), ("cpu_hours", "cpus")):
         agreed, count = getattr(table, field), getattr(node_class, counted)
         if agreed is not None and count is not None and agreed != count:
-            message = f"{field} is {agreed}, but the node class has {counted} = {count}; correct one"
-            yield Problem("unit_table", key, field, message)
+            yield field, f"{field} is {agreed}, but the node class has {counted} = {count}; correct one"
     if table.khours is not None and table.core_hours is not None and table.khours * 1000 != table.core_hours:
         right = exact_text(table.core_hours / 1000)
-        message = f"khours is {exact_text(table.khours)}, but core_hours make {right}; correct one"
-        yield Problem("unit_table", key, "khours", message)
+        yield "khours", f"khours is {exact_text(table.khours)}, but core_hours make {right}; correct one"
 
 
 def _payers(held: Consortium) -> Iterator[Problem]:
@@ -216,7 +231,7 @@ def _payers(held: Consortium) -> Iterator[Problem]:
         if chain and chain[-1].kind != JU and chain[-1].country is None:
             top = chain[-1].id
             message = f"nobody pays: its top funder {top!r} is neither the JU nor has a country"
-            yield Problem("pool", (pool.id,), "funder", f"{message}; give it one")
+            yield _problem(held, "pool", pool, "funder", f"{message}; give it one")
 
 
 def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]:
@@ -227,7 +242,7 @@ def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]
         try:
             nodes = expand(item.nodes) if item.nodes else ()
         except OpsdError as err:
-            yield Problem(kind.table, kind.key_of(item), "nodes", str(err))
+            yield _problem(held, kind.table, item, "nodes", str(err))
             continue
         for node in nodes:
             for other in seen[item.cluster, node]:
@@ -235,8 +250,9 @@ def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]
                 same_time = shared(item.valid_from, item.valid_until, other.valid_from, other.valid_until)
                 if same_time and item.id != other.id and pair not in told:
                     told.add(pair)
-                    message = f"node {node} is also in {shown(kind.table, pair[0])} at that time; end one"
-                    yield Problem(kind.table, pair[1], "nodes", message)
+                    other_name = shown(kind.table, pair[0], _zone(held))
+                    message = f"node {node} is also in {other_name} at that time; end one"
+                    yield _problem(held, kind.table, item, "nodes", message)
             seen[item.cluster, node].append(item)
 
 

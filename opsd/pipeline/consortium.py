@@ -14,6 +14,7 @@ from opsd.core.awards import Binding
 from opsd.core.changes import Diff, compare, merge, postings
 from opsd.core.consortium import Consortium
 from opsd.core.errors import Refused
+from opsd.core.faults import SHOWN
 from opsd.core.journal import Entry
 from opsd.core.parties import Person
 from opsd.core.soundness import Problem, check
@@ -58,10 +59,10 @@ def plan(
 
 def require_sound(consortium: Consortium, place: Place | None = None) -> None:
     """Refuse data whose parts do not fit together, naming every problem."""
-    rows = []
-    for problem in check(consortium, expand):
-        where = place(problem) if place else ""
-        rows.append(f"{where}: {problem}" if where else str(problem))
+    problems = check(consortium, expand)
+    rows = [f"{place(problem)}: {problem}" if place else str(problem) for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        rows.append(f"and {len(problems) - SHOWN} more")
     if rows:
         raise Refused("\n".join(rows))
 

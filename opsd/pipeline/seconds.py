@@ -67,6 +67,16 @@ def collect(connection: Connection, plan: Plan, labeller: Labeller) -> dict[Cell
     return _Collector(connection, plan, labeller).collect()
 
 
+def collect_runs(
+    connection: Connection, plan: Plan, labeller: Labeller, runs: Iterable[Held]
+) -> dict[Cell, Sums]:
+    """The cells of some runs alone: their part of what `collect` gives."""
+    collector = _Collector(connection, plan, labeller)
+    for held in runs:
+        collector.add_whole(held)
+    return collector.result()
+
+
 class _Collector:
     def __init__(self, connection: Connection, plan: Plan, labeller: Labeller) -> None:
         self.connection = connection
@@ -87,7 +97,11 @@ class _Collector:
         self._add_regions(self._regions(self._loose))
         self._add_entering()
         for held in read.open_runs(self.connection):
-            self._add_open(held)
+            self.add_whole(held)
+        return self.result()
+
+    def result(self) -> dict[Cell, Sums]:
+        """What was added so far."""
         return {cell: Sums(*values) for cell, values in self.sums.items() if any(values)}
 
     # -- which days the facts cannot answer ----------------------------------------------------------
@@ -259,8 +273,8 @@ class _Collector:
                 self.sums[cell][2] += 1
             seen.add(cell)
 
-    def _add_open(self, held: Held) -> None:
-        """An open run stands in no fact and no index of ends: all of it is counted here."""
+    def add_whole(self, held: Held) -> None:
+        """All of a run, wherever it lies: an open one stands in no fact."""
         met: set[tuple[int, Cell]] = set()
         for cell, a, b in self._cuts(held, self._key(held), self.start, self.end):
             run, off = cut(held.begin, held.finish, held.suspended, a, b)

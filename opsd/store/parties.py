@@ -66,7 +66,7 @@ def _codecs(kind: Kind) -> tuple[Codec, ...]:
 
 def load(connection: Connection) -> Consortium:
     """All master data."""
-    settings = dict(connection.execute(select(_setting.c.key, _setting.c.value)).tuples().all())
+    settings = {row.key: row.value for row in connection.execute(select(_setting.c.key, _setting.c.value))}
     items = [item for kind in KINDS for item in _load(connection, kind)]
     return Consortium.of(items, settings.get("name", ""), settings.get("book_zone", "UTC"))
 

@@ -164,6 +164,29 @@ def open_runs(connection: Connection) -> list[Held]:
     ]
 
 
+class Limited(NamedTuple):
+    """A run that goes on at an instant, and the time limit it may still use up."""
+
+    held: Held
+    start: int  # as Slurm counts its limit from, the original start of a resized job
+    limit: int | None  # seconds; None where no number is known
+
+
+def going_on(connection: Connection, instant: int) -> list[Limited]:
+    """Runs that began before an instant and had not ended at it, open ones included."""
+    open_held = {held.id: held for held in open_runs(connection) if held.begin < instant}
+    ending = {held.id: held for held in runs_alive_at(connection, instant)}
+    found = open_held | ending
+    limits = select(_run.c.id, _run.c.start, _run.c.limit_seconds)
+    result = []
+    ids = sorted(found)
+    for at in range(0, len(ids), 500):
+        for row in connection.execute(limits.where(_run.c.id.in_(ids[at : at + 500]))):
+            known = row.limit_seconds if row.limit_seconds is not None and row.limit_seconds >= 0 else None
+            result.append(Limited(found[row.id], row.start, known))
+    return result
+
+
 class Names(NamedTuple):
     """What the numbers in keys stand for."""
 
@@ -186,16 +209,6 @@ def _shape(row: Any) -> Shape:
     pairs = (part.rpartition("=") for part in row.gpus.split(",") if part)
     gpus = tuple((name, int(count)) for name, _, count in pairs)
     return Shape(Tres.from_canonical(row.tres), gpus, row.node_class)
-
-
-def span(connection: Connection) -> tuple[int, int] | None:
-    """First begin and last known second of all runs; None without runs."""
-    first = connection.scalar(select(func.min(_run.c.begin)))
-    if first is None:
-        return None
-    ended = connection.scalar(select(func.max(_run.c.finish)))
-    seen = connection.scalar(select(func.max(_run.c.seen_open)).where(tables.STILL_OPEN))
-    return int(first), max(int(value) for value in (ended, seen, first) if value is not None)
 
 
 def losing_sluids(connection: Connection) -> tuple[int, int]:

@@ -8,6 +8,7 @@ or directly if written with `--comma`. Times are ISO 8601 in UTC, the one form t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import math
 import os
@@ -27,6 +28,7 @@ MEAN_SECONDS = 3 * 3600
 LONGEST_SECONDS = 14 * 86400
 DEFAULT_UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 
+# No JobName: what users type does not belong into an export for accounting (docs/slurm-text.md).
 COLUMNS = [
     "JobID",
     "JobIDRaw",
@@ -53,7 +55,6 @@ COLUMNS = [
     "ReqTRES",
     "AllocTRES",
     "NodeList",
-    "JobName",
 ]
 
 USERS = 500
@@ -132,7 +133,6 @@ class Submission:
     account: str
     user: str
     qos: str
-    name: str
     shape: Shape
 
 
@@ -295,7 +295,7 @@ class Year:
         account, user = self._people[draw.getrandbits(TABLE_BITS)]
         shape = self._shapes[draw.getrandbits(TABLE_BITS)]
         qos = QOS_OF[shape.partition]
-        return Submission(account, user, qos[draw.getrandbits(8) % len(qos)], f"train-{user}", shape)
+        return Submission(account, user, qos[draw.getrandbits(8) % len(qos)], shape)
 
     def _line(self, submit: int, job_id: str, raw_id: int, submission: Submission) -> str:
         """A run's row: how long it waits and runs, how it ends, and where the end of the year cuts it."""
@@ -329,7 +329,7 @@ class Year:
             f"{submission.qos}|{state}|{exit_code}|{submitted}|{submitted}|{self._text(start)}|{end_text}|"
             f"{_duration(elapsed)}|{elapsed}|{_duration(suspended)}|{_duration(limit)}|{4000 + raw_id % 997}|"
             f"{shape.memory}|{shape.cpus}|{shape.cpus}|{shape.nodes}|{shape.requested}|{shape.allocated}|"
-            f"{nodes}|{submission.name}"
+            f"{nodes}"
         )
 
     def _idle_line(
@@ -343,7 +343,7 @@ class Year:
             f"{submission.qos}|{state}|0:0|{submitted}|{submitted}|{start}|{end}|"
             f"00:00:00|0|00:00:00|1-00:00:00|{4000 + raw_id % 997}|"
             f"{shape.memory}|{shape.cpus}|{shape.cpus}|{shape.nodes}|{shape.requested}||"
-            f"None assigned|{submission.name}"
+            "None assigned"
         )
 
     def _text(self, epoch: int) -> str:
@@ -441,17 +441,18 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--consortium", action="store_true", help="write who is behind the accounts instead")
     options = parser.parse_args()
-    if options.consortium:
-        sys.stdout.writelines(consortium())
-        return
     until = options.until or DEFAULT_UNTIL
-    year = Year(rows=options.rows, seed=options.seed, until=until)
-    if options.output is None:
-        write(sys.stdout, year, comma=options.comma)
-        return
-    with options.output.open("w", encoding="utf-8", newline="") as out:
-        write(out, year, comma=options.comma)
-    os.utime(options.output, (until.timestamp(), until.timestamp()))
+    with contextlib.ExitStack() as closing:
+        out = sys.stdout
+        if options.output is not None:
+            out = closing.enter_context(options.output.open("w", encoding="utf-8", newline=""))
+        if options.consortium:
+            out.writelines(consortium())
+        else:
+            year = Year(rows=options.rows, seed=options.seed, until=until)
+            write(out, year, comma=options.comma)
+    if options.output is not None:
+        os.utime(options.output, (until.timestamp(), until.timestamp()))
 
 
 if __name__ == "__main__":

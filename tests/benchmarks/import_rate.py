@@ -30,9 +30,10 @@ YEAR = ("--from", "2025-11-01", "--to", "2026-11-01")
 IMPORTS = ("import", "the same file again")
 QUERIES = ("country,month", "user,state")
 
-# What opsd is asked to do; `{}` is the file. All of it in one place, for the day a command changes.
+# What opsd is asked to do; `{}` is a file. All of it in one place, for the day a command changes.
 IMPORT = ("import", "sacct", "{}", "--timezone", "UTC")
 USAGE = ("usage", *YEAR, "--format", "csv", "--by")
+APPLY = ("consortium", "apply", "{}")
 REBUILD = ("db", "rebuild")
 # In what import says: the seconds it took to build the day facts, a part of its whole time.
 DAY_FACTS_SECONDS = re.compile(r"day facts.* in ([0-9.]+) s")
@@ -137,8 +138,11 @@ def opsd(database: Path, *arguments: str) -> list[str]:
 
 def import_with_opsd(text: Path, database: Path) -> Imported:
     """Import into a database that does not exist, then once more."""
-    arguments = [str(text) if word == "{}" else word for word in IMPORT]
-    return _import_twice(opsd(database, *arguments), database)
+    return _import_twice(opsd(database, *_with_file(IMPORT, text)), database)
+
+
+def _with_file(words: Sequence[str], file: Path) -> list[str]:
+    return [str(file) if word == "{}" else word for word in words]
 
 
 def import_with_slurm2sql(text: Path, database: Path) -> Imported:
@@ -191,8 +195,16 @@ def day_facts(imported: Sequence[Ran], database: Path) -> list[str]:
     return lines
 
 
+def bind_accounts(database: Path) -> None:
+    """Say who is behind the accounts: usage by country must have something to join."""
+    file = database.with_name("consortium.toml")
+    run([sys.executable, str(GENERATOR), "--consortium", "--output", str(file)])
+    run(opsd(database, *_with_file(APPLY, file)))
+
+
 def answers(database: Path, times: int) -> Iterator[Row]:
     """How long a year's usage takes, by each of the keys."""
+    bind_accounts(database)
     for keys in QUERIES:
         ran = tuple(run(opsd(database, *USAGE, keys)) for _ in range(times))
         yield Row(f"opsd usage of the year --by {keys}", 0, ran)

@@ -65,7 +65,7 @@ def test_it_has_the_breadth_of_a_site(rows: list[dict[str, str]]) -> None:
     assert len({row["Partition"] for row in rows}) == 4
     assert len({row["QOS"] for row in rows}) == 3
     assert len(shapes) == 64
-    assert len(COLUMNS) == 26
+    assert len(COLUMNS) == 25
 
 
 def test_commas_are_quoted() -> None:

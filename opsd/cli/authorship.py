@@ -1,0 +1,39 @@
+"""Who changes master data, why, and from which file."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from opsd.core.errors import BadInput
+
+
+def add_authorship(parser: ArgumentParser) -> None:
+    """The options every change is made with."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, change nothing")
+    parser.add_argument("--author", metavar="NAME", help="who answers for it in the journal (default: login)")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the journal")
+
+
+def author(given: str | None) -> str:
+    """Who is asking."""
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"  # a container's user without a name
+
+
+def read_text(path: str) -> str:
+    """A file's text, or standard input's for `-`."""
+    try:
+        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return raw.decode("utf-8")
+    except OSError as err:
+        raise BadInput(f"{path}: {err.strerror}; check the path and its permissions") from err
+    except UnicodeDecodeError as err:
+        line = err.object.count(b"\n", 0, err.start) + 1
+        raise BadInput(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from err

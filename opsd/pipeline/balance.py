@@ -1,0 +1,300 @@
+"""Balances: what was granted, what is charged for it, what is left.
+
+Charges are exact rationals until an award's line is made; there they become whole
+micro-unit-seconds once, and everything shown is a sum of those, so every table foots.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC
+from fractions import Fraction
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from opsd.core import plan
+from opsd.core.amounts import MICRO, exact_text
+from opsd.core.attribution import Attribution
+from opsd.core.awards import THRESHOLDS, Award
+from opsd.core.consortium import Consortium
+from opsd.core.errors import WrongUsage
+from opsd.core.journal import granted
+from opsd.core.names import nearest
+from opsd.core.period import Window
+from opsd.core.rules import Unpriced, charge
+from opsd.core.usage import cut
+from opsd.pipeline.seconds import Cell, Sums, collect, collect_runs
+from opsd.store import parties, read
+from opsd.store.read import Key, Names, Subset
+
+KEYS = ("award", "project", "organisation", "country", "pool", "funder")
+COLUMNS = ("unit", "granted", "settled", "accrued", "committed", "left", "free", "after_end", "state")
+UNKNOWN = "unknown"
+OVER = "over"
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One balance, in whole micro-unit-seconds. `committed` None: some limit is not known."""
+
+    key: str
+    unit: str
+    granted: int = 0
+    settled: int = 0
+    accrued: int = 0
+    committed: int | None = 0
+    after_end: int = 0
+    thresholds: tuple[int, ...] = THRESHOLDS
+    unpriced: bool = False
+
+    @property
+    def used(self) -> int:
+        """What is charged, ended and open runs together."""
+        return self.settled + self.accrued
+
+    @property
+    def left(self) -> int:
+        """Granted minus charged; negative when over quota."""
+        return self.granted - self.used
+
+    @property
+    def free(self) -> int | None:
+        """What is left once the open runs have used up their limits."""
+        return None if self.committed is None else self.left - self.committed
+
+    @property
+    def over(self) -> bool:
+        """Whether more is charged than was granted."""
+        return self.left < 0
+
+    @property
+    def state(self) -> str:
+        """`over`, `threshold-N` for the highest N percent reached, or `ok`; `unpriced` where a charge is missing."""
+        passed = [t for t in self.thresholds if self.granted and self.used * 100 >= t * self.granted]
+        state = OVER if self.over else f"threshold-{passed[-1]}" if passed else OK
+        return f"{state},unpriced" if self.unpriced else state
+
+    def values(self) -> tuple[str, ...]:
+        """The columns as exact decimals of unit-seconds."""
+        unit = self.unit.replace("-hours", "-seconds")
+        shown = (self.granted, self.settled, self.accrued, self.committed, self.left, self.free, self.after_end)
+        return (unit, *(UNKNOWN if value is None else _decimal(value) for value in shown), self.state)
+
+
+def _decimal(micro: int) -> str:
+    return exact_text(Fraction(micro, MICRO))
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """Lines sorted by key and unit, and what a reader must know about them."""
+
+    by: str
+    as_of: int
+    lines: tuple[Line, ...]
+    unknown_limits: int  # open runs whose limit nobody knows
+    unpriced: tuple[str, ...]  # why some charges are missing
+    unattributed: bool
+
+
+def run(connection: Connection, *, as_of: int, by: str = "award") -> Balances:
+    """Balances at an instant.
+
+    Args:
+        connection: from `Store.read()`.
+        as_of: nothing after it is charged; a run that ends later is open.
+        by: one of KEYS; awards of different units stay on lines of their own.
+    """
+    if by not in KEYS:
+        raise WrongUsage(f"--by {by!r}: no such key{nearest(by, KEYS)}; keys: {' '.join(KEYS)}")
+    consortium = parties.load(connection)
+    ledger = _Ledger(connection, consortium, as_of)
+    lines = ledger.lines()
+    attribution = Attribution(consortium)
+    return Balances(
+        by, as_of, _grouped(lines, by, attribution), ledger.unknown_limits, tuple(sorted(ledger.reasons)),
+        ledger.unattributed,
+    )  # fmt: skip
+
+
+def _grouped(lines: Iterable[Line], by: str, attribution: Attribution) -> tuple[Line, ...]:
+    groups: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        key = attribution.of_award((by,), line.key)[0]
+        known = groups.get((key, line.unit))
+        groups[key, line.unit] = replace(line, key=key) if known is None else _sum(known, line)
+    return tuple(groups[key] for key in sorted(groups))
+
+
+def _sum(a: Line, b: Line) -> Line:
+    unknown = a.committed is None or b.committed is None
+    return Line(
+        a.key, a.unit, a.granted + b.granted, a.settled + b.settled, a.accrued + b.accrued,
+        None if unknown else (a.committed or 0) + (b.committed or 0), a.after_end + b.after_end,
+        THRESHOLDS, a.unpriced or b.unpriced,
+    )  # fmt: skip
+
+
+class _Label(NamedTuple):
+    """What decides the charge of a second, beside its shape."""
+
+    award: str
+    outside: str  # "", before-start, after-end
+    policy: str  # start of the policy version in force
+    cluster: str
+    at: str  # an instant with the node classes of that time
+
+    @property
+    def instant(self) -> int:
+        return int(self.at)
+
+
+class _ByAward:
+    """Labels by award, policy version and state of the node inventory."""
+
+    wanted: Sequence[str]
+
+    def __init__(self, consortium: Consortium, names: Names) -> None:
+        self.consortium = consortium
+        self.attribution = Attribution(consortium)
+        self.names = names
+        needs = self.attribution.needs(KEYS)
+        self.wanted = tuple(name for name in ("partition", "qos") if getattr(needs, name))
+        # Policies and node classes change seldom: every account is cut at all of their changes.
+        dated = (*consortium.policies, *consortium.node_classes)
+        instants = {instant for item in dated for instant in (item.valid_from, item.valid_until)}
+        self._changes = sorted(instant for instant in instants if instant)
+
+    def labels(self, key: Key, at: int) -> tuple[str, ...]:
+        cluster, account = self.names.accounts[key[0]]
+        words = self.names.words
+        award, outside = self.attribution.award_at(cluster, account, words[key[2]], words[key[3]], at)
+        if award is None:
+            return ()
+        since = bisect_right(self._changes, at)
+        instant = self._changes[since - 1] if since else 0
+        policy = self.consortium.policy_at(award.policy, at)
+        version = str(policy.valid_from) if policy else ""
+        return _Label(award.id, outside, version, cluster, str(instant))
+
+    def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
+        cluster, name = self.names.accounts[account]
+        bound = self.attribution.account_edges(KEYS, cluster, name, start, end)
+        return sorted({*bound, *(change for change in self._changes if start < change < end)})
+
+    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:
+        return ()
+
+    def changing(self, start: int, end: int) -> Subset:
+        accounts = (number for number in self.names.accounts if self.account_edges(number, start, end))
+        return Subset(frozenset(accounts), frozenset())
+
+
+class _Ledger:
+    """Charges of one instant, by award."""
+
+    def __init__(self, connection: Connection, consortium: Consortium, as_of: int) -> None:
+        self.connection = connection
+        self.consortium = consortium
+        self.as_of = as_of
+        self.names = read.names(connection)
+        self.labeller = _ByAward(consortium, self.names)
+        self.plan = plan.make(Window(min(0, as_of), as_of), (), UTC)
+        self.reasons: set[str] = set()
+        self.unpriced: set[str] = set()
+        self.unknown_limits = 0
+        self.unattributed = False
+
+    def lines(self) -> list[Line]:
+        """One line per award, in the order of their ids."""
+        going_on = read.going_on(self.connection, self.as_of)
+        total = self._charges(collect(self.connection, self.plan, self.labeller))
+        alive = (limited.held for limited in going_on)
+        accrued = self._charges(collect_runs(self.connection, self.plan, self.labeller, alive))
+        committed = self._committed(going_on)
+        grants = granted(parties.journal(self.connection), self.as_of)
+        return [
+            self._line(award, grants, total, accrued, committed) for _, award in sorted(self.consortium.awards.items())
+        ]
+
+    def _line(
+        self,
+        award: Award,
+        grants: Mapping[str, int],
+        total: Mapping[tuple[str, bool], Fraction],
+        accrued: Mapping[tuple[str, bool], Fraction],
+        committed: Mapping[str, Fraction | None],
+    ) -> Line:
+        open_part = _micro(accrued.get((award.id, True), Fraction(0)))
+        promised = committed.get(award.id, Fraction(0))
+        return Line(
+            key=award.id,
+            unit=award.unit,
+            granted=grants.get(award.id, 0),
+            settled=_micro(total.get((award.id, True), Fraction(0))) - open_part,
+            accrued=open_part,
+            committed=None if promised is None else _micro(promised),
+            after_end=_micro(total.get((award.id, False), Fraction(0))),
+            thresholds=award.thresholds,
+            unpriced=award.id in self.unpriced,
+        )
+
+    def _charges(self, cells: Mapping[Cell, Sums]) -> dict[tuple[str, bool], Fraction]:
+        """Unit-seconds by (award, whether inside the award's life)."""
+        charges: dict[tuple[str, bool], Fraction] = defaultdict(Fraction)
+        for cell, sums in cells.items():
+            if not cell.labels:
+                self.unattributed |= bool(sums.run or sums.suspended)
+                continue
+            label = _Label(*cell.labels)
+            charges[label.award, not label.outside] += self._charge(label, cell.shape, sums.run, sums.suspended)
+        return charges
+
+    def _charge(self, label: _Label, shape_id: int, run: int, suspended: int) -> Fraction:
+        shape = self.names.shapes[shape_id]
+        award = self.consortium.awards[label.award]
+        versions = self.consortium.policy_versions(award.policy)
+        policy = next((version for version in versions if str(version.valid_from) == label.policy), None)
+        if policy is None:
+            return self._missing(label, f"policy {award.policy} has no version in force for some of its use")
+        node_class = self.consortium.node_class(label.cluster, shape.node_class, label.instant)
+        rates = charge(policy, shape, node_class)
+        if isinstance(rates, Unpriced):
+            return self._missing(label, rates.reason)
+        return rates.run * run + rates.suspended * suspended
+
+    def _missing(self, label: _Label, reason: str) -> Fraction:
+        self.unpriced.add(label.award)
+        self.reasons.add(f"award {label.award}: {reason}")
+        return Fraction(0)
+
+    def _committed(self, going_on: Iterable[read.Limited]) -> dict[str, Fraction | None]:
+        """What the runs that go on may still use, by award; None where one has no known limit."""
+        promised: dict[str, Fraction | None] = {}
+        for held, start, limit in going_on:
+            key = held.key
+            found = self.labeller.labels(key, self.as_of - 1)
+            label = _Label(*found) if found else None
+            if label is None or label.outside:
+                continue
+            if limit is None:
+                self.unknown_limits += 1
+                promised[label.award] = None
+                continue
+            off = cut(held.begin, held.finish, held.suspended, held.begin, self.as_of).suspended
+            seconds = max(0, start + limit + off - self.as_of)
+            known = promised.get(label.award, Fraction(0))
+            if known is not None:
+                promised[label.award] = known + self._charge(label, held.shape, seconds, 0)
+        return promised
+
+
+def _micro(value: Fraction) -> int:
+    """The one rounding of a charge: to the nearest micro-unit-second, halves up."""
+    return (2 * value.numerator * MICRO + value.denominator) // (2 * value.denominator)
+
