@@ -70,6 +70,21 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
+    op.create_index(
+        "ix_day_fact_by_user",
+        "day_fact",
+        [
+            "user_id",
+            "account_id",
+            "state_id",
+            "day",
+            "shape_id",
+            "run_seconds",
+            "suspended_seconds",
+            "starts",
+        ],
+        unique=False,
+    )
     op.create_table(
         "dirty_cell",
         sa.Column("day", sa.Integer(), nullable=False),

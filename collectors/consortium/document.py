@@ -144,6 +144,8 @@ class _Reading:
                     self._fault(kind.table, position, key.name, str(err))
             elif key.required:
                 self._fault(kind.table, position, "", f"{key.name} is missing; add {key.name} = …")
+            elif key.may_be_none:
+                values[key.field] = None
         if len(self.faults) > before:
             return None
         try:

@@ -36,7 +36,8 @@ class Key:
     name: str
     field: str
     read: Read
-    required: bool
+    required: bool = False
+    may_be_none: bool = False
 
 
 def table_names() -> tuple[str, ...]:
@@ -54,12 +55,10 @@ def keys_of(kind: Kind) -> tuple[Key, ...]:
             keys += params_keys()
             continue
         read = time if field.name in TIMES else READERS[hints[field.name]]
-        required = (
-            field.default is MISSING
-            and field.default_factory is MISSING
-            and type(None) not in _choices(hints[field.name])
-        )
-        keys.append(Key(TO_KEY.get(field.name, field.name), field.name, read, required))
+        may_be_none = type(None) in _choices(hints[field.name])
+        required = field.default is MISSING and not may_be_none
+        name = TO_KEY.get(field.name, field.name)
+        keys.append(Key(name, field.name, read, required=required, may_be_none=may_be_none))
     return tuple(keys)
 
 
@@ -67,7 +66,7 @@ def params_keys() -> tuple[Key, ...]:
     """The parameters of a policy stand among its other keys."""
     hints = get_type_hints(Params)
     return tuple(
-        Key(field.name, field.name, weights if field.name == "weights" else READERS[hints[field.name]], False)
+        Key(field.name, field.name, weights if field.name == "weights" else READERS[hints[field.name]])
         for field in fields(Params)
     )
 

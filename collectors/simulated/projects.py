@@ -69,7 +69,7 @@ riba04    LS G risk    1.3 -     ribaldera - Money laundering patterns
 ogaa01    SC G serving 0.8 -     ogaa univ-castronuelo Sandbox for high-risk systems
 avil02    PG G vision  0.5 -     villanebra - Street repair from images
 cier05    FL G vision  1.0 1.04  cierzonorte maregia Blade inspection by drone
-oliv01    PG G climate 0.6 -     olivar-predictivo vinhas-calculadas Yield maps
+oliv01    PG G climate 0.6 -     vinhas-calculadas olivar-predictivo Yield maps
 nand02    FL G vision  1.0 -     nandu-robotica zimbru Warehouse robots learn to grasp
 biot06    LS G bio     1.2 -     biotecnia-orballo - Antibody screening
 albs03    RG C climate 1.0 0.83  albarada clima-puigmari Storm damage estimates
@@ -91,7 +91,7 @@ eporaif03 LS G llm     1.3 -     lusomente hospital-ria Assistant for family doc
 eporaif07 LS G llm     1.4 0.87  univ-vilarinho lusomente Portuguese of all continents
 eporaif09 FL G serving 0.8 0.985 hospital-ria - Radiology reports drafted
 eporaif12 FL G speech  0.8 -     andorinha lenguas-sotorraso Newsroom fact checks
-eporaif15 PG G serving 0.6 -     acucena - Invoices read by machine
+eporaif15 PG G serving 0.6 -     stejaris acucena Invoices read by machine
 eporaif18 FL G grid    0.7 -     maregia cierzonorte Tidal turbines tuned
 eporaif21 PG G serving 0.5 -     ribeira-clara lusomente Permits in a week
 [turkiye]
@@ -103,7 +103,7 @@ etur22    RG G bio     1.2 -     guneyisik ut-brazilor Drug repurposing
 etur26    SC N climate 0.8 -     taskin-kurumu - Dam levels a month ahead
 etur30    FL G speech  0.9 -     kuzgun - Customer calls understood
 etur33    PG G speech  0.5 -     yoruk-medya - Series written with writers
-etur38    RG G grid    0.8 -     yildirak karacam-teknik Solar forecasts for the east
+etur38    RG G grid    0.8 -     upc-valldonella yildirak Solar forecasts for the east
 [romania]
 erou02    PG G vision  0.6 -     agrotarina ut-brazilor Wheat rust from orbit
 erou04    SC N speech  0.9 -     ut-brazilor zimbru Romanian speech in noise

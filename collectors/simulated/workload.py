@@ -112,7 +112,7 @@ def _users(project: Project, seed: int) -> list[tuple[str, float]]:
     for place, organisation in enumerate((project.lead, *project.partners)):
         staff = list(organisations.staff(organisation))
         dice.shuffle(staff)
-        found += [(user, 1.0 / (1 + rank + 2 * place)) for rank, user in enumerate(staff[: 5 - place])]
+        found += [(user, 1.0 / (1 + rank + place)) for rank, user in enumerate(staff[: 5 - place])]
     if dice.random() < 0.15:
         found.append((pick(dice, [(user, 1.0) for user in organisations.STRANGERS]), 0.12))
     return found

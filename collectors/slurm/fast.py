@@ -79,7 +79,7 @@ class _Number:
     def __call__(self, texts: Texts) -> Read:
         joined = "\n".join(texts)
         # int() would also take signs, spaces, underscores, other alphabets' digits and leading zeros
-        if not joined.isascii() or "\n0" in joined or joined[0] == "0" or not "".join(texts).isdigit():
+        if not joined.isascii() or "\n0" in joined or joined.startswith("0") or not "".join(texts).isdigit():
             return self._slowly(texts)
         try:
             values = list(map(int, texts))

@@ -91,9 +91,7 @@ class Framer:
 
     def _tail(self) -> BadRecord:
         damage = self.source.damage
-        reason = (
-            f"cut off: {damage}" if damage else "the last line has no line end: the export may be cut off"
-        )
+        reason = f"cut off: {damage}" if damage else NO_LINE_END
         found = bad_record(self.position, self.line, self._held, reason)
         self._advance(len(self._held), 0)
         self._held = b""

@@ -46,8 +46,7 @@ class Layout:
     _places: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.delimiter or "\n" in self.delimiter or "\r" in self.delimiter:
-            raise WrongUsage("--delimiter must be some text without a line end")
+        _check_delimiter(self.delimiter)
         if self.cluster is not None and (not self.cluster or UNCLEAN.search(self.cluster)):
             raise WrongUsage(f"--cluster cannot be {self.cluster!r}: give the cluster's name")
         _check_columns(self.columns, self.cluster)
@@ -89,6 +88,11 @@ class Layout:
             raise BadText("not a layout", text) from err
 
 
+def _check_delimiter(delimiter: str) -> None:
+    if not delimiter or "\n" in delimiter or "\r" in delimiter:
+        raise WrongUsage("--delimiter must be some text without a line end")
+
+
 def _check_columns(columns: Sequence[str], cluster: str | None) -> None:
     found = [name.lower() for name in columns]
     missing = [name for name in known.REQUIRED if name.lower() not in found]
@@ -103,7 +107,7 @@ def _check_columns(columns: Sequence[str], cluster: str | None) -> None:
 
 def _near(name: str, columns: Sequence[str]) -> str:
     lowered = {column.lower(): column for column in columns}
-    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     return f"the column {name}" + (f" (it has {lowered[near[0]]})" if near else "")
 
 
@@ -147,8 +151,7 @@ def from_header(
     """Read sacct's own header line (without its line end); the delimiter is seen from it unless given."""
     header, crlf = _decoded(line)
     delimiter = delimiter if delimiter is not None else _detected(header)
-    if not delimiter:
-        raise WrongUsage("--delimiter must not be empty")
+    _check_delimiter(delimiter)
     names, trailing = _split_names(header, delimiter)
     return Layout(tuple(names), delimiter, trailing, crlf, _zone_text(zone), cluster)
 
@@ -173,8 +176,9 @@ def from_fields(
 ) -> Layout:
     """Columns named by the caller; the first line, which is data, shows how it is separated."""
     names = field_names(fields)
-    line, crlf = _decoded(first)
-    options = [delimiter] if delimiter else list(_USUAL)
+    line, crlf = _decoded(first.partition(b"\n")[0])
+    options = list(_USUAL) if delimiter is None else [delimiter]
+    _check_delimiter(options[0])
     counts = ((option, line.count(option) + 1 - len(names)) for option in options)
     chosen, extra = next(((o, n) for o, n in counts if n in (0, 1)), (options[0], 0))
     trailing = extra == 1 and line.endswith(chosen)

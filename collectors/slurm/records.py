@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
+from typing import TypeVar
 
 from collectors.slurm import grammar, hosts
 from collectors.slurm.columns import KEPT, shape
@@ -19,6 +20,7 @@ from collectors.slurm.layout import Layout
 from opsd.core.errors import BadText
 from opsd.core.records import RunRecord
 
+Value = TypeVar("Value")
 NEVER = 0  # Eligible of a held job, ReservationId of a job in none
 
 _AUTUMN = "export with SLURM_TIME_FORMAT=%s, or add ElapsedRaw and Suspended to the export"
@@ -129,8 +131,11 @@ def label(text: str, raw: str) -> str | None:
     """JobID where it says more than JobIDRaw: `123_4`, `123+1`."""
     if text == raw:
         return None
-    if grammar.job_id(text).step:
+    found = grammar.job_id(text)
+    if found.step:
         raise BadText("JobID is a step's but JobIDRaw is not", text)
+    if found.text == str(found.job):
+        raise BadText(f"JobID is another job than JobIDRaw, {raw}", text)
     return text
 
 
@@ -147,8 +152,17 @@ def _simple(row: Row) -> dict[str, object]:
     for column, (field, read) in SIMPLE.items():
         text = row.get(column)
         if text is not None and values.get(field) is None:
-            values[field] = read(text)
+            values[field] = _read(column, read, text)
     return values
+
+
+def _read(column: str, read: Callable[[str], Value], text: str) -> Value:
+    """Read a column so that what is wrong with it names it."""
+    try:
+        return read(text)
+    except BadText as err:
+        what = err.what if err.what.startswith(column) else f"{column}: {err.what}"
+        raise BadText(what, err.text, err.remedy) from err
 
 
 Times = tuple[int, int | None, int | None, int | None]  # submit, eligible, start, end
@@ -204,7 +218,7 @@ def _as_int(value: object) -> int | None:
 def parse_fields(fields: Sequence[str], layout: Layout) -> RunRecord | None:
     """A record's fields (as many as the layout has) as a run; None for a step; raises BadText."""
     row = Row(fields, layout)
-    job = job_number(row["JobIDRaw"])
+    job = _read("JobIDRaw", job_number, row["JobIDRaw"])
     if job is None:
         return None
     values = _simple(row)
@@ -214,7 +228,8 @@ def parse_fields(fields: Sequence[str], layout: Layout) -> RunRecord | None:
     if eligible is None and row.get("Eligible") is not None:
         eligible = NEVER
     shown = row.get("JobID")
-    values["label"] = None if shown is None else label(shown, row["JobIDRaw"])
+    raw = row["JobIDRaw"]
+    values["label"] = None if shown is None else _read("JobID", lambda text: label(text, raw), shown)
     where = cluster(row.get("Cluster"), layout.cluster)
     record = RunRecord(
         cluster=where,

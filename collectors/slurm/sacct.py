@@ -9,25 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import lru_cache
 from typing import BinaryIO
 
 from collectors.slurm import grammar
-from collectors.slurm.align import Joiner, Shapes, dealt, is_record
+from collectors.slurm.assembly import Outcome, Sorter, content_of, parse_record, to_bytes, to_text
 from collectors.slurm.fast import FastPath
-from collectors.slurm.framing import MAX_KEPT, NO_LINE_END, BadRecord, Block, Framer, bad_record
+from collectors.slurm.framing import MAX_KEPT, BadRecord, Block, Framer
 from collectors.slurm.layout import Layout, from_fields, from_header, is_header
-from collectors.slurm.records import looks_right, parse_fields
 from collectors.slurm.source import Source
-from opsd.core.errors import BadInput, BadText, WrongUsage
+from opsd.core.errors import BadInput, WrongUsage
 from opsd.core.records import KNOWN_STATES, RunRecord
 
 __all__ = ["MAX_KEPT", "BadRecord", "Batch", "SacctReader", "parse_record"]
 
-_MAX_JOINED_LINES = 200_000
 _PROBED = 200  # lines looked at for times that need a zone
-_FRAGMENTS = "no record by itself, nor together with its neighbours: an end is missing or a column is damaged"
-_AMBIGUOUS = "free text makes this record readable in more than one way; export it without {names}"
 
 
 @dataclass(slots=True)
@@ -45,58 +40,7 @@ class Batch:
         return len(self.runs) + self.steps + len(self.bad)
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=16)
-def _shapes(layout: Layout) -> Shapes:
-    return Shapes(layout)
-
-
-def _content(line: str, layout: Layout) -> str:
-    return line.removesuffix("\r") if layout.crlf else line
-
-
-def parse_line(line: str, layout: Layout) -> RunRecord | None:
-    """A record of exactly as many pieces as the layout has fields."""
-    fields = line.split(layout.delimiter)
-    if len(fields) != layout.fields:
-        raise BadText(f"{len(fields)} fields where the layout has {layout.fields}", line)
-    if layout.trailing and fields[-1]:
-        raise BadText("text after the last delimiter", fields[-1])
-    return parse_fields(fields, layout)
-
-
-def parse_record(data: bytes, layout: Layout) -> RunRecord | None:
-    """One record's bytes, as quarantined, with the layout it was quarantined under; None for a step.
-
-    Raises:
-        BadText: it still cannot be read, or has no line end (a cut number is a number, too).
-    """
-    if not data.endswith(b"\n"):
-        raise BadText(NO_LINE_END, _text(data))
-    text = _text(data[:-1])
-    lines = [_content(line, layout) for line in text.split("\n")]
-    if not layout.free_text or (len(lines) == 1 and lines[0].count(layout.delimiter) + 1 == layout.fields):
-        return parse_line("\n".join(lines), layout)
-    return _parse_dealt("\n".join(lines), layout)
-
-
-def _parse_dealt(text: str, layout: Layout) -> RunRecord | None:
-    shapes = _shapes(layout)
-    if (fields := dealt(text, shapes)) is not None:
-        return parse_fields(fields, layout)
-    if is_record(text, shapes):
-        raise BadText(_AMBIGUOUS.format(names=", ".join(layout.free_text)), text)
-    raise BadText(_FRAGMENTS, text)
-
-
-class _Places:
+class Places:
     """Positions of lines within a block, found only when asked for, in rising order."""
 
     def __init__(self, block: Block, lines: Sequence[str]) -> None:
@@ -109,7 +53,7 @@ class _Places:
     def of(self, at: int) -> tuple[int, int]:
         """(byte position, line number) of line `at` of the block."""
         passed = self._lines[self._at : at]
-        size = sum(map(len, passed)) if self._ascii else sum(len(_bytes(line)) for line in passed)
+        size = sum(map(len, passed)) if self._ascii else sum(len(to_bytes(line)) for line in passed)
         self._position += size + len(passed)
         self._at = at
         return self._position, self._line + at
@@ -121,91 +65,7 @@ class _Part:
 
     lines: list[str]
     start: int
-    places: _Places
-
-
-Outcome = RunRecord | BadRecord | None  # None: a step
-
-
-class _Sorter:
-    """Turns lines the quick way refused into outcomes, joining them where free text split a record."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self._joiner = Joiner(_shapes(layout)) if layout.free_text else None
-        self._held: list[tuple[int, int, bytes]] = []  # lines in the joiner, as they stood
-        self._held_size = 0
-        self._blank: list[tuple[int, int, bytes]] = []
-
-    @property
-    def holds(self) -> bool:
-        """Whether lines wait for what comes next."""
-        return bool(self._held or self._blank)
-
-    def line(self, line: str, position: int, number: int) -> Iterator[Outcome]:
-        """The outcomes that one more line makes certain."""
-        content = _content(line, self.layout)
-        place = (position, number, _bytes(line) + b"\n")
-        if not content and not self._held:
-            self._blank.append(place)
-            return
-        yield from self._blanks()
-        try:
-            run = parse_line(content, self.layout)
-            yield from self.settle()
-            yield run
-        except BadText as err:
-            yield from self._refused(content, place, err)
-
-    def _refused(self, content: str, place: tuple[int, int, bytes], err: BadText) -> Iterator[Outcome]:
-        if self._joiner is None or self._stands_alone(content):
-            yield from self.settle()
-            yield bad_record(*place, str(err))
-            return
-        self._held.append(place)
-        self._held_size += len(place[2])
-        if count := self._joiner.add(content):
-            yield from self._joined(count)
-        elif self._held_size > MAX_KEPT or len(self._held) >= _MAX_JOINED_LINES:
-            yield from self.settle()
-
-    def _stands_alone(self, content: str) -> bool:
-        """A line with every column in place is a record, however wrong a value in it is."""
-        fields = content.split(self.layout.delimiter)
-        return len(fields) == self.layout.fields and looks_right(fields, self.layout, self.layout.columns)
-
-    def _joined(self, count: int) -> Iterator[Outcome]:
-        assert self._joiner is not None
-        text = "\n".join(self._joiner.lines[-count:])
-        held, self._held = self._held[-count:], self._held[:-count]
-        yield from self.settle()
-        try:
-            yield _parse_dealt(text, self.layout)
-        except BadText as err:
-            yield _together(held, str(err))
-
-    def settle(self) -> Iterator[Outcome]:
-        """What is held cannot become a record any more."""
-        yield from self._blanks()
-        if self._joiner is not None:
-            self._joiner.clear()
-        held, self._held, self._held_size = self._held, [], 0
-        if held:
-            yield _together(held, _FRAGMENTS)
-
-    def _blanks(self) -> Iterator[Outcome]:
-        blank, self._blank = self._blank, []
-        if blank:
-            yield _together(blank, "an empty line between records")
-
-    def forget_last_blanks(self) -> None:
-        """Blank lines at the very end of the input are no records."""
-        self._blank = []
-
-
-def _together(places: Sequence[tuple[int, int, bytes]], reason: str) -> BadRecord:
-    position, number, _ = places[0]
-    return bad_record(position, number, b"".join(data for _, _, data in places), reason)
+    places: Places
 
 
 class SacctReader:
@@ -234,7 +94,7 @@ class SacctReader:
         self.warnings = self.layout.warnings
         self._refuse_unstated_zone()
         self._fast = FastPath(self.layout)
-        self._sorter = _Sorter(self.layout)
+        self._sorter = Sorter(self.layout)
         self._unknown: set[str] = set()
 
     def _layout(
@@ -269,7 +129,7 @@ class SacctReader:
         if self.layout.zone is not None:
             return
         at = self.layout.index("Submit")
-        for line in _text(self._framer.peek()).split("\n")[:_PROBED]:
+        for line in to_text(self._framer.peek()).split("\n")[:_PROBED]:
             fields = line.split(self.layout.delimiter)
             if len(fields) == self.layout.fields and at is not None and grammar.is_local(fields[at]):
                 raise WrongUsage(
@@ -303,8 +163,8 @@ class SacctReader:
         if isinstance(piece, BadRecord):
             yield piece
             return
-        lines = _text(piece.data).split("\n")
-        places = _Places(piece, lines)
+        lines = to_text(piece.data).split("\n")
+        places = Places(piece, lines)
         for start in range(0, len(lines), size):
             yield _Part(lines[start : start + size], start, places)
 
@@ -314,7 +174,7 @@ class SacctReader:
             batch.bad.append(part)
             return
         lines, layout = part.lines, self.layout
-        contents = [_content(line, layout) for line in lines] if layout.crlf else lines
+        contents = [content_of(line, layout) for line in lines] if layout.crlf else lines
         found, unusual = self._fast.parse(contents)
         done = 0
         for at in unusual:

@@ -110,3 +110,16 @@ class Source:
         elif not self._input.startswith(GZIP):
             self.damage = "the gzip data is followed by something else"
         self._inflater = _new_inflater()
+
+
+def found_damage(stream: BinaryIO) -> str | None:
+    """What is wrong with a gzip file, found by reading all of it; leaves a stream that can seek at its start.
+
+    Gzip's checksum stands at its end, so a reader that hands records on as they come cannot know whether
+    those before a damaged spot are what was written.
+    """
+    source = Source(stream)
+    while source.read(_RAW):
+        pass
+    stream.seek(0)
+    return source.damage

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple, TextIO
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from opsd.cli import layout
 from opsd.core.period import HOUR
 
 WIDTH_OF_A_FILE = 100
@@ -27,11 +30,34 @@ HEIGHTS = "▁▂▃▄▅▆▇█"
 OVER, NEAR, WATCH, FINE, QUIET = "bold red", "dark_orange", "yellow", "green", "bright_black"
 ACCENT, TITLE, TOTAL = "cyan", "bold", "bold"
 
-Cell = RenderableType | int | None
+
+class Bar:
+    """A bar that fills the width of its column; what is beyond the whole is drawn as full and marked."""
+
+    def __init__(self, fraction: float, *, width: int = 20, style: str = ACCENT, track: bool = True) -> None:
+        self._fraction = max(0.0, fraction)
+        self.width = width
+        self._style = style
+        self._track = track
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        filled, rest = _bar(self._fraction, min(self.width, options.max_width), ascii_only=options.ascii_only)
+        yield Segment(filled, Style.parse(self._style))
+        yield Segment(_track(rest, self._track, ascii_only=options.ascii_only), Style.parse(QUIET))
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(layout.SHORTEST, self.width), min(self.width, options.max_width))
+
+
+Cell = Text | Bar | str | int | None
 
 
 class Column(NamedTuple):
-    """One column of a table. `least` characters are kept; numbers are never cut."""
+    """One column of a table.
+
+    `least`: a text or bar may be shortened down to this many characters (opsd.cli.layout says in what
+    order). `ratio`: its share of the room to spare.
+    """
 
     title: str
     numeric: bool = False
@@ -60,42 +86,95 @@ def table(
     *,
     total: Sequence[Cell] | None = None,
     caption: str = "",
-) -> Table:
+    head: bool = True,
+) -> Drawn:
     """A table with a rule below its head, and one above its total; integers are grouped."""
-    drawn = Table(
-        title=Text(title, TITLE),
-        title_justify="left",
-        caption=Text(caption, QUIET) if caption else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD if total is None else box.SIMPLE,
-        pad_edge=False,
-        padding=(0, 1),
-        show_footer=total is not None,
-        header_style="bold",
-        footer_style=TOTAL,
-    )
-    for place, column in enumerate(columns):
-        drawn.add_column(
-            column.title,
-            footer="" if total is None else _cell(total[place]),
-            justify="right" if column.numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=column.least,
-            ratio=column.ratio,
-            style=column.style,
+    cells = [[_cell(value) for value in row] for row in rows]
+    footer = None if total is None else [_cell(value) for value in total]
+    return Drawn(title, columns, cells, footer, caption, head)
+
+
+class Drawn:
+    """A table that chooses its columns' widths when it learns how much room there is."""
+
+    def __init__(
+        self,
+        title: str,
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[Text | Bar]],
+        total: Sequence[Text | Bar] | None,
+        caption: str,
+        head: bool,  # noqa: FBT001
+    ) -> None:
+        self._title = title
+        self._columns = columns
+        self._rows = rows
+        self._total = total
+        self._caption = caption
+        self._head = head
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        needs = [self._need(place, column) for place, column in enumerate(self._columns)]
+        widths = layout.widths(needs, options.max_width)
+        if self._title:
+            yield Text(self._title, TITLE)
+        yield self._grid(self._spread(widths, options.max_width))
+        if self._caption:
+            yield Text(self._caption, QUIET)
+
+    def _need(self, place: int, column: Column) -> layout.Need:
+        cells = [row[place] for row in self._rows]
+        kind = layout.NUMBER if column.numeric else layout.TEXT
+        if any(isinstance(cell, Bar) for cell in cells):
+            kind = layout.BAR
+        if self._total is not None:
+            cells.append(self._total[place])
+        widest = max((cell.width if isinstance(cell, Bar) else cell.cell_len for cell in cells), default=0)
+        return layout.Need(kind, cell_len(column.title) if self._head else 0, widest, column.least)
+
+    def _spread(self, widths: list[int], room: int) -> list[int]:
+        """Columns with a ratio take what is left over."""
+        spare = max(0, room - layout.taken(widths))
+        shares = sum(column.ratio or 0 for column in self._columns)
+        return [
+            width + spare * (column.ratio or 0) // (shares or 1)
+            for width, column in zip(widths, self._columns, strict=True)
+        ]
+
+    def _grid(self, widths: Sequence[int]) -> Table:
+        grid = Table(
+            box=box.SIMPLE,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 0, 0, layout.GAP - 1),
+            show_header=self._head,
+            show_footer=self._total is not None,
+            header_style="bold",
+            footer_style=TOTAL,
         )
-    for row in rows:
-        drawn.add_row(*map(_cell, row))
-    return drawn
+        kept = [place for place, width in enumerate(widths) if width]
+        for place in kept:
+            column = self._columns[place]
+            grid.add_column(
+                Text(column.title, no_wrap=True, overflow="ellipsis"),
+                footer=self._total[place] if self._total is not None else "",
+                justify="right" if column.numeric else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+                width=widths[place],
+                style=column.style,
+            )
+        for row in self._rows:
+            grid.add_row(*(row[place] for place in kept))
+        return grid
 
 
-def _cell(value: Cell) -> RenderableType:
-    if value is None:
-        return Text("")
+def _cell(value: Cell) -> Text | Bar:
+    if isinstance(value, Text | Bar):
+        return value
     if isinstance(value, int):
         return Text(grouped(value))
-    return Text(value) if isinstance(value, str) else value
+    return Text("" if value is None else value)
 
 
 def grouped(number: int) -> str:
@@ -104,14 +183,12 @@ def grouped(number: int) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """`104 %`; a dash where there is no whole. Never 100 % for what is not all, nor 0 % for something."""
+    """`104 %`; a dash where there is no whole. 100 % means all of it, 0 % nothing."""
     if whole <= 0:
         return "–"  # noqa: RUF001 (a dash, as in printed tables)
     rounded = (200 * part + whole) // (2 * whole)
-    if rounded == 100 and part < whole:
-        return "99 %"
-    if rounded <= 100 < 101 and part > whole:
-        return "101 %"
+    if rounded == 100 and part != whole:
+        rounded += 1 if part > whole else -1
     return "<1 %" if rounded == 0 and part > 0 else f"{rounded} %"
 
 
@@ -152,26 +229,6 @@ def _hours_of_row(row: Sequence[int], total: int, owed: list[int]) -> list[int]:
     return shown
 
 
-class Bar:
-    """A bar that fills the width of its column; what is beyond the whole is drawn as full and marked."""
-
-    def __init__(self, fraction: float, *, width: int = 20, style: str = ACCENT, track: bool = True) -> None:
-        self._fraction = max(0.0, fraction)
-        self._width = width
-        self._style = style
-        self._track = track
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        filled, rest = _bar(
-            self._fraction, min(self._width, options.max_width), ascii_only=options.ascii_only
-        )
-        yield Segment(filled, Style.parse(self._style))
-        yield Segment(_track(rest, self._track, ascii_only=options.ascii_only), Style.parse(QUIET))
-
-    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(4, self._width), min(self._width, options.max_width))
-
-
 def bar(fraction: float, width: int) -> str:
     """A bar as text: eighths of a block, padded to `width`."""
     filled, rest = _bar(max(0.0, fraction), width, ascii_only=False)
@@ -200,13 +257,13 @@ def _track(width: int, wanted: bool, *, ascii_only: bool) -> str:  # noqa: FBT00
 
 
 def sparkline(values: Sequence[int], width: int) -> str:
-    """The course of a quantity in `width` characters; neighbours are added up where it is too long."""
-    if not values:
+    """One character for each of `width` equal parts of the course, as high as its mean."""
+    if not values or width < 1:
         return ""
     width = min(width, len(values))
     edges = [len(values) * place // width for place in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
-    top = max(means) or 1
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
+    top = max(means)
     return "".join(HEIGHTS[min(7, int(mean / top * 8))] if mean > 0 else " " for mean in means)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import now, open_store, warn
+from opsd.cli.context import open_store, warn
 from opsd.cli.output import print_rows
 from opsd.cli.times import add_format, time_option, window_option, zone_option
 
@@ -64,4 +64,4 @@ def _print(form: str, found: Usage) -> None:
         return
     from opsd.cli.tables import usage_table
 
-    usage_table(found, now())
+    usage_table(found)

@@ -100,6 +100,15 @@ def postings(
     return tuple(found)
 
 
+def _moved(old: Award, award: Award, booked: list[Entry]) -> Iterator[tuple[str, int, int]]:
+    """What was granted at the old start, or before the new one, takes effect at the new one."""
+    own = [entry for entry in booked if entry.award == award.id]
+    for at in sorted({entry.at for entry in own if entry.at == old.start or entry.at < award.start}):
+        if amount := granted([entry for entry in own if entry.at == at], at).get(award.id, 0):
+            yield ADJUSTMENT, at, -amount
+            yield ADJUSTMENT, award.start, amount
+
+
 def _due(old: Award | None, award: Award, booked: list[Entry], now: int) -> Iterator[tuple[str, int, int]]:
     if old is None:
         yield GRANT, award.start, micro_unit_seconds(award.amount)
@@ -110,9 +119,6 @@ def _due(old: Award | None, award: Award, booked: list[Entry], now: int) -> Iter
             "end it and grant another"
         )
     if old.start != award.start:
-        own = [entry for entry in booked if entry.award == award.id and entry.at == old.start]
-        if moved := granted(own, old.start).get(award.id, 0):
-            yield ADJUSTMENT, old.start, -moved
-            yield ADJUSTMENT, award.start, moved
+        yield from _moved(old, award, booked)
     if difference := micro_unit_seconds(award.amount) - micro_unit_seconds(old.amount):
         yield EXTENSION if difference > 0 else ADJUSTMENT, max(now, award.start), difference

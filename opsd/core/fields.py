@@ -6,10 +6,14 @@ to write instead, so that a reader can point at the line.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from opsd.core.amounts import exact_text
 from opsd.core.errors import BadText
 from opsd.core.period import HOUR, isoformat
 
 ALWAYS = 0  # `valid_from` of what has no known beginning; Slurm is younger than the epoch
+MOST = 10**30
 LATEST = 253_370_764_800  # the year 9999, whose end no calendar can print in every zone
 RESERVED = ("unattributed", "after-end:", "before-start:")
 
@@ -70,6 +74,14 @@ def count(field: str, value: int | None) -> None:
     """A count, or None for one nobody knows yet."""
     if value is not None and not 0 <= value < 2**63:
         raise BadField(field, f"{field} is not a count", str(value), "write a whole number from 0 up")
+
+
+def number(field: str, value: Fraction | None) -> None:
+    """An exact number from 0 up, short enough to be written in a file, or None for none agreed."""
+    if value is not None and not (0 <= value < MOST and value.denominator < MOST):
+        raise BadField(
+            field, f"{field} is below 0 or too long", exact_text(value), "write 0 or more, in 30 digits"
+        )
 
 
 def choice(field: str, text: str, allowed: tuple[str, ...]) -> None:

@@ -85,9 +85,7 @@ class UnitTable:
         fields.validity(self.valid_from, self.valid_until)
         fields.words("source", self.source)
         for field in ("gpu_hours", "core_hours", "cpu_hours", "khours"):
-            value: Fraction | None = getattr(self, field)
-            if value is not None and value < 0:
-                raise BadField(field, f"{field} is negative", str(value), "write 0 or more")
+            fields.number(field, getattr(self, field))
 
 
 ORGANISATION_KINDS = (

@@ -78,8 +78,9 @@ def to_epoch(local: datetime) -> int:
 def parse_time(text: str, tz: tzinfo) -> int:
     """ISO 8601, or epoch seconds as `@1777593600` or bare digits, to UTC epoch seconds.
 
-    A bare date is its midnight in `tz`; a time without an offset is in `tz`. A local time that
-    happens twice (end of summer time) or never (its start) is refused: write its offset.
+    A bare date is its midnight in `tz` (where that is skipped, the first second of the day); a time
+    without an offset is in `tz`. A local time that happens twice (end of summer time) or never (its
+    start) is refused: write its offset.
     """
     digits = text.removeprefix("@")
     if digits.isascii() and digits.isdigit() and len(digits) > 8:
@@ -94,6 +95,8 @@ def parse_time(text: str, tz: tzinfo) -> int:
         raise BadText("a time with a fraction of a second", text, "usage is cut at whole seconds")
     if value.tzinfo is not None:
         return to_epoch(value)
+    if _BARE_DATE.match(text):
+        return _midnight(value.date(), tz)
     return local_to_epoch(value, tz, text)
 
 

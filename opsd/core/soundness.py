@@ -118,7 +118,7 @@ def _cycles(held: Consortium) -> Iterator[Problem]:
             path = [name]
             while (above := items[path[-1]].parent) in items and above not in path:
                 path.append(above)
-            if above == name:
+            if above == name == min(path):
                 chain = " → ".join([*path, name])
                 message = f"is above itself: {chain}; take one parent out"
                 yield _problem(held, table, item, "parent", message)

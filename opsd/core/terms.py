@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 
+from opsd.core import fields
 from opsd.core.amounts import exact, exact_text
 from opsd.core.errors import BadText
 from opsd.core.fields import BadField
@@ -53,9 +54,8 @@ class Params:
         classes = [name for name, _ in self.weights]
         if classes != sorted(set(classes)):
             raise BadField("weights", "weights must be sorted and distinct", ", ".join(classes))
-        for name, weight in self.weights:
-            if weight < 0:
-                raise BadField("weights", f"weight of {name} below 0", exact_text(weight), "write 0 or more")
+        for _, weight in self.weights:
+            fields.number("weights", weight)
 
     def weight(self, name: str) -> Fraction | None:
         """The weight of a class; None where the class is unknown and weights make a difference."""

@@ -14,8 +14,6 @@ from opsd.core.records import RunRecord
 
 _FIRST_OPTIONAL = RunRecord._fields.index("user")
 _OPTIONAL = tuple(name for name in RunRecord._fields[_FIRST_OPTIONAL:] if name != "hash")
-# What drifts while a run is open is no part of its content hash: the latest look wins.
-_DRIFTING = ("elapsed", "suspended")
 
 
 class Version(NamedTuple):
@@ -34,15 +32,20 @@ class Version(NamedTuple):
 def same_content(a: Version, b: Version) -> Version:
     """Two sightings of one content: the later one, with the greater drift when both are equally late.
 
+    What drifts while a run is open (elapsed, suspended) is no part of its content hash.
+
     Args:
         a, b: versions with equal hash.
     """
     late, early = (a, b) if a.observed_at >= b.observed_at else (b, a)
     if late.observed_at > early.observed_at:
         return late
-    drift = {name: _greater(getattr(a.record, name), getattr(b.record, name)) for name in _DRIFTING}
+    record = late.record._replace(
+        elapsed=_greater(a.record.elapsed, b.record.elapsed),
+        suspended=_greater(a.record.suspended, b.record.suspended),
+    )
     first = a if a.import_id <= b.import_id else b
-    return first._replace(record=late.record._replace(**drift))
+    return first._replace(record=record)
 
 
 def _greater(x: int | None, y: int | None) -> int | None:

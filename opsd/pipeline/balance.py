@@ -14,7 +14,7 @@ from datetime import UTC
 from fractions import Fraction
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from opsd.store.engine import Connection
 
 from opsd.core import plan
 from opsd.core.amounts import MICRO, exact_text
@@ -27,7 +27,7 @@ from opsd.core.names import nearest
 from opsd.core.period import Window
 from opsd.core.rules import Unpriced, charge
 from opsd.core.usage import cut
-from opsd.pipeline.seconds import Cell, Sums, collect, collect_runs
+from opsd.pipeline.seconds import Sums, collect, collect_runs
 from opsd.store import parties, read
 from opsd.store.read import Key, Names, Subset
 
@@ -157,18 +157,18 @@ class _Label(NamedTuple):
 class _ByAward:
     """Labels by award, policy version and state of the node inventory."""
 
-    wanted: Sequence[str]
-
     def __init__(self, consortium: Consortium, names: Names) -> None:
         self.consortium = consortium
         self.attribution = Attribution(consortium)
         self.names = names
         needs = self.attribution.needs(KEYS)
-        self.wanted = tuple(name for name in ("partition", "qos") if getattr(needs, name))
+        self.by_shape = True
+        needed = (name for name in ("partition", "qos") if getattr(needs, name))
+        self.wanted: Sequence[str] = ("account", *needed)
         # Policies and node classes change seldom: every account is cut at all of their changes.
-        dated = (*consortium.policies, *consortium.node_classes)
-        instants = {instant for item in dated for instant in (item.valid_from, item.valid_until)}
-        self._changes = sorted(instant for instant in instants if instant)
+        policies = [(policy.valid_from, policy.valid_until) for policy in consortium.policies]
+        classes = [(found.valid_from, found.valid_until) for found in consortium.node_classes]
+        self._changes = sorted({instant for dates in policies + classes for instant in dates if instant})
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
         cluster, account = self.names.accounts[key[0]]
@@ -213,9 +213,9 @@ class _Ledger:
     def lines(self) -> list[Line]:
         """One line per award, in the order of their ids."""
         going_on = read.going_on(self.connection, self.as_of)
-        total = self._charges(collect(self.connection, self.plan, self.labeller))
-        alive = (limited.held for limited in going_on)
-        accrued = self._charges(collect_runs(self.connection, self.plan, self.labeller, alive))
+        how = (self.connection, self.plan, self.labeller, self.names.shapes)
+        total = self._charges(collect(*how))
+        accrued = self._charges(collect_runs(*how, (limited.held for limited in going_on)))
         committed = self._committed(going_on)
         grants = granted(parties.journal(self.connection), self.as_of)
         return [
@@ -244,15 +244,15 @@ class _Ledger:
             unpriced=award.id in self.unpriced,
         )
 
-    def _charges(self, cells: Mapping[Cell, Sums]) -> dict[tuple[str, bool], Fraction]:
+    def _charges(self, cells: Sums) -> dict[tuple[str, bool], Fraction]:
         """Unit-seconds by (award, whether inside the award's life)."""
         charges: dict[tuple[str, bool], Fraction] = defaultdict(Fraction)
-        for cell, sums in cells.items():
+        for cell, (_, run, suspended) in cells.items():
             if not cell.labels:
-                self.unattributed |= bool(sums.run or sums.suspended)
+                self.unattributed |= bool(run or suspended)
                 continue
             label = _Label(*cell.labels)
-            charges[label.award, not label.outside] += self._charge(label, cell.shape, sums.run, sums.suspended)
+            charges[label.award, not label.outside] += self._charge(label, cell.shape, run, suspended)
         return charges
 
     def _charge(self, label: _Label, shape_id: int, run: int, suspended: int) -> Fraction:

@@ -18,6 +18,7 @@ from opsd.core.faults import SHOWN
 from opsd.core.journal import Entry
 from opsd.core.parties import Person
 from opsd.core.soundness import Problem, check
+from opsd.pipeline.reclassify import reclassify
 from opsd.store import parties
 from opsd.store.engine import Store
 
@@ -87,9 +88,7 @@ def apply(
             parties.save(connection, current, merged)
             parties.post(connection, diff.entries)
             if diff.touches("node_class"):
-                from opsd.pipeline.reclassify import reclassify  # only this rare case needs it
-
-                reclassify(connection, now)
+                reclassify(connection)
     return diff
 
 

@@ -12,38 +12,37 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection
+from opsd.store.engine import Connection
 
 from opsd.core.period import DAY
 from opsd.core.plan import Plan, joined
+from opsd.core.shape import Shape
 from opsd.core.usage import cut
 from opsd.store import read
-from opsd.store.read import Held, Key, Subset
+from opsd.store.read import FactSum, Held, Key, Subset
 
 
 class Cell(NamedTuple):
-    """Seconds are summed per cell: civil periods, labels, and what a second is multiplied by."""
+    """What is summed under one name: civil periods, labels, and the shape where those are told apart."""
 
     periods: tuple[str, ...]
     labels: tuple[str, ...]
-    shape: int
+    shape: int  # 0 where not told apart
 
 
-class Sums(NamedTuple):
-    """What a cell adds up to. `runs` counts the runs that overlap it, so it adds up over shapes only."""
-
-    run: int
-    suspended: int
-    runs: int
+# (runs, run seconds, suspended seconds) by shape, or (runs, cpu-, node-, GPU-, MB-, billing-seconds).
+# `runs` counts the runs that overlap a cell, so it adds up over shapes only.
+Sums = dict[Cell, list[int]]
 
 
 class Labeller(Protocol):
     """Names the cell of a run at an instant, and says when that name may change."""
 
     wanted: Sequence[str]  # which of read.DIMENSIONS the labels depend on
+    by_shape: bool  # whether seconds of different shapes are told apart
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
         """Constant between edges."""
@@ -62,34 +61,50 @@ class Labeller(Protocol):
 _MOST_LOOKS = 400
 
 
-def collect(connection: Connection, plan: Plan, labeller: Labeller) -> dict[Cell, Sums]:
+def collect(connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape]) -> Sums:
     """All non-empty cells of a plan."""
-    return _Collector(connection, plan, labeller).collect()
+    return _Collector(connection, plan, labeller, shapes).collect()
 
 
 def collect_runs(
-    connection: Connection, plan: Plan, labeller: Labeller, runs: Iterable[Held]
-) -> dict[Cell, Sums]:
+    connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape], runs: Iterable[Held]
+) -> Sums:
     """The cells of some runs alone: their part of what `collect` gives."""
-    collector = _Collector(connection, plan, labeller)
+    collector = _Collector(connection, plan, labeller, shapes)
     for held in runs:
         collector.add_whole(held)
     return collector.result()
 
 
+def measures(shape: Shape, run: int, suspended: int) -> tuple[int, ...]:
+    """What seconds of a shape amount to, in the order of read.MEASURES.
+
+    Suspended time is off the cpu and on everything else, as Slurm counts.
+    """
+    held, tres = run + suspended, shape.tres
+    return (
+        run * tres.get("cpu"), held * tres.get("node"), held * tres.gpus, held * tres.get("mem"),
+        held * tres.get("billing"),
+    )  # fmt: skip
+
+
 class _Collector:
-    def __init__(self, connection: Connection, plan: Plan, labeller: Labeller) -> None:
+    def __init__(
+        self, connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape]
+    ) -> None:
         self.connection = connection
         self.plan = plan
         self.labeller = labeller
-        self.sums: dict[Cell, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.shapes = shapes
+        width = 1 + len(read.SECONDS if labeller.by_shape else read.MEASURES)
+        self.sums: Sums = defaultdict(lambda: [0] * width)
         self._mask = tuple(1 if name in labeller.wanted else 0 for name in read.DIMENSIONS)
         self.start = plan.segments[0].start if plan.segments else 0
         self.end = plan.segments[-1].end if plan.segments else 0
         self._edges: dict[tuple[int, int], list[int]] = {}
         self._loose = _LooseDays(frozenset(), frozenset(), stale=False)
 
-    def collect(self) -> dict[Cell, Sums]:
+    def collect(self) -> Sums:
         if not self.plan.segments:
             return {}
         self._loose = self._loose_days()
@@ -100,9 +115,9 @@ class _Collector:
             self.add_whole(held)
         return self.result()
 
-    def result(self) -> dict[Cell, Sums]:
+    def result(self) -> Sums:
         """What was added so far."""
-        return {cell: Sums(*values) for cell, values in self.sums.items() if any(values)}
+        return {cell: values for cell, values in self.sums.items() if any(values)}
 
     # -- which days the facts cannot answer ----------------------------------------------------------
 
@@ -112,7 +127,7 @@ class _Collector:
         if not spans:
             return _LooseDays(frozenset(), frozenset(), stale=False)
         dirty = read.dirty_cells(self.connection, spans[0][1], spans[-1][2])
-        accounts, users = set(dirty), set()
+        accounts, users = set(dirty), set[tuple[int, int]]()
         moving = self.labeller.changing(self.start, self.end)
         for account in moving.accounts:
             edges = self.labeller.account_edges(account, self.start, self.end)
@@ -126,41 +141,43 @@ class _Collector:
 
     def _add_facts(self, loose: _LooseDays) -> None:
         spans = self.plan.day_spans
-        if len(spans) > _MOST_LOOKS:
+        if not spans:
+            return
+        if set(self.labeller.wanted) <= {"account"} or len(spans) > _MOST_LOOKS:
+            # By day and account is the order in which facts lie: told apart by day they need no sorting.
             self._add_days(spans[0][1], spans[-1][2], None, loose)
             return
         for number, first, last in spans:
             segment = self.plan.segments[number]
             moving = self.labeller.changing(segment.start, segment.end)
-            if not moving:
-                self._add_span(number, first, last, None, loose)
-            else:
-                self._add_span(number, first, last, moving, loose)
+            self._add_span(number, first, last, moving or None, loose)
+            if moving:
                 self._add_days(first, last, moving, loose)
+
+    def _facts(self, first: int, last: int, loose: _LooseDays, **how: Any) -> Iterator[FactSum]:
+        labeller = self.labeller
+        return read.fact_sums(
+            self.connection, first, last, labeller.wanted, by_shape=labeller.by_shape, skip_dirty=loose.stale, **how
+        )
 
     def _add_span(self, number: int, first: int, last: int, beside: Subset | None, loose: _LooseDays) -> None:
         """Facts whose labels do not change inside the segment: summed over its days by the database."""
         segment = self.plan.segments[number]
-        at = first * DAY
-        for fact in read.fact_sums(
-            self.connection, first, last, self.labeller.wanted, by_day=False, skip_dirty=loose.stale, beside=beside
-        ):
-            cell = Cell(segment.periods, self.labeller.labels(fact.key, at), fact.key[-1])
-            _add(self.sums[cell], fact.run, fact.suspended, fact.starts)
+        known = _Remembered(self.labeller)
+        for fact in self._facts(first, last, loose, beside=beside):
+            cell = Cell(segment.periods, known.labels(fact.key, first * DAY), fact.shape)
+            _add(self.sums[cell], fact.values)
 
     def _add_days(self, first: int, last: int, only: Subset | None, loose: _LooseDays) -> None:
         """Facts whose labels may change from day to day."""
-        wanted = self.labeller.wanted
-        plan, labels = self.plan, self.labeller.labels
-        whole = _Days(plan.day_spans)
-        for fact in read.fact_sums(
-            self.connection, first, last, wanted, by_day=True, skip_dirty=loose.stale, only=only
-        ):
+        plan, whole = self.plan, _Days(self.plan.day_spans)
+        known = _Remembered(self.labeller, self.labeller.changing(self.start, self.end))
+        for fact in self._facts(first, last, loose, only=only, by_day=True):
             number = whole.segment(fact.day)
             if number is None or loose.holds(fact.day, fact.key):
                 continue
-            cell = Cell(plan.segments[number].periods, labels(fact.key, fact.day * DAY), fact.key[-1])
-            _add(self.sums[cell], fact.run, fact.suspended, fact.starts)
+            cell = Cell(plan.segments[number].periods, known.labels(fact.key, fact.day * DAY), fact.shape)
+            _add(self.sums[cell], fact.values)
 
     # -- the rest, from the runs -----------------------------------------------------------------------
 
@@ -198,8 +215,14 @@ class _Collector:
         """The seconds of a run inside [start, end), and its start if that lies there."""
         key = self._key(held)
         for cell, a, b in self._cuts(held, key, start, end):
-            run, off = cut(held.begin, held.finish, held.suspended, a, b)
-            _add(self.sums[cell], run, off, int(a <= held.begin < b))
+            self._add_cut(cell, held, a, b, runs=int(a <= held.begin < b))
+
+    def _add_cut(self, cell: Cell, held: Held, start: int, end: int, *, runs: int) -> None:
+        run, off = cut(held.begin, held.finish, held.suspended, start, end)
+        if self.labeller.by_shape:
+            _add(self.sums[cell], (runs, run, off))
+        else:
+            _add(self.sums[cell], (runs, *measures(self.shapes[held.shape], run, off)))
 
     def _cuts(self, held: Held, key: Key, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
         """The parts of [start, end) that a run overlaps, each inside one cell, in time order."""
@@ -209,7 +232,10 @@ class _Collector:
             edges = self._own_edges(held)
             inner = edges[bisect_left(edges, a + 1) : bisect_left(edges, b)] if edges else ()
             for c, d in zip((a, *inner), (*inner, b), strict=True):
-                yield Cell(periods, self.labeller.labels(key, c), held.shape), c, d
+                yield self._cell(periods, key, c, held.shape), c, d
+
+    def _cell(self, periods: tuple[str, ...], key: Key, at: int, shape: int) -> Cell:
+        return Cell(periods, self.labeller.labels(key, at), shape if self.labeller.by_shape else 0)
 
     def _own_edges(self, held: Held) -> list[int]:
         who = (held.account, held.user)
@@ -223,8 +249,7 @@ class _Collector:
         return edges
 
     def _key(self, held: Held) -> Key:
-        account, *told, shape = held.key
-        return (account, *(x * keep for x, keep in zip(told, self._mask, strict=True)), shape)
+        return tuple(value * keep for value, keep in zip(held.key, self._mask, strict=True))
 
     # -- counting runs ---------------------------------------------------------------------------------
 
@@ -234,8 +259,8 @@ class _Collector:
             at = self.plan.segments[number].start
             for held in alive:
                 key = self._key(held)
-                cell = Cell(self.plan.segments[number].periods, self.labeller.labels(key, at), held.shape)
-                self.sums[cell][2] += 1
+                cell = self._cell(self.plan.segments[number].periods, key, at, held.shape)
+                self.sums[cell][0] += 1
         for held in self._changing_hands():
             self._add_later_cells(held)
 
@@ -270,16 +295,15 @@ class _Collector:
         for cell, a, _ in self._cuts(held, self._key(held), self.start, self.end):
             seen = met[self.plan.at(a)]
             if seen and cell not in seen:
-                self.sums[cell][2] += 1
+                self.sums[cell][0] += 1
             seen.add(cell)
 
     def add_whole(self, held: Held) -> None:
         """All of a run, wherever it lies: an open one stands in no fact."""
         met: set[tuple[int, Cell]] = set()
         for cell, a, b in self._cuts(held, self._key(held), self.start, self.end):
-            run, off = cut(held.begin, held.finish, held.suspended, a, b)
             where = (self.plan.at(a), cell)
-            _add(self.sums[cell], run, off, int(where not in met))
+            self._add_cut(cell, held, a, b, runs=int(where not in met))
             met.add(where)
 
 
@@ -350,7 +374,23 @@ class _ByOwner:
                 at += 1
 
 
-def _add(sums: list[int], run: int, suspended: int, runs: int) -> None:
-    sums[0] += run
-    sums[1] += suspended
-    sums[2] += runs
+class _Remembered:
+    """Labels of those that keep them, asked for once; of the others each time."""
+
+    def __init__(self, labeller: Labeller, moving: Subset | None = None) -> None:
+        self._labeller = labeller
+        self._moving = moving or Subset(frozenset(), frozenset())
+        self._known: dict[Key, tuple[str, ...]] = {}
+
+    def labels(self, key: Key, at: int) -> tuple[str, ...]:
+        found = self._known.get(key)
+        if found is None:
+            found = self._labeller.labels(key, at)
+            if key[0] not in self._moving.accounts and key[1] not in self._moving.users:
+                self._known[key] = found
+        return found
+
+
+def _add(sums: list[int], values: Sequence[int]) -> None:
+    for place, value in enumerate(values):
+        sums[place] += value

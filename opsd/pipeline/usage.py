@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from opsd.store.engine import Connection
 
 from opsd.core import attribution, plan
 from opsd.core.attribution import Attribution
@@ -17,14 +16,13 @@ from opsd.core.names import nearest
 from opsd.core.period import CALENDARS, Window
 from opsd.core.shape import Shape
 from opsd.core.tres import NO_GPU_CLASS
-from opsd.pipeline.seconds import Cell, Sums, collect
+from opsd.pipeline.seconds import Sums, collect, measures
 from opsd.store import parties, read
 from opsd.store.read import Key, Names, Subset
 
 RUN_KEYS = ("cluster", "account", "user", "partition", "qos", "state", "gpu_class")
 KEYS = (*RUN_KEYS, *attribution.KEYS, *CALENDARS)
 COLUMNS = ("runs", "cpu_seconds", "node_seconds", "gpu_seconds", "mem_mb_seconds", "billing_seconds")
-_PLACE = {"account": 0, "user": 1, "partition": 2, "qos": 3, "state": 4}
 
 
 class Measures(NamedTuple):
@@ -107,52 +105,39 @@ def run(
     known = Attribution(parties.load(connection)) if asked else None
     labeller = _ByKeys([key for key in keys if key not in CALENDARS], names, known)
     cuts = plan.make(window, [key for key in keys if key in CALENDARS], tz)
-    cells = collect(connection, cuts, labeller)
+    cells = collect(connection, cuts, labeller, names.shapes)
     return Usage(keys, _rows(keys, cells, names.shapes), window)
 
 
-def _rows(keys: tuple[str, ...], cells: dict[Cell, Sums], shapes: dict[int, Shape]) -> tuple[Row, ...]:
+def _rows(keys: tuple[str, ...], cells: Sums, shapes: Mapping[int, Shape]) -> tuple[Row, ...]:
+    # Where each asked key is found in (periods, labels, gpu class) laid end to end.
     calendars = [key for key in keys if key in CALENDARS]
     others = [key for key in keys if key not in CALENDARS and key != "gpu_class"]
-    # Where each asked key is found in (periods, labels, gpu class) laid end to end.
-    laid = [*calendars, *others, "gpu_class"]
-    order = [laid.index(key) for key in keys]
-    by_class = "gpu_class" in keys
-    totals: dict[tuple[str, ...], Measures] = defaultdict(Measures)
-    for cell, sums in cells.items():
-        for gpu_class, measures in _worth(shapes[cell.shape], sums, by_class=by_class):
+    order = [[*calendars, *others, "gpu_class"].index(key) for key in keys]
+    totals: dict[tuple[str, ...], Measures] = {}
+    for cell, values in cells.items():
+        parts = _by_class(shapes[cell.shape], *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
+        for gpu_class, part in parts:
             line = (*cell.periods, *cell.labels, gpu_class)
             key = tuple(line[place] for place in order)
-            totals[key] = totals[key].plus(measures)
+            totals[key] = totals[key].plus(part) if key in totals else part
     return tuple(Row(key, totals[key]) for key in sorted(totals) if any(totals[key]))
 
 
-def _worth(shape: Shape, sums: Sums, *, by_class: bool) -> Iterator[tuple[str, Measures]]:
-    """What seconds of a shape amount to, per GPU class when asked.
+def _by_class(shape: Shape, runs: int, run: int, suspended: int) -> Iterator[tuple[str, Measures]]:
+    """What seconds of a shape amount to under each of its GPU classes.
 
-    Suspended time is off the cpu and on everything else, as Slurm counts. A run with GPUs of two
-    classes shows its GPU-seconds under each; what cannot be split (cpu, memory, …) stands under the
-    class with the most GPUs, so that every column still adds up.
+    A run with GPUs of two classes shows its GPU-seconds under each; what cannot be split (cpu,
+    memory, …) stands under the class with the most GPUs, so that every column still adds up.
     """
-    held = sums.run + sums.suspended
-    tres = shape.tres
-    whole = Measures(
-        sums.runs,
-        sums.run * tres.get("cpu"),
-        held * tres.get("node"),
-        held * tres.gpus,
-        held * tres.get("mem"),
-        held * tres.get("billing"),
-    )
-    if not by_class or len(shape.gpus) < 2:
+    whole = Measures(runs, *measures(shape, run, suspended))
+    if len(shape.gpus) < 2:
         yield (shape.gpus[0][0] if shape.gpus else NO_GPU_CLASS), whole
         return
     main = max(shape.gpus, key=lambda pair: pair[1])[0]
     for name, count in shape.gpus:
-        if name == main:
-            yield name, whole._replace(gpu_seconds=held * count)
-        else:
-            yield name, Measures(runs=sums.runs, gpu_seconds=held * count)
+        part = whole if name == main else Measures(runs=runs)
+        yield name, part._replace(gpu_seconds=(run + suspended) * count)
 
 
 class _ByKeys:
@@ -163,30 +148,22 @@ class _ByKeys:
         self.keys = [key for key in keys if key != "gpu_class"]
         self.asked = tuple(key for key in self.keys if key in attribution.KEYS)
         self.attribution = known
-        self._user_ids = {text: number for number, text in names.words.items()}
-        wanted = {key for key in self.keys if key in read.DIMENSIONS}
+        self.by_shape = "gpu_class" in keys
+        wanted = {"account" if key == "cluster" else key for key in self.keys if key in RUN_KEYS}
         if known:
             needs = known.needs(self.asked)
-            wanted |= {name for name in ("user", "partition", "qos") if getattr(needs, name)}
-        self.wanted = tuple(name for name in read.DIMENSIONS if name in wanted)
+            wanted |= {"account", *(name for name in ("user", "partition", "qos") if getattr(needs, name))}
+        self.wanted: Sequence[str] = tuple(name for name in read.DIMENSIONS if name in wanted)
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
-        words = self.names.words
-        cluster, account = self.names.accounts[key[0]]
-        who: dict[str, str] = {}
+        known = dict(zip(read.DIMENSIONS, (self.names.words[word] for word in (0, *key[1:])), strict=True))
+        known["cluster"], known["account"] = self.names.accounts.get(key[0], ("", ""))
         if self.attribution:
             found = self.attribution.labels(
-                self.asked, cluster, account, words[key[1]], words[key[2]], words[key[3]], at
+                self.asked, known["cluster"], known["account"], known["user"], known["partition"], known["qos"], at
             )
-            who = dict(zip(self.asked, found, strict=True))
-        return tuple(self._label(name, key, cluster, account, who) for name in self.keys)
-
-    def _label(self, name: str, key: Key, cluster: str, account: str, who: dict[str, str]) -> str:
-        if name == "cluster":
-            return cluster
-        if name == "account":
-            return account
-        return who[name] if name in who else self.names.words[key[_PLACE[name]]]
+            known |= zip(self.asked, found, strict=True)
+        return tuple(known[name] for name in self.keys)
 
     def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
         if not self.attribution:

@@ -18,6 +18,8 @@ from sqlalchemy import exc as sql_errors
 
 from opsd.core.errors import StoreError
 
+__all__ = ["Connection", "Store", "explained", "open_engine", "sqlite_address"]
+
 _LOCK_WAIT_MS = 120_000
 _WRITER_LOCK = 0x6F707364  # "opsd"
 _PRAGMAS = (

@@ -6,19 +6,20 @@ writer that fails is thrown away with its caches.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from opsd.core.shape import Shape
 from opsd.store import tables
 
 
-def upsert(connection: Connection, table: Table) -> sqlite_insert.Insert | postgresql_insert.Insert:  # type: ignore[name-defined]
+def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT of the connection's dialect, which knows ON CONFLICT."""
     if connection.dialect.name == "sqlite":
-        return sqlite_insert(table)
-    return postgresql_insert(table)
+        return sqlite.insert(table)
+    return postgresql.insert(table)
 
 
 class Words(dict[str | None, int | None]):
@@ -96,7 +97,7 @@ def shape_row(shape: Shape) -> dict[str, str | int]:
     }
 
 
-def _added(connection: Connection, table: Table, row: dict[str, object] | dict[str, str | int]) -> int:
+def _added(connection: Connection, table: Table, row: Mapping[str, object]) -> int:
     result = connection.execute(table.insert().values(**row).returning(table.c.id))
     return int(result.scalar_one())
 
@@ -105,7 +106,3 @@ def texts(connection: Connection) -> dict[int, str]:
     """Every word by id: a few thousand at most, users included."""
     return {row.id: row.text for row in connection.execute(select(tables.word.c.id, tables.word.c.text))}
 
-
-def count(connection: Connection, table: Table) -> int:
-    """How many rows a table has."""
-    return int(connection.scalar(select(func.count()).select_from(table)) or 0)

@@ -189,6 +189,12 @@ day_fact = Table(
     sqlite_with_rowid=False,
 )
 
+# Facts in the order of users, for questions about all of them: grouping in this order needs no sort.
+Index(
+    "ix_day_fact_by_user", day_fact.c.user_id, day_fact.c.account_id, day_fact.c.state_id, day_fact.c.day,
+    day_fact.c.shape_id, day_fact.c.run_seconds, day_fact.c.suspended_seconds, day_fact.c.starts,
+)  # fmt: skip
+
 # (account, UTC day) cells whose facts may be stale: reads take these from the runs.
 dirty_cell = Table(
     "dirty_cell",

@@ -84,7 +84,7 @@ class Tally:
         self.flags.update(other.flags)
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """The cells of the day facts that a run stands in."""
 
     account_id: int
@@ -318,7 +318,7 @@ def _sqlite_insert(table: Table, names: tuple[str, ...]) -> str:
     from sqlalchemy.dialects import sqlite
 
     statement = table.insert().values({name: bindparam(name) for name in names})
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=names))  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=names))
 
 
 def bulk_insert(
@@ -358,7 +358,7 @@ def _write_changes(
     connection: Connection, updates: list[dict[str, Any]], versions: list[dict[str, Any]]
 ) -> None:
     if updates:
-        values = {name: bindparam(bound) for name, bound in zip(RUN_COLUMNS, _BOUND_COLUMNS, strict=True)}
+        values: dict[str, Any] = {name: bindparam(bound) for name, bound in zip(RUN_COLUMNS, _BOUND_COLUMNS, strict=True)}
         statement = update(_run).where(_run.c.id == bindparam("run_id")).values(values)
         connection.execute(statement, updates)
     if versions:
@@ -379,8 +379,8 @@ def _content(row: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(row[index] for index in _CONTENT)
 
 
-def _held(row: Sequence[Any]) -> _Held:
-    return _Held(row[_AT["account_id"]], row[_AT["begin"]], row[_AT["finish"]])
+def _held(row: Sequence[Any]) -> Held:
+    return Held(row[_AT["account_id"]], row[_AT["begin"]], row[_AT["finish"]])
 
 
 def _cells_of_rows(rows: Iterable[Sequence[Any]]) -> set[tuple[int, int]]:
@@ -394,7 +394,7 @@ def _cells_of_rows(rows: Iterable[Sequence[Any]]) -> set[tuple[int, int]]:
         if ended <= (first + 1) * DAY:
             cells.add((first, row[account]))
         else:
-            cells.update(_Held(row[account], started, ended).cells())
+            cells.update(Held(row[account], started, ended).cells())
     return cells
 
 

@@ -1,0 +1,65 @@
+"""How wide the columns of a table are where there is less room than they want.
+
+Invariant: numbers give way last. First bars shrink, then they go; then long column titles, then
+texts that allow it, then any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+GAP = 2
+SHORTEST = 4
+SHORTEST_BAR = 6
+BAR, TEXT, NUMBER = "bar", "text", "number"
+
+
+class Need(NamedTuple):
+    """What one column wants: for its title, for its cells, and how little it can do with."""
+
+    kind: str
+    title: int
+    cells: int
+    least: int | None = None
+
+    @property
+    def natural(self) -> int:
+        """The width at which nothing is cut."""
+        return max(self.title, self.cells, self.least or 0)
+
+
+Floor = Callable[[Need], int | None]  # down to here; None: leave it alone
+
+STAGES: tuple[Floor, ...] = (
+    lambda need: (need.least or SHORTEST_BAR) if need.kind == BAR else None,
+    lambda need: 0 if need.kind == BAR else None,
+    lambda need: max(need.cells, SHORTEST) if need.kind == NUMBER else None,
+    lambda need: need.least if need.kind == TEXT else None,
+    lambda need: SHORTEST if need.kind == TEXT else None,
+    lambda need: SHORTEST if need.kind == NUMBER else None,
+)
+
+
+def widths(needs: Sequence[Need], room: int) -> list[int]:
+    """The width of each column, 0 for one that is left out; with gaps at most `room` if it can be."""
+    found = [need.natural for need in needs]
+    for floor in STAGES:
+        _shrink(found, [floor(need) for need in needs], room)
+    return found
+
+
+def _shrink(found: list[int], floors: Sequence[int | None], room: int) -> None:
+    """Take from the widest that may give, until all fit or none can give any more."""
+    while taken(found) > room:
+        giving = [at for at, floor in enumerate(floors) if floor is not None and found[at] > floor]
+        if not giving:
+            return
+        widest = max(giving, key=lambda at: found[at])
+        found[widest] = found[widest] - 1 if floors[widest] else 0
+
+
+def taken(found: Sequence[int]) -> int:
+    """Columns and the gaps between them."""
+    shown = [width for width in found if width]
+    return sum(shown) + GAP * max(0, len(shown) - 1)

@@ -1,0 +1,107 @@
+"""Usage, balances and quarantine as tables for people; exact numbers are what csv and json are for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from opsd.cli import draw
+from opsd.cli.draw import Bar, Column
+from opsd.core.amounts import MICRO_PER_HOUR
+from opsd.core.period import HOUR, isoformat
+
+if TYPE_CHECKING:
+    from opsd.pipeline.balance import Balances, Line
+    from opsd.pipeline.usage import Usage
+
+_SECONDS = ("runs", "CPU-s", "node-s", "GPU-s", "mem MB-s", "billing-s")
+_HOURS = ("runs", "CPU-h", "node-h", "GPU-h", "mem GB-h", "billing-h")
+_UNITS = (1, HOUR, HOUR, HOUR, 1024 * HOUR, HOUR)
+# Below this many CPU-hours a table in hours would be a table of zeros.
+_FEW_SECONDS = 50 * HOUR
+_BAR_WIDTH = 16
+
+
+def usage_table(found: Usage) -> None:
+    """One line per key, with a bar for the column that says most."""
+    by_hour = max(found.total[1:4]) >= _FEW_SECONDS
+    main = 3 if found.total.gpu_seconds else 1
+    columns = [Column(key.replace("_", " "), least=4) for key in found.keys]
+    columns += [Column(name, numeric=True, least=len(name)) for name in (_HOURS if by_hour else _SECONDS)]
+    columns.append(Column("", least=4))
+    measures = [row.measures for row in found.rows]
+    shown = [_in_units([m[place] for m in measures], _UNITS[place] if by_hour else 1) for place in range(6)]
+    most = max((m[main] for m in measures), default=0) or 1
+    lines: list[Sequence[draw.Cell]] = [
+        (*row.key, *(column[at] for column in shown), Bar(row.measures[main] / most, width=_BAR_WIDTH, track=False))
+        for at, row in enumerate(found.rows)
+    ]
+    single = len(found.rows) < 2
+    sums = (*(sum(column) for column in shown[1:]),)
+    total = None if single else (*_total_label(found), None, *sums, None)
+    window = f"{isoformat(found.window.start)} to {isoformat(found.window.end)}"
+    draw.console().print(draw.table(f"Usage from {window}", columns, lines, total=total, caption=_caption(by_hour)))
+
+
+def _in_units(values: Sequence[int], unit: int) -> list[int]:
+    return list(values) if unit == 1 else draw.largest_remainder(values, unit)
+
+
+def _total_label(found: Usage) -> tuple[str, ...]:
+    return ("total", *("" for _ in found.keys[1:])) if found.keys else ()
+
+
+def _caption(by_hour: bool) -> str:  # noqa: FBT001
+    unit = "hours, rounded so that every column adds up" if by_hour else "seconds"
+    return f"in {unit}; --format csv has whole seconds. A run counts in every line it overlaps."
+
+
+def balance_table(found: Balances) -> None:
+    """One line per award or group: how much of the grant is gone, and what is left."""
+    columns = [
+        Column(found.by, least=6), Column("unit", least=5), Column("granted", numeric=True),
+        Column("settled", numeric=True), Column("accrued", numeric=True), Column("committed", numeric=True),
+        Column("left", numeric=True), Column("used", numeric=True, least=5), Column("", least=6),
+        Column("state", least=4),
+    ]  # fmt: skip
+    late = any(line.after_end for line in found.lines)
+    if late:
+        columns.insert(-3, Column("after end", numeric=True))
+    rows = [_balance_row(line, late=late) for line in found.lines]
+    title = f"Balances by {found.by} as of {isoformat(found.as_of)}, in unit-hours"
+    over = sum(line.over for line in found.lines)
+    caption = "left = granted - settled - accrued" + (f"; {over} over quota" if over else "")
+    draw.console().print(draw.table(title, columns, rows, caption=caption))
+
+
+def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
+    style = draw.state_style(line.used, line.granted, line.thresholds)
+    left = Text(_hours(line.left), style if line.over else "")
+    row: list[draw.Cell] = [
+        line.key, line.unit.removesuffix("-hours"), _hours(line.granted), _hours(line.settled),
+        _hours(line.accrued), "unknown" if line.committed is None else _hours(line.committed), left,
+    ]  # fmt: skip
+    if late:
+        row.append(_hours(line.after_end) if line.after_end else None)
+    share = line.used / line.granted if line.granted else 0.0
+    row += [draw.percent(line.used, line.granted), Bar(share, width=_BAR_WIDTH, style=style), Text(line.state, style)]
+    return row
+
+
+def _hours(micro: int) -> str:
+    return draw.grouped((2 * micro + MICRO_PER_HOUR) // (2 * MICRO_PER_HOUR))
+
+
+def quarantine_table(rows: Sequence[Sequence[object]]) -> None:
+    """What waits, where it stands in its source, and why."""
+    columns = [
+        Column("id", numeric=True), Column("source", least=8), Column("line", numeric=True),
+        Column("bytes", numeric=True), Column("why", ratio=1, least=20),
+    ]  # fmt: skip
+    lines = [(str(row[0]), str(row[1]), str(row[2]), str(row[4]), str(row[6])) for row in rows]
+    caption = "opsd quarantine show ID has the bytes; nothing here is counted" if rows else "nothing waits"
+    draw.console().print(draw.table("Quarantine", columns, lines, caption=caption))
+
+

@@ -1,0 +1,125 @@
+"""A simulated AI factory from text to balances: the real import path on made-up input.
+
+Invariant: everything is a function of `until` and `seed`; the clock is not looked at, so that the
+same call leaves the same numbers behind, and a folder that holds anything else is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectors.consortium.document import read as read_consortium
+from collectors.simulated.factory import consortium_toml, sacct_text
+from collectors.simulated.rhythm import LENGTH
+from collectors.slurm.sacct import SacctReader
+from opsd.core.errors import Refused
+from opsd.core.period import Window
+from opsd.pipeline import accounts, balance, consortium, ingest, rebuild, usage
+from opsd.pipeline.accounts import Line as Account
+from opsd.pipeline.balance import Balances
+from opsd.pipeline.inventory import inventory
+from opsd.pipeline.usage import Usage
+from opsd.store import imports
+from opsd.store.engine import Store
+
+MARK = "made-by-opsd-demo"
+TOML, TEXT, DATABASE = "consortium.toml", "sacct.psv", "opsd.db"
+OURS = frozenset({MARK, TOML, TEXT, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"})
+AUTHOR = "opsd demo"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a demonstration shows."""
+
+    window: Window
+    titles: dict[str, str]  # of projects
+    read: ingest.Result
+    waiting: int  # records in quarantine
+    by_country_day: Usage
+    by_country_month: Usage
+    by_pays_leads_uses: Usage
+    balances: Balances
+    projects: dict[str, str]  # of awards
+    unbound: tuple[Account, ...]
+
+
+def prepare(folder: Path, until: int, seed: int) -> None:
+    """Write the input files; an earlier demonstration in the folder makes way.
+
+    Raises:
+        Refused: the folder holds something that no demonstration made.
+    """
+    _require_ours(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text(f"until = {until}\nseed = {seed}\n", encoding="utf-8")
+    for name in OURS - {MARK}:
+        (folder / name).unlink(missing_ok=True)
+    (folder / TOML).write_text(consortium_toml(until, seed), encoding="utf-8", newline="\n")
+    with (folder / TEXT).open("wb") as out:
+        out.writelines(sacct_text(until, seed))
+
+
+def _require_ours(folder: Path) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise Refused(f"{folder}: not a folder; name one with --dir")
+    held = {entry.name for entry in folder.iterdir()}
+    foreign = sorted(held - OURS)
+    if held and (foreign or MARK not in held):
+        what = foreign[0] if foreign else "files"
+        raise Refused(f"{folder} holds {what!r}, which no demonstration made; name another folder with --dir")
+
+
+def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: None) -> Demo:
+    """Apply the consortium, import the text, ask every question once.
+
+    Args:
+        store: an empty, migrated database.
+        folder: prepared by `prepare`.
+        progress: told what is being done.
+    """
+    progress("applying consortium.toml")
+    held = read_consortium((folder / TOML).read_text(encoding="utf-8"), TOML)
+    consortium.apply(store, held, author=AUTHOR, now=until)
+    progress("importing sacct.psv")
+    with (folder / TEXT).open("rb") as stream:
+        reader = SacctReader(stream, name=TEXT)
+        done = ingest.run(
+            store, reader, source=TEXT, inventory=inventory(store), observed_at=until, now=until
+        )
+    progress("building day facts")
+    rebuild.run(store)
+    progress("asking")
+    return _asked(
+        store,
+        done,
+        until,
+        {it.id: it.title for it in held.projects.values()},
+        {it.id: it.project for it in held.awards.values()},
+    )
+
+
+def _asked(
+    store: Store, done: ingest.Result, until: int, titles: dict[str, str], projects: dict[str, str]
+) -> Demo:
+    window = Window(until - LENGTH, until)
+    unbound = tuple(line for line in accounts.run(store, window, now=until) if line.unattributed)
+    with store.read() as connection:
+        return Demo(
+            window=window,
+            titles=titles,
+            read=done,
+            waiting=imports.quarantine_count(connection),
+            by_country_day=usage.run(connection, window, ("country", "day")),
+            by_country_month=usage.run(connection, window, ("country", "month")),
+            by_pays_leads_uses=usage.run(connection, window, ("pays", "country", "uses")),
+            balances=balance.run(connection, as_of=until),
+            projects=projects,
+            unbound=unbound,
+        )
