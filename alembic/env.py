@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
-from opsd.store.tables import METADATA
+from opsd.store.tables import METADATA, partial_on_postgresql
 
 
 def run() -> None:
@@ -11,6 +11,8 @@ def run() -> None:
     if connection is None:
         raise SystemExit("run migrations with `opsd db upgrade`")
     import opsd.store.master  # noqa: F401  (adds its tables to METADATA)
+
+    partial_on_postgresql()
 
     context.configure(
         connection=connection, target_metadata=METADATA, render_as_batch=True, compare_server_default=True

@@ -7,7 +7,6 @@ ignored is found out at the end of a month. A secret may stand in a file of its 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +43,8 @@ def settings(
 
 
 def _from_file(path: Path) -> str | None:
+    import tomllib
+
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:

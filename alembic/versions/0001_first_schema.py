@@ -208,7 +208,7 @@ def upgrade() -> None:
         "run",
         ["flags"],
         unique=False,
-        sqlite_where=sa.text("flags & 225 <> 0"),
+        sqlite_where=sa.text("(flags & 225) <> 0"),
         postgresql_where=sa.text("(flags & 225) <> 0"),
     )
     op.create_index(

@@ -22,11 +22,11 @@ from opsd.core.terms import Params
 
 def write(consortium: Consortium) -> str:
     """A whole file, every entry by its key; what equals a default is left out."""
-    tz = zone(consortium.book_zone)
-    head = [f"[{layout.CONSORTIUM}]"]
+    book_zone = consortium.book_zone or "UTC"
+    tz = zone(book_zone)
+    head = [f"[{layout.CONSORTIUM}]", f"book_zone = {_quoted(book_zone)}"]
     if consortium.name:
-        head.append(f"name = {_quoted(consortium.name)}")
-    head.append(f"book_zone = {_quoted(consortium.book_zone)}")
+        head.insert(1, f"name = {_quoted(consortium.name)}")
     blocks = ["\n".join(head)]
     for kind in KINDS:
         blocks += ["\n".join([f"[[{kind.table}]]", *_rows(item, tz)]) for item in consortium.items(kind)]

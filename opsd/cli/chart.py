@@ -38,7 +38,7 @@ class Chart:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         scale = len(grouped(max(map(sum, zip(*self._courses(1), strict=True)), default=0)))
-        step = -(-len(self._marks) // max(1, options.max_width - scale - GUTTER))
+        step = max(1, -(-len(self._marks) // max(1, options.max_width - scale - GUTTER)))
         columns = list(zip(*self._courses(step), strict=True))
         top = max(map(sum, columns), default=0) or 1
         draw = _ink(console, options)

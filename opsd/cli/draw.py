@@ -1,4 +1,4 @@
-"""How opsd draws on a terminal: tables, bars, sparklines, numbers.
+"""How opsd draws on a terminal: tables, bars, numbers.
 
 Invariant: colour never carries a meaning alone, and is left out where there is no terminal or
 NO_COLOR is set; rounded numbers of a table still add up to its rounded total.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import NamedTuple, TextIO
 
 from rich import box
@@ -254,17 +253,6 @@ def _track(width: int, wanted: bool, *, ascii_only: bool) -> str:  # noqa: FBT00
     if not wanted:
         return " " * width
     return ("." if ascii_only else "·") * width
-
-
-def sparkline(values: Sequence[int], width: int) -> str:
-    """One character for each of `width` equal parts of the course, as high as its mean."""
-    if not values or width < 1:
-        return ""
-    width = min(width, len(values))
-    edges = [len(values) * place // width for place in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
-    top = max(means)
-    return "".join(HEIGHTS[min(7, int(mean / top * 8))] if mean > 0 else " " for mean in means)
 
 
 def state_style(used: int, granted: int, thresholds: Sequence[int] = (80, 95, 100)) -> str:

@@ -46,9 +46,10 @@ class Diff:
 
 
 def merge(current: Consortium, incoming: Consortium) -> Consortium:
-    """The present entries with the incoming ones over them; an empty name means *not mentioned*."""
+    """The present entries with the incoming ones over them; what `incoming` does not say stays."""
     items = [item for held in (current, incoming) for kind in KINDS for item in held.items(kind)]
-    return Consortium.of(items, incoming.name or current.name, incoming.book_zone)
+    name, book_zone = incoming.name or current.name, incoming.book_zone or current.book_zone
+    return Consortium.of(items, name, book_zone)
 
 
 def compare(before: Consortium, after: Consortium) -> tuple[Change, ...]:

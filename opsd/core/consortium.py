@@ -78,10 +78,10 @@ BY_TABLE = {kind.table: kind for kind in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class Consortium:
-    """Who pays, who leads, who uses, on which machines."""
+    """Who pays, who leads, who uses, on which machines; an empty name or book zone is *not said*."""
 
     name: str = ""
-    book_zone: str = "UTC"
+    book_zone: str = ""
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     node_classes: tuple[NodeClass, ...] = ()
     unit_tables: tuple[UnitTable, ...] = ()
@@ -97,7 +97,7 @@ class Consortium:
     account_hints: Mapping[str, AccountHint] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, items: Iterable[Item], name: str = "", book_zone: str = "UTC") -> Consortium:
+    def of(cls, items: Iterable[Item], name: str = "", book_zone: str = "") -> Consortium:
         """Gather values of any kind, in any order; of two with one key the later stays."""
         kinds = {kind.values: kind for kind in KINDS}
         gathered: dict[str, dict[Key, Item]] = {kind.attribute: {} for kind in KINDS}

@@ -83,14 +83,14 @@ def _problem(held: Consortium, table: str, item: Item, field: str, message: str)
 
 def _zone(held: Consortium) -> tzinfo:
     try:
-        return zone(held.book_zone)
+        return zone(held.book_zone or "UTC")
     except OpsdError:
         return UTC  # named as a problem of its own
 
 
 def _book_zone(held: Consortium) -> Iterator[Problem]:
     try:
-        zone(held.book_zone)
+        zone(held.book_zone or "UTC")
     except OpsdError as err:
         yield Problem("consortium", (), "book_zone", str(err))
 

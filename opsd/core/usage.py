@@ -13,7 +13,6 @@ from opsd.core.flags import Flag
 from opsd.core.period import DAY
 from opsd.core.records import ENDED_STATES, KNOWN_STATES, RunRecord
 
-
 # (begin, finish, flags): when a run held its allocation. No begin: never; no finish: still.
 # A bare tuple, because one is made for every record of an import.
 Interval = tuple[int | None, int | None, int]

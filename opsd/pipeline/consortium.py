@@ -109,7 +109,4 @@ def import_people(
 def _add(
     store: Store, items: Iterable[Binding | Person], *, author: str, reason: str, now: int, dry_run: bool
 ) -> Diff:
-    with store.read() as connection:
-        book_zone = parties.load(connection).book_zone
-    incoming = Consortium.of(items, book_zone=book_zone)
-    return apply(store, incoming, author=author, reason=reason, now=now, dry_run=dry_run)
+    return apply(store, Consortium.of(items), author=author, reason=reason, now=now, dry_run=dry_run)

@@ -83,7 +83,7 @@ def _load(connection: Connection, kind: Kind) -> Iterator[Item]:
 def save(connection: Connection, old: Consortium, new: Consortium) -> None:
     """Write what is in `new` and not, or otherwise, in `old`; nothing is ever deleted."""
     for name in SETTINGS:
-        if getattr(new, name) != getattr(old, name):
+        if getattr(new, name) not in ("", getattr(old, name)):
             _save_setting(connection, name, getattr(new, name))
     for kind in KINDS:
         before = old.by_key(kind)

@@ -84,15 +84,6 @@ def test_bars(fraction: float, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "width", "expected"),
-    [([], 5, ""), ([0, 1, 8], 3, " ▁█"), ([0, 0, 8, 8], 2, " █"), ([3], 10, "█"), ([1, 2], 0, "")],
-)
-def test_sparklines(values: list[int], width: int, expected: str) -> None:
-    """One character per equal part of the course."""
-    assert expected == draw.sparkline(values, width)
-
-
-@pytest.mark.parametrize(
     ("used", "granted", "expected"),
     [
         (0, 100, draw.FINE),
@@ -116,7 +107,7 @@ def sample(bars: Sequence[float] = (0.2, 1.3)) -> draw.Drawn:
         Column("", least=5),
         Column("state"),
     ]
-    rows = [["Güneyışık Üniversitesi", 1_234_567, Bar(part, width=30), "over quota"] for part in bars]
+    rows = [["Câmara de Ribeira Clara", 1_234_567, Bar(part, width=30), "over quota"] for part in bars]
     return draw.table("Awards", columns, rows, total=["total", 2_469_134, "", ""], caption="a note")
 
 

@@ -84,6 +84,7 @@ def test_names_the_problem(table: str, field: str, message: str, items: list[Ite
 
 def test_an_unknown_zone_is_a_problem() -> None:
     """A book zone that no calendar knows is found before anything is closed in it."""
+    assert [] == check(Consortium.of([]))
     assert ["book_zone"] == [problem.field for problem in check(Consortium.of([], "", "Mars/Olympus"))]
 
 

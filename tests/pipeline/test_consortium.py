@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-import opsd.pipeline.reclassify
+import opsd.pipeline.consortium
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.consortium import Consortium, Item
 from opsd.core.errors import Refused
@@ -65,7 +65,7 @@ def test_applying_twice_changes_nothing(store: Store) -> None:
 def test_a_dry_run_changes_nothing(store: Store) -> None:
     """The same diff is shown, and nothing is written."""
     shown = apply(store, FULL, **ME, dry_run=True)
-    assert (Consortium(), []) == (present(store), journal(store))
+    assert (Consortium(book_zone="UTC"), []) == (present(store), journal(store))
     assert shown == apply(store, FULL, **ME)
 
 
@@ -147,7 +147,7 @@ def test_people_keep_their_zone_and_their_past(store: Store) -> None:
 def test_changed_node_classes_reclassify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored runs are classified anew when node classes change, and only then, in the same transaction."""
     asked: list[int] = []
-    monkeypatch.setattr(opsd.pipeline.reclassify, "reclassify", lambda _: asked.append(1) or 0)
+    monkeypatch.setattr(opsd.pipeline.consortium, "reclassify", lambda _: asked.append(1) or 0)
     apply(store, FULL, **ME)
     apply(store, only(binding("b", "one")), **ME)
     assert [1] == asked
@@ -155,7 +155,7 @@ def test_changed_node_classes_reclassify(store: Store, monkeypatch: pytest.Monke
     def fails(_: object) -> int:
         raise Refused("cannot be classified")
 
-    monkeypatch.setattr(opsd.pipeline.reclassify, "reclassify", fails)
+    monkeypatch.setattr(opsd.pipeline.consortium, "reclassify", fails)
     with pytest.raises(Refused, match="cannot be classified"):
         apply(store, only(NodeClass(CLUSTER, "new")), **ME)
     assert ["acc", "gpp"] == [held.id for held in present(store).node_classes]
