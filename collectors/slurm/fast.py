@@ -1,13 +1,13 @@
 """Many ordinary records at once, column by column: the quick way to the same `RunRecord`s.
 
 Invariant: what comes out is what `records.parse_fields` gives for the same fields, or nothing. A row
-with anything unusual (a step, an open run, a text that cannot be read, times that need thought) is
-left to the careful way; a test holds the two against each other.
+with anything unusual (a step, a text that cannot be read, times that need thought) is left to the
+careful way; a test holds the two against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import compress, repeat
 from operator import gt, ne
@@ -15,158 +15,15 @@ from typing import Any
 
 from collectors.slurm import records
 from collectors.slurm.content import BETWEEN, NOT_CARRIED, digests
-from collectors.slurm.grammar import LATEST, MOST, NO_VAL, NOT_SET_TIMES, UNCLEAN, time_candidates
+from collectors.slurm.grammar import NOT_SET_TIMES
 from collectors.slurm.layout import Layout
+from collectors.slurm.readers import TIMES, Reader, Texts, Unusual, column_readers
 from opsd.core.errors import BadText
-from opsd.core.records import EARLIEST, RunRecord
-
-_REMEMBERED = 50_000  # distinct texts of one column kept at a time
-_SECONDS = {f":{second:02}": second for second in range(60)}
-_TIMES = ("Start", "End", "Eligible")
-_PLAIN_NUMBERS = frozenset({"ElapsedRaw", "DBIndex", "AssocID"})
-_TEXTS = frozenset({"State", "Account", "AllocTRES", "User", "Partition", "QOS", "NodeList", "Flags"})
+from opsd.core.records import RunRecord
 
 _RECORD: Callable[[Iterable[Any]], RunRecord] = partial(
     tuple.__new__, RunRecord
 )  # _make, without Python code
-
-Texts = Sequence[str]
-Read = tuple[Sequence[Any], Texts]  # values, and their canonical texts
-Reader = Callable[[Texts], Read]
-
-
-class Unusual(Exception):
-    """Some rows of a column need the careful way; `rows` are their numbers."""
-
-    def __init__(self, rows: Iterable[int]) -> None:
-        super().__init__()
-        self.rows = set(rows)
-
-
-class _Memo(dict[str, Any]):
-    """Texts already read in one column; forgets all of them when there are too many."""
-
-    def __init__(self, read: Callable[[str], object]) -> None:
-        super().__init__()
-        self.read = read
-
-    def __missing__(self, text: str) -> object:
-        value = self.read(text)
-        if value is None:
-            raise BadText("left to the careful way", text)
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        self[text] = value
-        return value
-
-
-def _failing(texts: Texts, works: Callable[[str], object]) -> list[int]:
-    rows = []
-    for row, text in enumerate(texts):
-        try:
-            works(text)
-        except (BadText, ValueError, KeyError):
-            rows.append(row)
-    return rows
-
-
-class _Number:
-    """A column of whole numbers, written plainly, from `low` up to but not including `high`."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self.low, self.high = low, high
-
-    def __call__(self, texts: Texts) -> Read:
-        joined = "\n".join(texts)
-        # int() would also take signs, spaces, underscores, other alphabets' digits and leading zeros
-        if not joined.isascii() or "\n0" in joined or joined.startswith("0") or not "".join(texts).isdigit():
-            return self._slowly(texts)
-        try:
-            values = list(map(int, texts))
-        except ValueError:
-            return self._slowly(texts)
-        if min(values) < self.low or max(values) >= self.high:
-            return self._slowly(texts)
-        return values, texts
-
-    def _slowly(self, texts: Texts) -> Read:
-        """A column with zeros in it, or with texts that are no plain numbers."""
-        if failing := _failing(texts, self._one):
-            raise Unusual(failing)
-        return list(map(int, texts)), texts
-
-    def _one(self, text: str) -> int:
-        if (
-            not text.isascii()
-            or len(text) > 20
-            or str(int(text)) != text
-            or not self.low <= int(text) < self.high
-        ):
-            raise ValueError(text)
-        return int(text)
-
-
-class _Remembered:
-    """A column of few distinct texts, each read once by the grammar."""
-
-    def __init__(self, read: Callable[[str], object]) -> None:
-        self.values = _Memo(read)
-        self.texts = _Memo(lambda text: str(read(text)))
-
-    def __call__(self, texts: Texts) -> Read:
-        try:
-            return list(map(self.values.__getitem__, texts)), list(map(self.texts.__getitem__, texts))
-        except BadText:
-            raise Unusual(_failing(texts, self.values.__getitem__)) from None
-
-
-class _Names:
-    """A remembered column whose values are texts already."""
-
-    def __init__(self, read: Callable[[str], str]) -> None:
-        self.values = _Memo(read)
-
-    def __call__(self, texts: Texts) -> Read:
-        try:
-            values = list(map(self.values.__getitem__, texts))
-        except BadText:
-            raise Unusual(_failing(texts, self.values.__getitem__)) from None
-        return values, values
-
-
-class _Words:
-    """A column whose every text may be different (SLUID)."""
-
-    def __call__(self, texts: Texts) -> Read:
-        if UNCLEAN.search("".join(texts)):
-            raise Unusual(row for row, text in enumerate(texts) if UNCLEAN.search(text))
-        return list(texts), texts
-
-
-class _Time:
-    """A time column: epochs, or local times in the layout's zone by the minute they fall in."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.epochs = _Number(EARLIEST, LATEST)
-        self.zone = layout.tz
-        self.minutes = _Memo(self._minute)
-
-    def __call__(self, texts: Texts) -> Read:
-        if "-" not in texts[0]:
-            return self.epochs(texts)
-        try:
-            values = [self.minutes[text[:16]] + _SECONDS[text[16:]] for text in texts]
-        except (BadText, KeyError):
-            raise Unusual(
-                _failing(texts, lambda text: self.minutes[text[:16]] + _SECONDS[text[16:]])
-            ) from None
-        return values, list(map(str, values))
-
-    def _minute(self, text: str) -> int | None:
-        """The epoch of a minute that happens once and in which no clock is changed."""
-        first = time_candidates(f"{text}:00", self.zone)
-        last = time_candidates(f"{text}:59", self.zone)
-        return first[0] if len(first) == len(last) == 1 and last[0] - first[0] == 59 else None
 
 
 class _Columns:
@@ -186,6 +43,16 @@ class _Columns:
             for name, column in table.items():
                 table[name] = list(compress(column, keep))
 
+    def group(self, keep: list[bool]) -> _Columns:
+        """Some of the rows, nothing of them read yet."""
+        raw = {name: list(compress(texts, keep)) for name, texts in self.raw.items()}
+        return _Columns(list(compress(self.numbers, keep)), raw)
+
+    def fill(self, field: str, value: object, text: str) -> None:
+        """The same in every row."""
+        self.values[field] = [value] * len(self.numbers)
+        self.texts[field] = [text] * len(self.numbers)
+
     def read(self, name: str, field: str, read: Reader) -> None:
         """Read one column, dropping rows until the rest can be read."""
         while self.numbers:
@@ -202,7 +69,7 @@ class FastPath:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._readers = _readers(layout)
+        self._readers = column_readers(layout)
         names = [name for name, _, _ in self._readers] + ["JobID"]
         self._places = {name: at for name in names if (at := layout.index(name)) is not None}
         self._between = f"{layout.delimiter}\n{layout.delimiter}"
@@ -210,20 +77,32 @@ class FastPath:
     def parse(self, lines: Sequence[str]) -> tuple[list[RunRecord | None], list[int]]:
         """A record for every ordinary line; the numbers of the lines that need the careful way."""
         found: list[RunRecord | None] = [None] * len(lines)
-        columns = self._columns(lines)
-        self._set_aside_unset(columns)
+        taken = 0
+        for unset, columns in _groups(self._columns(lines)):
+            self._read(columns, unset)
+            taken += len(columns.numbers)
+            if columns.numbers:
+                for number, run in zip(columns.numbers, self._assembled(columns), strict=True):
+                    found[number] = run
+        if taken == len(lines):
+            return found, []
+        return found, [number for number, run in enumerate(found) if run is None]
+
+    def _read(self, columns: _Columns, unset: frozenset[str]) -> None:
         for name, field, read in self._readers:
-            columns.read(name, field, read)
-        if columns.numbers:
+            if name not in unset:
+                columns.read(name, field, read)
+            elif name == "Eligible":
+                columns.fill(field, records.NEVER, str(records.NEVER))
+            else:
+                columns.fill(field, None, NOT_CARRIED)
+        if columns.numbers and unset.isdisjoint(("Start", "End")):
             self._drop_backwards(columns)
         if columns.numbers:
             self._read_labels(columns)
-        if columns.numbers:
-            for number, run in zip(columns.numbers, self._assembled(columns), strict=True):
-                found[number] = run
-        if len(columns.numbers) == len(lines):
-            return found, []
-        return found, [number for number, run in enumerate(found) if run is None]
+        if "End" in unset:  # they grow while the run is open: no part of its content
+            for field in ("elapsed", "suspended"):
+                columns.texts[field] = [NOT_CARRIED] * len(columns.numbers)
 
     def _columns(self, lines: Sequence[str]) -> _Columns:
         """Cut the lines with the right number of fields into columns."""
@@ -252,12 +131,6 @@ class FastPath:
         marks = pieces[step - 1 :: step]
         right = len(pieces) == step * len(lines) - 1 and marks.count("\n") == len(lines) - 1
         return pieces if right else None
-
-    def _set_aside_unset(self, columns: _Columns) -> None:
-        for name in _TIMES:
-            texts = columns.raw.get(name, [])
-            if not NOT_SET_TIMES.isdisjoint(texts):
-                columns.drop({place for place, text in enumerate(texts) if text in NOT_SET_TIMES})
 
     def _drop_backwards(self, columns: _Columns) -> None:
         starts, ends = columns.values["start"], columns.values["end"]
@@ -292,27 +165,24 @@ class FastPath:
         return list(map(_RECORD, zip(*values, digests(contents), strict=True)))
 
 
+def _groups(columns: _Columns) -> Iterator[tuple[frozenset[str], _Columns]]:
+    """The rows by which of their times are not set: each group is as uniform as ordinary rows are."""
+    times = [columns.raw.get(name, []) for name in TIMES]
+    if all(NOT_SET_TIMES.isdisjoint(texts) for texts in times):
+        yield frozenset(), columns
+        return
+    codes = [0] * len(columns.numbers)
+    for bit, texts in enumerate(times):
+        for place, text in enumerate(texts):
+            if text in NOT_SET_TIMES:
+                codes[place] |= 1 << bit
+    for code in sorted(set(codes)):
+        unset = frozenset(name for bit, name in enumerate(TIMES) if code >> bit & 1)
+        yield unset, columns.group([other == code for other in codes])
+
+
 def _unreadable(shown: str, raw: str) -> bool:
     try:
         return records.label(shown, raw) is None
     except BadText:
         return True
-
-
-def _reader(column: str, read: Callable[[str], object]) -> Reader:
-    if column in _PLAIN_NUMBERS:
-        return _Number(0, MOST + 1)
-    if column == "SLUID":
-        return _Words()
-    return _Names(lambda text: str(read(text))) if column in _TEXTS else _Remembered(read)
-
-
-def _readers(layout: Layout) -> list[tuple[str, str, Reader]]:
-    """(column, field, reader) of what this layout carries, those most likely to be unusual first."""
-    table: list[tuple[str, str, Reader]] = [("JobIDRaw", "job_id", _Number(1, NO_VAL))]
-    table += [(name, name.lower(), _Time(layout)) for name in ("Submit", *_TIMES)]
-    table += [("Cluster", "cluster", _Names(lambda text: records.cluster(text, layout.cluster)))]
-    table += [(column, field, _reader(column, read)) for column, (field, read) in records.SIMPLE.items()]
-    carried = [entry for entry in table if layout.index(entry[0]) is not None]
-    fields = [field for _, field, _ in carried]
-    return [entry for at, entry in enumerate(carried) if entry[1] not in fields[:at]]

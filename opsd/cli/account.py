@@ -20,7 +20,7 @@ def register(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = verbs.add_parser("list", help="accounts with their use and award, unattributed ones first")
     listing.add_argument("--from", dest="start", metavar="T", help="count use from here (default: all)")
-    listing.add_argument("--to", dest="end", metavar="T", help="count use up to here (default: now)")
+    listing.add_argument("--to", dest="end", metavar="T", help="count use up to here (default: all)")
     listing.add_argument("--timezone", metavar="TZ", help="zone of bare dates (default: UTC)")
     add_format(listing)
     bind = verbs.add_parser("bind", help="let an account's use count for an award")
@@ -41,12 +41,13 @@ def run(args: Namespace) -> int:
 
 def _list(args: Namespace) -> int:
     from opsd.cli.output import print_rows
+    from opsd.core.fields import LATEST
     from opsd.core.period import Window
     from opsd.pipeline import accounts
 
     tz = zone_option(args.timezone)
     start = time_option("--from", args.start, tz) if args.start else 0
-    end = time_option("--to", args.end, tz) if args.end else max(now(), start)
+    end = time_option("--to", args.end, tz) if args.end else max(LATEST, start)
     if end < start:
         raise WrongUsage(f"--to {args.end} is before --from {args.start}: put the earlier time first")
     with open_store(args) as store:

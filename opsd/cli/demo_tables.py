@@ -159,7 +159,7 @@ def balances(demo: Demo, *, wide: bool) -> Drawn:
     eyes.sort(key=lambda line: (-_percent(line), line.key))
     columns = [
         Column("award"),
-        *([Column("project", least=8)] if wide else []),
+        *([Column("project", least=16, ratio=1)] if wide else []),
         Column("unit"),
         Column("granted", numeric=True),
         Column("used", numeric=True),

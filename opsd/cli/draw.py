@@ -55,7 +55,7 @@ class Column(NamedTuple):
     """One column of a table.
 
     `least`: a text or bar may be shortened down to this many characters (opsd.cli.layout says in what
-    order). `ratio`: its share of the room to spare.
+    order). `ratio`: its share of the room to spare; such a text gives way first.
     """
 
     title: str
@@ -129,7 +129,8 @@ class Drawn:
         if self._total is not None:
             cells.append(self._total[place])
         widest = max((cell.width if isinstance(cell, Bar) else cell.cell_len for cell in cells), default=0)
-        return layout.Need(kind, cell_len(column.title) if self._head else 0, widest, column.least)
+        title = cell_len(column.title) if self._head else 0
+        return layout.Need(kind, title, widest, column.least, soft=column.ratio is not None)
 
     def _spread(self, widths: list[int], room: int) -> list[int]:
         """Columns with a ratio take what is left over."""

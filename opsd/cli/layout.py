@@ -1,7 +1,7 @@
 """How wide the columns of a table are where there is less room than they want.
 
-Invariant: numbers give way last. First bars shrink, then they go; then long column titles, then
-texts that allow it, then any text.
+Invariant: numbers give way last. First texts that take any spare room give it back, then bars shrink,
+then they go; then long column titles, then texts that allow it, then any text.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Need(NamedTuple):
     title: int
     cells: int
     least: int | None = None
+    soft: bool = False  # takes spare room, so gives way first
 
     @property
     def natural(self) -> int:
@@ -32,6 +33,7 @@ class Need(NamedTuple):
 Floor = Callable[[Need], int | None]  # down to here; None: leave it alone
 
 STAGES: tuple[Floor, ...] = (
+    lambda need: (need.least or SHORTEST) if need.soft and need.kind == TEXT else None,
     lambda need: (need.least or SHORTEST_BAR) if need.kind == BAR else None,
     lambda need: 0 if need.kind == BAR else None,
     lambda need: max(need.cells, SHORTEST) if need.kind == NUMBER else None,

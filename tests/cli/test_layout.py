@@ -14,6 +14,7 @@ NEEDS = st.lists(
         st.integers(0, 20),
         st.integers(1, 40),
         st.none() | st.integers(4, 12),
+        st.booleans(),
     ),
     min_size=1,
     max_size=10,
@@ -35,6 +36,13 @@ def test_the_order_of_giving_way() -> None:
     assert [14, 7, 0, 10] == widths(needs, 14 + 7 + 10 + 2 * GAP)
     assert [6, 7, 0, 10] == widths(needs, 6 + 7 + 10 + 2 * GAP)
     assert [4, 7, 0, 4] == widths(needs, 4 + 7 + 4 + 2 * GAP)
+
+
+def test_what_takes_spare_room_gives_it_back_first() -> None:
+    """A remark is cut before a bar is."""
+    needs = [Need(TEXT, 0, 40, 10, soft=True), Need(BAR, 0, 16), Need(TEXT, 0, 10, 5)]
+    assert [20, 16, 10] == widths(needs, 50)
+    assert [10, 10, 10] == widths(needs, 34)
 
 
 @given(NEEDS, st.integers(1, 200))
