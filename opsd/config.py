@@ -69,7 +69,8 @@ def _check_keys(path: Path, tree: Mapping[str, Any]) -> None:
             raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
         for key in values:
             if key not in _KNOWN[section]:
-                raise BadInput(f"configuration {path}: unknown key {section}.{key}{nearest(key, _KNOWN[section])}")
+                near = nearest(key, _KNOWN[section])
+                raise BadInput(f"configuration {path}: unknown key {section}.{key}{near}")
 
 
 def _secret(path: Path, secret: Path) -> str:

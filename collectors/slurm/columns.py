@@ -68,7 +68,6 @@ _KINDS: dict[str, str] = {
 }  # fmt: skip
 
 KIND: dict[str, str] = {name.lower(): kind for kind, names in _KINDS.items() for name in names.split()}
-KNOWN: frozenset[str] = frozenset(KIND) | FREE_TEXT
 
 # Columns a record cannot do without, and those it carries if they are there.
 REQUIRED = ("JobIDRaw", "Submit", "Start", "End", "State", "Account", "AllocTRES")

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("opsd: interrupted; what was done is kept, run the same command again to go on", file=sys.stderr)
+        print("opsd: interrupted; what was done is kept: the same command again goes on", file=sys.stderr)
         return 130
 
 

@@ -28,7 +28,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--by", metavar="KEY", default="award", help="award, project, organisation, country, pool or funder"
     )
-    parser.add_argument("--as-of", metavar="T", help="the instant (default: now; a bare date is its UTC midnight)")
+    parser.add_argument("--as-of", metavar="T", help="the instant (default: now; bare dates are UTC)")
     add_format(parser)
 
 
@@ -45,7 +45,7 @@ def run(args: Namespace) -> int:
     for reason in found.unpriced:
         warn(f"not charged: {reason}")
     if found.unknown_limits:
-        warn(f"{found.unknown_limits:,} open runs have no known time limit: their awards' committed is unknown")
+        warn(f"{found.unknown_limits:,} open runs have no known time limit: what they commit is unknown")
     if found.unattributed:
         warn("some usage belongs to no award: opsd account list shows whose")
         return 3

@@ -28,16 +28,19 @@ def register(parser: ArgumentParser) -> None:
     sacct = kinds.add_parser(
         "sacct",
         help="text printed by sacct -a -D -X -P",
-        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%%s sacct -a -D -X -P "
-        "--noconvert (docs/slurm-text.md has the columns). Importing a file twice changes nothing.",
+        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%%s "
+        "sacct -a -D -X -P --noconvert (docs/slurm-text.md has the columns). "
+        "Importing a file twice changes nothing.",
     )
     sacct.add_argument("file", metavar="FILE", help="plain or gzip; - reads stdin")
     sacct.add_argument("--fields", metavar="A,B,…", help="the columns, when the file has no header line")
-    sacct.add_argument("--delimiter", metavar="C", help="what separates columns (default: seen in the header, else |)")
+    sacct.add_argument("--delimiter", metavar="C", help="what separates columns (default: as in the header)")
     sacct.add_argument("--timezone", metavar="TZ", help="the zone of times printed without an offset")
     sacct.add_argument("--cluster", metavar="NAME", help="the cluster of rows that do not name one")
     sacct.add_argument(
-        "--observed-at", metavar="T", help="when Slurm printed this (default: the file's modification time, stdin: now)"
+        "--observed-at",
+        metavar="T",
+        help="when Slurm printed this (default: the file's modification time, stdin: now)",
     )
 
 
@@ -67,10 +70,9 @@ def _open(args: Namespace) -> tuple[str, BinaryIO, int, int | None]:
 def _import(
     args: Namespace, store: Store, source: str, stream: BinaryIO, observed_at: int, size: int | None
 ) -> int:
+    from collectors.slurm.sacct import SacctReader
     from opsd.pipeline import ingest, rebuild
     from opsd.pipeline.inventory import inventory
-
-    from collectors.slurm.sacct import SacctReader
 
     reader = SacctReader(
         stream,
@@ -99,17 +101,21 @@ def _import(
 
 
 def _delimiter(text: str | None) -> str | None:
-    """`\\t` and `\\x1f` are easier to type than the characters they mean."""
+    r"""`\t` and `\x1f` are easier to type than the characters they mean."""
     if text is None or "\\" not in text:
         return text
     return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    """Nobody is looking."""
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar on a terminal, silence elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -21,7 +21,7 @@ def register(parser: ArgumentParser) -> None:
     show = verbs.add_parser("show", help="the bytes of one record")
     show.add_argument("id", type=int)
     show.add_argument("--raw", action="store_true", help="the bytes alone, as they were read")
-    retry = verbs.add_parser("retry", help="read records again, after opsd or the consortium file has changed")
+    retry = verbs.add_parser("retry", help="read records again, with the opsd of today")
     retry.add_argument("id", type=int, nargs="*", help="which ones (default: all)")
 
 

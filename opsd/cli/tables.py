@@ -34,15 +34,16 @@ def usage_table(found: Usage) -> None:
     measures = [row.measures for row in found.rows]
     shown = [_in_units([m[place] for m in measures], _UNITS[place] if by_hour else 1) for place in range(6)]
     most = max((m[main] for m in measures), default=0) or 1
+    bars = [Bar(m[main] / most, width=_BAR_WIDTH, track=False) for m in measures]
     lines: list[Sequence[draw.Cell]] = [
-        (*row.key, *(column[at] for column in shown), Bar(row.measures[main] / most, width=_BAR_WIDTH, track=False))
-        for at, row in enumerate(found.rows)
+        (*row.key, *(column[at] for column in shown), bars[at]) for at, row in enumerate(found.rows)
     ]
     single = len(found.rows) < 2
     sums = (*(sum(column) for column in shown[1:]),)
     total = None if single else (*_total_label(found), None, *sums, None)
     window = f"{isoformat(found.window.start)} to {isoformat(found.window.end)}"
-    draw.console().print(draw.table(f"Usage from {window}", columns, lines, total=total, caption=_caption(by_hour)))
+    title, caption = f"Usage from {window}", _caption(by_hour)
+    draw.console().print(draw.table(title, columns, lines, total=total, caption=caption))
 
 
 def _in_units(values: Sequence[int], unit: int) -> list[int]:
@@ -86,8 +87,8 @@ def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
     if late:
         row.append(_hours(line.after_end) if line.after_end else None)
     share = line.used / line.granted if line.granted else 0.0
-    row += [draw.percent(line.used, line.granted), Bar(share, width=_BAR_WIDTH, style=style), Text(line.state, style)]
-    return row
+    bar = Bar(share, width=_BAR_WIDTH, style=style)
+    return [*row, draw.percent(line.used, line.granted), bar, Text(line.state, style)]
 
 
 def _hours(micro: int) -> str:
@@ -103,5 +104,3 @@ def quarantine_table(rows: Sequence[Sequence[object]]) -> None:
     lines = [(str(row[0]), str(row[1]), str(row[2]), str(row[4]), str(row[6])) for row in rows]
     caption = "opsd quarantine show ID has the bytes; nothing here is counted" if rows else "nothing waits"
     draw.console().print(draw.table("Quarantine", columns, lines, caption=caption))
-
-

@@ -14,7 +14,10 @@ FORMATS = ("table", "csv", "json")
 def add_format(parser: ArgumentParser) -> None:
     """`--format`."""
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="csv and json put data alone on stdout (default: table)"
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="csv and json put data alone on stdout (default: table)",
     )
 
 

@@ -26,9 +26,9 @@ def register(parser: ArgumentParser) -> None:
 
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.add_argument("--from", dest="start", metavar="T", required=True, help="first second: 2026-10-01, ISO 8601")
+    parser.add_argument("--from", dest="start", metavar="T", required=True, help="first second (ISO 8601)")
     parser.add_argument("--to", dest="end", metavar="T", required=True, help="end, not included")
-    parser.add_argument("--timezone", metavar="TZ", help="zone of bare dates, months, days and hours (default: UTC)")
+    parser.add_argument("--timezone", metavar="TZ", help="whose midnights, months, … (default: UTC)")
     parser.add_argument("--by", metavar="K,K,…", default="", help="keys, see below (default: one total)")
     parser.add_argument("--as-of", metavar="T", help="cut time here: later use does not count")
     add_format(parser)

@@ -120,7 +120,7 @@ def fold_candidates(value: datetime, tz: tzinfo) -> list[int]:
 
 def _midnight(day: date, tz: tzinfo) -> int:
     """First second of a civil day (where midnight is skipped, the first moment after the gap)."""
-    found = fold_candidates(datetime(day.year, day.month, day.day), tz)
+    found = fold_candidates(datetime(day.year, day.month, day.day), tz)  # noqa: DTZ001 (its zone is the question)
     if found:
         return found[0]
     return to_epoch(datetime(day.year, day.month, day.day, tzinfo=tz))

@@ -28,9 +28,10 @@ def interval(record: RunRecord) -> Interval:
         return None, None, 0
     flags = 0 if record.state in KNOWN_STATES else Flag.UNKNOWN_STATE
     if not record.tres:
-        # Pending cancellations print Start = End, and an emptied expand donor stays without end:
-        # without an allocation there is nothing to count.
-        return None, None, int(flags | Flag.NO_ALLOCATION)
+        # Without an allocation there is nothing to count. A run cancelled while pending may print
+        # Start = End and is not odd; an emptied expand donor, which stays without end, is.
+        odd = record.end is None or record.end > record.start
+        return None, None, int(flags | Flag.NO_ALLOCATION if odd else flags)
     begin = max(record.start, record.submit)
     if record.start < record.submit:
         flags |= Flag.START_BEFORE_SUBMIT

@@ -14,8 +14,6 @@ from datetime import UTC
 from fractions import Fraction
 from typing import NamedTuple
 
-from opsd.store.engine import Connection
-
 from opsd.core import plan
 from opsd.core.amounts import MICRO, exact_text
 from opsd.core.attribution import Attribution
@@ -29,6 +27,7 @@ from opsd.core.rules import Unpriced, charge
 from opsd.core.usage import cut
 from opsd.pipeline.seconds import Sums, collect, collect_runs
 from opsd.store import parties, read
+from opsd.store.engine import Connection
 from opsd.store.read import Key, Names, Subset
 
 KEYS = ("award", "project", "organisation", "country", "pool", "funder")
@@ -74,7 +73,7 @@ class Line:
 
     @property
     def state(self) -> str:
-        """`over`, `threshold-N` for the highest N percent reached, or `ok`; `unpriced` where a charge is missing."""
+        """`over`, `threshold-N` (the highest reached) or `ok`; and `unpriced` where a charge is missing."""
         passed = [t for t in self.thresholds if self.granted and self.used * 100 >= t * self.granted]
         state = OVER if self.over else f"threshold-{passed[-1]}" if passed else OK
         return f"{state},unpriced" if self.unpriced else state
@@ -82,7 +81,15 @@ class Line:
     def values(self) -> tuple[str, ...]:
         """The columns as exact decimals of unit-seconds."""
         unit = self.unit.replace("-hours", "-seconds")
-        shown = (self.granted, self.settled, self.accrued, self.committed, self.left, self.free, self.after_end)
+        shown = (
+            self.granted,
+            self.settled,
+            self.accrued,
+            self.committed,
+            self.left,
+            self.free,
+            self.after_end,
+        )
         return (unit, *(UNKNOWN if value is None else _decimal(value) for value in shown), self.state)
 
 
@@ -187,7 +194,7 @@ class _ByAward:
         bound = self.attribution.account_edges(KEYS, cluster, name, start, end)
         return sorted({*bound, *(change for change in self._changes if start < change < end)})
 
-    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:
+    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:  # noqa: ARG002 (users decide nothing here)
         return ()
 
     def changing(self, start: int, end: int) -> Subset:
@@ -219,7 +226,8 @@ class _Ledger:
         committed = self._committed(going_on)
         grants = granted(parties.journal(self.connection), self.as_of)
         return [
-            self._line(award, grants, total, accrued, committed) for _, award in sorted(self.consortium.awards.items())
+            self._line(award, grants, total, accrued, committed)
+            for _, award in sorted(self.consortium.awards.items())
         ]
 
     def _line(
@@ -297,4 +305,3 @@ class _Ledger:
 def _micro(value: Fraction) -> int:
     """The one rounding of a charge: to the nearest micro-unit-second, halves up."""
     return (2 * value.numerator * MICRO + value.denominator) // (2 * value.denominator)
-

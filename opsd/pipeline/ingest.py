@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from collectors.slurm.sacct import Batch, SacctReader
 from opsd.core.errors import BadInput
 from opsd.core.shape import Inventory
 from opsd.store import imports
 from opsd.store.engine import Store
 from opsd.store.write import Tally, Writer
-
-from collectors.slurm.sacct import Batch, SacctReader
 
 
 @dataclass(slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collectors.slurm.hosts import expand
 from opsd.core.shape import Inventory
 from opsd.store import parties
 from opsd.store.engine import Store
-
-from collectors.slurm.hosts import expand
 
 
 def inventory(store: Store) -> Inventory:

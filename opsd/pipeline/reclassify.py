@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collectors.slurm.hosts import expand
 from opsd.core.shape import Inventory
 from opsd.store import parties
 from opsd.store import reclassify as stored
 from opsd.store.engine import Connection
-
-from collectors.slurm.hosts import expand
 
 
 def reclassify(connection: Connection) -> int:

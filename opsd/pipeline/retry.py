@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from collectors.slurm.layout import Layout
+from collectors.slurm.sacct import parse_record
 from opsd.core.errors import BadInput
+from opsd.core.records import RunRecord
 from opsd.core.shape import Inventory
 from opsd.store import imports
 from opsd.store.engine import Store
 from opsd.store.write import Writer
-
-from collectors.slurm.layout import Layout
-from collectors.slurm.sacct import parse_record
 
 
 @dataclass(slots=True)
@@ -33,6 +33,12 @@ def run(store: Store, ids: Sequence[int], *, inventory: Inventory, now: int) -> 
     return result
 
 
+def _parsed(data: bytes, length: int, layout: str) -> RunRecord | None:
+    if length > len(data):
+        raise BadInput(f"only the first {len(data):,} of its {length:,} bytes were kept")
+    return parse_record(data, Layout.from_json(layout))
+
+
 def _one(store: Store, entry_id: int, inventory: Inventory, now: int, result: Result) -> None:
     with store.write() as connection:
         entry = imports.quarantine_entry(connection, entry_id)
@@ -41,9 +47,7 @@ def _one(store: Store, entry_id: int, inventory: Inventory, now: int, result: Re
         if entry["resolved_at"] is not None:
             return
         try:
-            if entry["length"] > len(entry["data"]):
-                raise BadInput(f"only the first {len(entry['data']):,} of its {entry['length']:,} bytes were kept")
-            record = parse_record(entry["data"], Layout.from_json(entry["layout"]))
+            record = _parsed(entry["data"], entry["length"], entry["layout"])
         except BadInput as err:
             result.waiting.append((entry_id, str(err)))
             return

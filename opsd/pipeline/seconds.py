@@ -13,15 +13,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
-
-from opsd.store.engine import Connection
+from typing import NamedTuple, Protocol
 
 from opsd.core.period import DAY
 from opsd.core.plan import Plan, joined
 from opsd.core.shape import Shape
 from opsd.core.usage import cut
 from opsd.store import read
+from opsd.store.engine import Connection
 from opsd.store.read import FactSum, Held, Key, Subset
 
 
@@ -122,7 +121,7 @@ class _Collector:
     # -- which days the facts cannot answer ----------------------------------------------------------
 
     def _loose_days(self) -> _LooseDays:
-        """Stale cells, and days on which an account or a user changes labels at another time than midnight."""
+        """Stale cells, and days in the middle of which an account or a user changes labels."""
         spans = self.plan.day_spans
         if not spans:
             return _LooseDays(frozenset(), frozenset(), stale=False)
@@ -154,11 +153,21 @@ class _Collector:
             if moving:
                 self._add_days(first, last, moving, loose)
 
-    def _facts(self, first: int, last: int, loose: _LooseDays, **how: Any) -> Iterator[FactSum]:
+    def _facts(
+        self,
+        first: int,
+        last: int,
+        loose: _LooseDays,
+        *,
+        by_day: bool = False,
+        only: Subset | None = None,
+        beside: Subset | None = None,
+    ) -> Iterator[FactSum]:
         labeller = self.labeller
         return read.fact_sums(
-            self.connection, first, last, labeller.wanted, by_shape=labeller.by_shape, skip_dirty=loose.stale, **how
-        )
+            self.connection, first, last, labeller.wanted, by_shape=labeller.by_shape, by_day=by_day,
+            skip_dirty=loose.stale, only=only, beside=beside,
+        )  # fmt: skip
 
     def _add_span(self, number: int, first: int, last: int, beside: Subset | None, loose: _LooseDays) -> None:
         """Facts whose labels do not change inside the segment: summed over its days by the database."""

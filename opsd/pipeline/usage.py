@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from opsd.store.engine import Connection
-
 from opsd.core import attribution, plan
 from opsd.core.attribution import Attribution
 from opsd.core.errors import WrongUsage
@@ -18,6 +16,7 @@ from opsd.core.shape import Shape
 from opsd.core.tres import NO_GPU_CLASS
 from opsd.pipeline.seconds import Sums, collect, measures
 from opsd.store import parties, read
+from opsd.store.engine import Connection
 from opsd.store.read import Key, Names, Subset
 
 RUN_KEYS = ("cluster", "account", "user", "partition", "qos", "state", "gpu_class")
@@ -160,7 +159,13 @@ class _ByKeys:
         known["cluster"], known["account"] = self.names.accounts.get(key[0], ("", ""))
         if self.attribution:
             found = self.attribution.labels(
-                self.asked, known["cluster"], known["account"], known["user"], known["partition"], known["qos"], at
+                self.asked,
+                known["cluster"],
+                known["account"],
+                known["user"],
+                known["partition"],
+                known["qos"],
+                at,
             )
             known |= zip(self.asked, found, strict=True)
         return tuple(known[name] for name in self.keys)

@@ -123,9 +123,15 @@ def _postgresql(url: URL) -> Engine:
 
 
 _REMEDIES = (
-    ("disk is full", "the disk is full: free some space and run the same command again; nothing is counted twice"),
+    (
+        "disk is full",
+        "the disk is full: free some space and run the same command again; nothing is counted twice",
+    ),
     ("disk i/o error", "the disk cannot be written: check space and health, then run the same command again"),
-    ("no space left", "the disk is full: free some space and run the same command again; nothing is counted twice"),
+    (
+        "no space left",
+        "the disk is full: free some space and run the same command again; nothing is counted twice",
+    ),
     ("readonly", "it may only be read: check the owner and permissions of the file and of its folder"),
     ("unable to open", "it cannot be opened: check that the folder exists and that you may write there"),
     ("not a database", "it is no SQLite database: check the path"),

@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 from opsd.core.period import DAY
 from opsd.core.usage import by_day
 from opsd.store import tables
+from opsd.store.bulk import bulk_insert
+from opsd.store.dirty import Held, mark_dirty
 from opsd.store.tables import EMPTY_WORD
 
 _run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
@@ -33,7 +35,9 @@ def dims() -> tuple[ColumnElement[Any], ...]:
     )
 
 
-def overlapping(columns: Sequence[ColumnElement[Any]], start: int, end: int, *also: Any) -> Select[Any]:
+def overlapping(
+    columns: Sequence[ColumnElement[Any]], start: int, end: int, *also: ColumnElement[bool]
+) -> Select[Any]:
     """Ended runs that overlap [start, end), zero-second ones that begin in it included.
 
     A run of at most a day that reaches into the window began less than a day before it; the longer
@@ -87,18 +91,12 @@ def rebuild(connection: Connection, first: int, last: int, accounts: Sequence[in
 
 def mark_all(connection: Connection) -> None:
     """Forget every fact and mark every cell that a run or a fact stands in: a full rebuild."""
-    from opsd.store.write import mark_dirty
-
     spans = connection.execute(
         select(_run.c.account_id, _run.c.begin, _run.c.finish).where(
             _run.c.begin.is_not(None), _run.c.finish.is_not(None)
         )
     )
-    cells = {
-        (day, account)
-        for account, begin, finish in spans
-        for day in range(begin // DAY, max(finish - 1, begin) // DAY + 1)
-    }
+    cells = {cell for span in spans for cell in Held(*span).cells()}
     connection.execute(delete(_fact))
     mark_dirty(connection, cells)
 
@@ -120,7 +118,9 @@ def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tu
         account = who[0]
         first = begin // DAY
         if not suspended and finish <= (first + 1) * DAY:
-            parts: Iterable[tuple[int, int, int, int]] = ((first, finish - begin, 0, 1),)  # as by_day says, sooner
+            parts: Iterable[tuple[int, int, int, int]] = (
+                (first, finish - begin, 0, 1),
+            )  # as by_day says, sooner
         else:
             parts = by_day(begin, finish, suspended or 0)
         for day, ran, off, starts in parts:
@@ -143,6 +143,4 @@ _NAMES = tuple(column.name for column in _fact.c)
 def _insert(connection: Connection, sums: dict[tuple[int, ...], list[int]]) -> None:
     if not sums:
         return
-    from opsd.store.write import bulk_insert
-
     bulk_insert(connection, _fact, _NAMES, [(*key, *sums[key]) for key in sorted(sums)])

@@ -66,7 +66,9 @@ class Accounts(dict[tuple[str, str], int]):
         account = tables.account
         row = {"cluster_id": self.words.id(key[0]), "name": key[1]}
         found = self.connection.scalar(
-            select(account.c.id).where(account.c.cluster_id == row["cluster_id"], account.c.name == row["name"])
+            select(account.c.id).where(
+                account.c.cluster_id == row["cluster_id"], account.c.name == row["name"]
+            )
         )
         self[key] = found if found is not None else _added(self.connection, account, row)
         return self[key]
@@ -115,4 +117,3 @@ def _added(connection: Connection, table: Table, row: Mapping[str, object]) -> i
 def texts(connection: Connection) -> dict[int, str]:
     """Every word by id: a few thousand at most, users included."""
     return {row.id: row.text for row in connection.execute(select(tables.word.c.id, tables.word.c.text))}
-

@@ -54,10 +54,13 @@ def ensure_current(store: Store) -> None:
         raise StoreError(f"database {store.shown} has no opsd tables: run opsd db upgrade")
     elif at not in mine:
         raise StoreError(
-            f"database {store.shown} has schema {at}, newer than this opsd ({mine[-1]}): upgrade opsd, nothing was changed"
+            f"database {store.shown} has schema {at}, newer than this opsd ({mine[-1]}): upgrade opsd; "
+            "nothing was changed"
         )
     else:
-        raise StoreError(f"database {store.shown} has schema {at}, this opsd needs {mine[-1]}: run opsd db upgrade")
+        raise StoreError(
+            f"database {store.shown} has schema {at}, this opsd needs {mine[-1]}: run opsd db upgrade"
+        )
 
 
 def upgrade(store: Store) -> tuple[str | None, str]:

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal_column, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from opsd.core.period import DAY
 from opsd.core.shape import Shape
@@ -197,9 +209,7 @@ def _open(columns: Sequence[Any]) -> Select[Any]:
 def open_runs(connection: Connection) -> list[Held]:
     """Runs without an end, each until it was last seen so."""
     columns = (_run.c.id, _run.c.begin, _run.c.seen_open, func.coalesce(_run.c.suspended, 0), *dims())
-    return [
-        Held(row[0], row[1], max(row[1], row[2]), *row[3:]) for row in connection.execute(_open(columns))
-    ]
+    return [Held(row[0], row[1], max(row[1], row[2]), *row[3:]) for row in connection.execute(_open(columns))]
 
 
 class Limited(NamedTuple):
@@ -243,7 +253,7 @@ def names(connection: Connection) -> Names:
     return Names(accounts, words, shapes)
 
 
-def _shape(row: Any) -> Shape:
+def _shape(row: Row[Any]) -> Shape:
     pairs = (part.rpartition("=") for part in row.gpus.split(",") if part)
     gpus = tuple((name, int(count)) for name, _, count in pairs)
     return Shape(Tres.from_canonical(row.tres), gpus, row.node_class)
@@ -263,5 +273,3 @@ def losing_sluids(connection: Connection) -> tuple[int, int]:
     )
     runs = connection.scalar(select(func.count()).select_from(_run).where(flagged)) or 0
     return int(runs), int(connection.scalar(lost) or 0) if runs else 0
-
-

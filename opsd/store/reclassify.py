@@ -15,13 +15,11 @@ from opsd.core.flags import Flag
 from opsd.core.shape import Inventory, classify
 from opsd.core.tres import Tres
 from opsd.store import tables
+from opsd.store.dirty import Held, mark_dirty
 from opsd.store.intern import Shapes, texts
-from opsd.store.write import Held, mark_dirty
 
 _run = tables.run
-_BY_SHAPE = int(
-    Flag.GPU_CLASS_DISAGREES | Flag.GPU_UNCLASSIFIED | Flag.NO_GPU_TRES | Flag.MIXED_NODE_CLASS
-)
+_BY_SHAPE = int(Flag.GPU_CLASS_DISAGREES | Flag.GPU_UNCLASSIFIED | Flag.NO_GPU_TRES | Flag.MIXED_NODE_CLASS)
 _CHUNK = 20_000
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -39,6 +38,8 @@ from opsd.core.tres import Tres
 from opsd.core.usage import interval
 from opsd.core.versions import Truth, Version, distinct, merge
 from opsd.store import tables
+from opsd.store.bulk import bulk_insert
+from opsd.store.dirty import Held, mark_dirty
 from opsd.store.intern import Accounts, Shapes, Words, texts, upsert
 
 _run = tables.run
@@ -84,21 +85,6 @@ class Tally:
         self.flags.update(other.flags)
 
 
-class Held(NamedTuple):
-    """The cells of the day facts that a run stands in."""
-
-    account_id: int
-    begin: int | None
-    finish: int | None
-
-    def cells(self) -> Iterable[tuple[int, int]]:
-        """(day, account id) of an ended run; an open one is in no fact."""
-        if self.begin is None or self.finish is None:
-            return ()
-        last = max(self.finish - 1, self.begin) // DAY
-        return ((day, self.account_id) for day in range(self.begin // DAY, last + 1))
-
-
 class Writer:
     """Writes the batches of one reading. Thrown away with its caches when a transaction fails."""
 
@@ -134,7 +120,9 @@ class Writer:
         connection.execute(incoming.delete())
         bulk_insert(connection, incoming, _INCOMING_COLUMNS, staged)
         pairs = connection.execute(_NEW_OR_DIFFERENT, {"seen": self.observed_at}).all()
-        fresh = [self.row(records[place], self.observed_at, self.import_id) for place, run in pairs if run is None]
+        fresh = [
+            self.row(records[place], self.observed_at, self.import_id) for place, run in pairs if run is None
+        ]
         bulk_insert(connection, _run, RUN_COLUMNS, fresh)
         mark_dirty(connection, _cells_of_rows(fresh))
         different = {run: records[place] for place, run in pairs if run is not None}
@@ -148,7 +136,7 @@ class Writer:
     def row(self, record: RunRecord, observed_at: int, import_id: int) -> tuple[Any, ...]:
         """A record as a row of `run` in the order of RUN_COLUMNS, as if it were the only version."""
         (
-            cluster, job_id, submit, start, end, state, account, tres, user, partition, qos, eligible, elapsed,
+            cluster, job_id, submit, start, end, state, account, _, user, partition, qos, eligible, elapsed,
             suspended, limit, nodes, label, reservation_id, assoc_id, db_index, sluid, slurm_flags, digest,
         ) = record  # fmt: skip
         begin, finish, flags = interval(record)
@@ -197,9 +185,7 @@ class Writer:
         return changed
 
     def _truth_row(self, truth: Truth, versions: int) -> tuple[Any, ...]:
-        row = dict(
-            zip(RUN_COLUMNS, self.row(truth.record, truth.observed_at, truth.import_id), strict=True)
-        )
+        row = dict(zip(RUN_COLUMNS, self.row(truth.record, truth.observed_at, truth.import_id), strict=True))
         row["seen_open"] = truth.seen_open
         row["versions"] = versions
         if truth.two_sluids:
@@ -313,52 +299,13 @@ _SEEN_AGAIN = (
 )
 
 
-@lru_cache(maxsize=16)
-def _sqlite_insert(table: Table, names: tuple[str, ...]) -> str:
-    from sqlalchemy.dialects import sqlite
-
-    statement = table.insert().values({name: bindparam(name) for name in names})
-    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=names))
-
-
-def bulk_insert(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Many rows at once: the driver's own executemany, or COPY.
-
-    SQLAlchemy compiles the statement once; its handling of each row's parameters would cost as much
-    as everything else in an import.
-    """
-    if not rows:
-        return
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_sqlite_insert(table, names), list(rows))
-        return
-    columns = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in names)
-    cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def mark_dirty(connection: Connection, cells: Iterable[tuple[int, int]]) -> None:
-    """Say that the day facts of these (day, account id) cells may be stale."""
-    chosen = sorted(set(cells))
-    if not chosen:
-        return
-    if connection.dialect.name == "sqlite":
-        text = _sqlite_insert(tables.dirty_cell, ("day", "account_id"))
-        connection.exec_driver_sql(f"{text} ON CONFLICT DO NOTHING", chosen)
-        return
-    statement = upsert(connection, tables.dirty_cell).on_conflict_do_nothing()
-    connection.execute(statement, [{"day": day, "account_id": account} for day, account in chosen])
-
-
 def _write_changes(
     connection: Connection, updates: list[dict[str, Any]], versions: list[dict[str, Any]]
 ) -> None:
     if updates:
-        values: dict[str, Any] = {name: bindparam(bound) for name, bound in zip(RUN_COLUMNS, _BOUND_COLUMNS, strict=True)}
+        values: dict[str, Any] = {
+            name: bindparam(bound) for name, bound in zip(RUN_COLUMNS, _BOUND_COLUMNS, strict=True)
+        }
         statement = update(_run).where(_run.c.id == bindparam("run_id")).values(values)
         connection.execute(statement, updates)
     if versions:
@@ -414,10 +361,11 @@ def _first_of_each_key(records: Sequence[RunRecord]) -> tuple[Sequence[RunRecord
     if len(keys) == len(records):
         return records, []
     first: dict[tuple[str, int, int], RunRecord] = {}
-    twins = []
-    for record in records:
-        if first.setdefault((record.cluster, record.job_id, record.submit), record) is not record:
-            twins.append(record)
+    twins = [
+        record
+        for record in records
+        if first.setdefault((record.cluster, record.job_id, record.submit), record) is not record
+    ]
     return list(first.values()), twins
 
 

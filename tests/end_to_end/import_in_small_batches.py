@@ -8,18 +8,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from collectors.slurm.sacct import SacctReader
 from opsd.core.shape import Inventory
 from opsd.pipeline import ingest, rebuild
 from opsd.store import migrate
 from opsd.store.engine import open_engine, sqlite_address
 
-from collectors.slurm.sacct import SacctReader
-
 OBSERVED_AT = 1_900_000_000
 
 
 def main(database: Path, file: Path, rows: int) -> None:
-    """Import and rebuild; prints READY once the database is open."""
+    """Import and rebuild; prints a line when the database is open and after each transaction."""
     store = open_engine(sqlite_address(database))
     migrate.ensure_current(store)
     print("READY", flush=True)
@@ -27,9 +26,9 @@ def main(database: Path, file: Path, rows: int) -> None:
         reader = SacctReader(stream, cluster="lab", name=file.name)
         result = ingest.run(
             store, reader, source=file.name, inventory=Inventory((), str.split), observed_at=OBSERVED_AT,
-            now=OBSERVED_AT, batch_rows=rows,
+            now=OBSERVED_AT, batch_rows=rows, progress=lambda _: print("BATCH", flush=True),
         )  # fmt: skip
-    rebuild.run(store)
+    rebuild.run(store, progress=lambda _done, _all: print("CELLS", flush=True))
     print(result.tally.new, result.tally.changed, result.tally.unchanged, flush=True)
 
 

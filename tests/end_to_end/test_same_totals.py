@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from opsd.core.usage import cut
 from opsd.pipeline import usage
 from opsd.pipeline.usage import Measures
 from opsd.store import facts, migrate, tables
-from opsd.store.engine import Store, open_engine, sqlite_address
+from opsd.store.engine import Connection, open_engine, sqlite_address
 
 HERE = Path(__file__).parent
 EXPORT = HERE.parent / "data" / "slurm-history" / "sacct-num.psv.gz"
@@ -48,7 +49,7 @@ def imported(database: Path, file: Path, rows: int = 300) -> tuple[int, int, int
     """Import to the end: (new, changed, unchanged)."""
     out, err = importer(database, file, rows).communicate(timeout=300)
     assert out.startswith("READY"), err
-    new, changed, unchanged = map(int, out.split()[1:])
+    new, changed, unchanged = map(int, out.splitlines()[-1].split())
     return new, changed, unchanged
 
 
@@ -66,13 +67,13 @@ def from_the_runs(database: Path) -> Totals:
     store = open_engine(sqlite_address(database))
     found: Totals = defaultdict(Measures)
     with store.read() as connection:
-        for key, measures in each_run(store, connection):
+        for key, measures in each_run(connection):
             found[key] = found[key].plus(measures)
     store.close()
     return {key: measures for key, measures in found.items() if any(measures)}
 
 
-def each_run(store: Store, connection):  # type: ignore[no-untyped-def]
+def each_run(connection: Connection) -> Iterator[tuple[tuple[str, ...], Measures]]:
     """(key, measures) of every stored run inside WINDOW."""
     run, account, word, shape = tables.run, tables.account, tables.word, tables.shape
     query = (
@@ -145,7 +146,7 @@ def test_two_processes_at_once(export: Path, tmp_path: Path, expected: Totals) -
     for process in both:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        news.append(int(out.split()[1]))
+        news.append(int(out.splitlines()[-1].split()[0]))
 
     assert 6_000 == sum(news)
     assert expected == totals(database)
@@ -155,15 +156,10 @@ def test_killed_at_random_points(export: Path, tmp_path: Path, expected: Totals)
     """After each kill -9 usage equals the runs stored so far; in the end nothing is lost or doubled."""
     chance = random.Random(20)
     database = tmp_path / "opsd.db"
-    longest = duration(export, tmp_path / "timed.db")
+    transactions = count_transactions(export, tmp_path / "counted.db")
     stages = set()
     for _ in range(KILLS):
-        process = importer(database, export)
-        assert process.stdout
-        process.stdout.readline()
-        time.sleep(chance.uniform(0, longest))
-        process.kill()
-        process.communicate()
+        kill_after(importer(database, export), chance.randrange(transactions), chance.uniform(0, 0.03))
         stages.add(stage(database))
         assert from_the_runs(database) == totals(database)
         if chance.random() < 0.4:
@@ -172,17 +168,23 @@ def test_killed_at_random_points(export: Path, tmp_path: Path, expected: Totals)
     imported(database, export)
     assert expected == totals(database)
     assert (0, 0, 6_000) == imported(database, export)
-    assert len(stages) > 3, "the kills fell on too few different moments to prove anything"
+    assert len(stages) > 5, "the kills fell on too few different moments to prove anything"
 
 
-def duration(export: Path, database: Path) -> float:
-    """Seconds from READY to the end of an import."""
-    process = importer(database, export)
+def count_transactions(export: Path, database: Path) -> int:
+    """How many lines an undisturbed import prints, less the last: one per transaction."""
+    out, _ = importer(database, export).communicate(timeout=300)
+    return len(out.splitlines()) - 1
+
+
+def kill_after(process: subprocess.Popen[str], lines: int, delay: float) -> None:
+    """Let a process print so many lines and go on for a moment, into the next transaction; then kill -9."""
     assert process.stdout
-    process.stdout.readline()
-    start = time.monotonic()
+    for _, _ in zip(range(lines + 1), process.stdout, strict=False):
+        pass
+    time.sleep(delay)
+    process.kill()
     process.communicate()
-    return time.monotonic() - start
 
 
 def stage(database: Path) -> tuple[int, int]:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from collectors.slurm.sacct import SacctReader
 from opsd.core.period import Window
 from opsd.core.shape import Inventory
 from opsd.pipeline import ingest, rebuild, usage
 from opsd.store import migrate
 from opsd.store.engine import Store, open_engine, sqlite_address
-
-from collectors.slurm.sacct import SacctReader
 
 DATA = Path(__file__).parent.parent / "data"
 HISTORY, REAL = DATA / "slurm-history", DATA / "slurm-real"

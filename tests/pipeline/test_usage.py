@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,6 +28,7 @@ from opsd.store.engine import Store, open_engine
 from opsd.store.write import Writer
 from tests.pipeline.small_world import BASE, MADRID, consortium, records
 
+SEEN = BASE + 9 * DAY  # when the open runs were last looked at
 KEY_SETS: list[tuple[str, ...]] = [
     (),
     ("account",),
@@ -48,7 +51,9 @@ def no_hosts(text: str) -> list[str]:
     return [text]
 
 
-def stored(url: str, rows: Sequence[RunRecord], known: Consortium | None = None, observed_at: int = 0) -> Store:
+def stored(
+    url: str, rows: Sequence[RunRecord], known: Consortium | None = None, observed_at: int = 0
+) -> Store:
     """A database with these runs and this master data, all facts stale."""
     store = open_engine(url)
     migrate.upgrade(store)
@@ -61,7 +66,12 @@ def stored(url: str, rows: Sequence[RunRecord], known: Consortium | None = None,
 
 
 def obvious(
-    rows: Sequence[RunRecord], window: Window, keys: Sequence[str], zone: ZoneInfo, known: Consortium, seen: int
+    rows: Sequence[RunRecord],
+    window: Window,
+    keys: Sequence[str],
+    zone: ZoneInfo,
+    known: Consortium,
+    seen: int,
 ) -> dict[tuple[str, ...], Measures]:
     """Usage second by second of logic: cut each run at every instant where anything may change."""
     attribution = Attribution(known)
@@ -77,9 +87,8 @@ def obvious(
         a, b = max(begin, window.start), min(finish, window.end)
         if begin == finish and window.start <= begin < window.end:
             a, b = begin, begin + 1
-        edges = {a, b, *range(-(-a // 900) * 900, b, 900)}  # zones, bindings and people change on quarter hours
-        cuts = sorted(edge for edge in edges if a <= edge <= b)
-        for c, d in zip(cuts, cuts[1:], strict=False):
+        edges = {a, b, *range(-(-a // HOUR) * HOUR, b, HOUR)}  # every label changes on the hour
+        for c, d in pairwise(sorted(edge for edge in edges if a <= edge <= b)):
             label = tuple(label_of(attribution, row, key, c, zone) for key in keys if key != "gpu_class")
             held = min(d, finish) - c
             sus = off * (min(d, finish) - begin) // length - off * (c - begin) // length if length else 0
@@ -120,8 +129,9 @@ def label_of(attribution: Attribution, row: RunRecord, key: str, at: int, zone: 
     """One label at one instant."""
     local = datetime.fromtimestamp(at, zone)
     own = {
-        "cluster": row.cluster, "account": row.account, "user": row.user or "", "partition": row.partition or "",
-        "qos": row.qos or "", "state": row.state, "month": f"{local:%Y-%m}", "day": f"{local:%Y-%m-%d}",
+        "cluster": row.cluster, "account": row.account, "user": row.user or "",
+        "partition": row.partition or "", "qos": row.qos or "", "state": row.state,
+        "month": f"{local:%Y-%m}", "day": f"{local:%Y-%m-%d}",
         "hour": local.replace(minute=0, second=0).isoformat(),
     }  # fmt: skip
     if key in own:
@@ -130,7 +140,9 @@ def label_of(attribution: Attribution, row: RunRecord, key: str, at: int, zone: 
     return attribution.labels((key,), *who, at)[0]
 
 
-def answer(store: Store, window: Window, keys: Sequence[str], zone: ZoneInfo) -> dict[tuple[str, ...], Measures]:
+def answer(
+    store: Store, window: Window, keys: Sequence[str], zone: ZoneInfo
+) -> dict[tuple[str, ...], Measures]:
     """What opsd says."""
     with store.read() as connection:
         found = usage.run(connection, window, keys, tz=zone)
@@ -138,30 +150,70 @@ def answer(store: Store, window: Window, keys: Sequence[str], zone: ZoneInfo) ->
     return {row.key: row.measures for row in found.rows}
 
 
-@pytest.fixture(params=["stale", "half rebuilt", "rebuilt"])
-def state(request: pytest.FixtureRequest) -> str:
-    """How much of the facts is built."""
-    return str(request.param)
+def half_rebuilt(store: Store) -> None:
+    """Build the facts of the first days only."""
+    with store.write() as connection:
+        found = facts.next_dirty(connection, 5)
+        assert found
+        facts.rebuild(connection, *found)
+
+
+# From stale to fresh, one after the other on one database.
+STATES: dict[str, Callable[[Store], object]] = {
+    "stale": lambda store: None,
+    "half rebuilt": half_rebuilt,
+    "rebuilt": rebuild.run,
+}
+
+
+class World(NamedTuple):
+    """Runs and master data, with windows and what usage says of them by each set of keys."""
+
+    rows: list[RunRecord]
+    known: Consortium
+    expected: list[tuple[tuple[str, ...], Window, dict[tuple[str, ...], Measures]]]
+
+
+@cache
+def world(seed: int) -> World:
+    """Added up once, for both databases and every state of the facts."""
+    chance = random.Random(seed)
+    rows, known = records(chance, 120), consortium(chance)
+    asked = [(keys, some_window(chance)) for keys in KEY_SETS]
+    found = [(keys, window, obvious(rows, window, keys, MADRID, known, SEEN)) for keys, window in asked]
+    return World(rows, known, found)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_usage_equals_the_obvious_sum(store_url: str, state: str, seed: int) -> None:
+def test_usage_equals_the_obvious_sum(store_url: str, seed: int) -> None:
     """Any window by any keys is what the runs say, whether the facts are stale, half or fully built."""
-    chance = random.Random(seed)
-    rows, known, seen = records(chance, 120), consortium(chance), BASE + 9 * DAY
-    store = stored(store_url, rows, known, observed_at=seen)
-    if state == "half rebuilt":
-        with store.write() as connection:
-            found = facts.next_dirty(connection, 5)
-            assert found
-            facts.rebuild(connection, *found)
-    elif state == "rebuilt":
-        rebuild.run(store)
+    rows, known, asked = world(seed)
+    store = stored(store_url, rows, known, observed_at=SEEN)
+    for state, reach in STATES.items():
+        reach(store)
+        for keys, window, expected in asked:
+            assert expected == answer(store, window, keys, MADRID), (state, keys, window)
+    store.close()
 
-    for keys in KEY_SETS:
-        window = some_window(chance)
-        expected = obvious(rows, window, keys, MADRID, known, seen)
-        assert expected == answer(store, window, keys, MADRID), (keys, window)
+
+@pytest.mark.parametrize(
+    ("keys", "days"),
+    [
+        (("month", "pays"), 40 * 365),
+        (("day", "user"), 430),
+        (("hour", "account"), 20),
+        (("hour", "uses"), 20),
+    ],
+)
+def test_windows_of_very_many_periods(store_url: str, keys: tuple[str, ...], days: int) -> None:
+    """Decades by month or weeks by hour, read in one pass over the runs, are the same sums."""
+    rows, known, _ = world(0)
+    window = Window(BASE + 4 * DAY - days * DAY // 2, BASE + 4 * DAY + days * DAY // 2 + 77)
+    expected = obvious(rows, window, keys, MADRID, known, SEEN)
+    store = stored(store_url, rows, known, observed_at=SEEN)
+    for state, reach in STATES.items():
+        reach(store)
+        assert expected == answer(store, window, keys, MADRID), state
     store.close()
 
 
@@ -267,8 +319,8 @@ def test_months_are_civil_months_of_the_zone(sqlite_url: str) -> None:
     """A run over the turn of the month is split at Madrid's midnight, not at UTC's."""
     october = parse_period("2026-10", MADRID)
     row = RunRecord(
-        "mn5", 1, october.end - 3600, october.end - 3600, october.end + 1800, "COMPLETED", "a", "cpu=2,node=1",
-        hash=1,
+        "mn5", 1, october.end - 3600, october.end - 3600, october.end + 1800, "COMPLETED", "a",
+        "cpu=2,node=1", hash=1,
     )  # fmt: skip
     store = stored(sqlite_url, [row])
     window = Window(october.start, october.end + 30 * DAY)

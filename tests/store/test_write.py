@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections import defaultdict
@@ -20,8 +21,8 @@ from opsd.core.tres import Tres
 from opsd.core.usage import cut, interval
 from opsd.core.versions import Version, distinct, merge
 from opsd.pipeline import rebuild, usage
-from opsd.store import facts, imports, migrate, read, tables
-from opsd.store.engine import Store, open_engine
+from opsd.store import imports, migrate, read, tables
+from opsd.store.engine import Store, open_engine, sqlite_address
 from opsd.store.write import RUN_COLUMNS, Tally, Writer
 
 BASE = 20_700 * DAY
@@ -29,13 +30,28 @@ TABLES = (tables.run, tables.run_version, tables.day_fact, tables.dirty_cell)
 NO_NODES = Inventory((), lambda text: [text])
 
 
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One database of each kind for all tests here: making one takes longer than most of them."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = sqlite_address(tmp_path_factory.mktemp("write") / "opsd.db")
+        else:
+            url = stack.enter_context(request.getfixturevalue("postgres_server").fresh_database())
+        store = open_engine(url)
+        migrate.upgrade(store)
+        yield store
+        store.close()
+
+
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
+def store(database: Store) -> Store:
     """An empty database of either kind."""
-    store = open_engine(store_url)
-    migrate.upgrade(store)
-    yield store
-    store.close()
+    with database.write() as connection:
+        for table in (*TABLES, tables.account, tables.shape, tables.import_log):
+            connection.execute(delete(table))
+        connection.execute(delete(tables.word).where(tables.word.c.id != tables.EMPTY_WORD))
+    return database
 
 
 # ------------------------------------------------------------------------------------------- observations
@@ -51,8 +67,8 @@ class Seen(NamedTuple):
 def row(job_id: int = 1, **columns: Any) -> RunRecord:
     """A record with its content hash; an ended run of one hour unless told otherwise."""
     values: dict[str, Any] = {
-        "cluster": "mn5", "job_id": job_id, "submit": BASE, "start": BASE, "end": BASE + HOUR, "state": "COMPLETED",
-        "account": "es-a", "tres": "cpu=4,node=1", **columns,
+        "cluster": "mn5", "job_id": job_id, "submit": BASE, "start": BASE, "end": BASE + HOUR,
+        "state": "COMPLETED", "account": "es-a", "tres": "cpu=4,node=1", **columns,
     }  # fmt: skip
     record = RunRecord(**values)
     return record._replace(hash=content_hash(record))
@@ -71,9 +87,10 @@ def life(chance: random.Random, job_id: int) -> list[dict[str, Any]]:
     """What is true of one run, one after the other: open, suspended, ended, edited, moved, another SLUID."""
     start = BASE + chance.randrange(3 * DAY)
     fixed = {
-        "cluster": chance.choice(("mn5", "aiup")), "job_id": job_id, "submit": start - chance.choice((0, 9, -500)),
-        "start": start, "account": chance.choice(("es-a", "pt-b")), "tres": chance.choice(("cpu=4,node=1", "gres/gpu=2")),
-        "user": chance.choice(("ana", "")), "partition": "acc", "qos": "normal", "limit": 3600, "nodes": "n1",
+        "cluster": chance.choice(("mn5", "aiup")), "job_id": job_id, "start": start,
+        "submit": start - chance.choice((0, 9, -500)), "account": chance.choice(("es-a", "pt-b")),
+        "tres": chance.choice(("cpu=4,node=1", "gres/gpu=2")), "user": chance.choice(("ana", "")),
+        "partition": "acc", "qos": "normal", "limit": 3600, "nodes": "n1",
         "label": str(job_id), "sluid": "s1", "flags": "SchedMain", "assoc_id": 3, "db_index": 5,
         "reservation_id": 0, "eligible": start, "elapsed": 0, "suspended": 0,
     }  # fmt: skip
@@ -100,6 +117,7 @@ def observed(chance: random.Random, runs: int, looks: int) -> list[Seen]:
     found = []
     for job_id in range(1, runs + 1):
         known = life(chance, job_id)
+        known = chance.choice((known[:2], known[:3], known[-1:], known, known))  # some are open to the last
         for _ in range(looks):
             values, layout, at = dict(chance.choice(known)), chance.choice(LAYOUTS), chance.randrange(1, 6)
             if values["end"] is None:  # drifts, sometimes within one instant
@@ -121,9 +139,8 @@ def batches(chance: random.Random, seen: Sequence[Seen]) -> list[Batch]:
     for observed_at, records in by_time.items():
         chance.shuffle(records)
         while records:
-            size = chance.randrange(1, 12)
-            found.append((observed_at, [record._replace() for record in records[:size]]))
-            records = records[size:]
+            taken = [records.pop()._replace() for _ in range(min(len(records), chance.randrange(1, 12)))]
+            found.append((observed_at, taken))
     chance.shuffle(found)
     return found
 
@@ -172,8 +189,8 @@ def expected_row(versions: Sequence[Version]) -> dict[str, Any]:
         "cluster_id": record.cluster, "account_id": (record.cluster, record.account), "user_id": record.user,
         "partition_id": record.partition, "qos_id": record.qos, "state_id": record.state,
         "slurm_flags_id": record.flags, "limit_seconds": record.limit, "shape_id": shape, "begin": begin,
-        "finish": finish, "flags": int(flags) | (Flag.TWO_SLUIDS if two_sluids else 0), "observed_at": observed_at,
-        "seen_open": seen_open, "versions": len(contents),
+        "finish": finish, "flags": int(flags) | (Flag.TWO_SLUIDS if two_sluids else 0),
+        "observed_at": observed_at, "seen_open": seen_open, "versions": len(contents),
     }  # fmt: skip
 
 
@@ -224,7 +241,7 @@ def test_any_order_and_grouping_gives_the_same_runs(store: Store, seed: int) -> 
     chance = random.Random(seed)
     seen = observed(chance, runs=12, looks=7)
     expected = [expected_row(versions) for versions in by_key(seen).values()]
-    assert {"RUNNING", "CANCELLED"} < {line["state_id"] for line in expected}
+    assert {True, False} == {line["end"] is None for line in expected}
 
     for _ in range(3):
         clear(store)
@@ -400,23 +417,31 @@ def test_a_requeued_run_is_another_run(store: Store) -> None:
     assert 4 == len(stored(store))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\\N", "a\\tb", "null", "O'Hara; --", "ñandú ü", "🦎" * 40, " edge ", "%s %(x)s"]
-)
-def test_odd_texts_survive(store: Store, text: str) -> None:
+def test_odd_texts_survive(store: Store) -> None:
     """Names that mean something to a database or a driver come out as they went in."""
-    record = row(user=text, qos=text, nodes=text, label=text, sluid=text, flags=text, account=text or "a")
-    write(store, BASE, [record])
-    write(store, BASE + 1, [record._replace(hash=1, end=BASE + 9), row(2, cluster=text or "c")])
+    odd = [
+        "",
+        "\\N",
+        "\\.",
+        "a\\tb",
+        "null",
+        "O'Hara; --",
+        "ñandú ü",
+        "🦎" * 40,
+        " edge ",
+        "%s %(x)s",
+        ":name",
+    ]
+    columns = ("user", "partition", "qos", "nodes", "label", "sluid", "flags", "account")
+    records = [row(number, **dict.fromkeys(columns, text)) for number, text in enumerate(odd)]
+    write(store, BASE, records)
+    write(store, BASE + 1, [record._replace(hash=record.hash + 1, end=BASE + 9) for record in records])
 
     found = stored(store)
-    line = next(line for line in found if line["job_id"] == 1)
 
-    assert [text] * 6 == [
-        line[name] for name in ("user_id", "qos_id", "slurm_flags_id", "nodes", "label", "sluid")
-    ]
-    assert ("mn5", text or "a") == line["account_id"]
-    assert {"mn5", text or "c"} == {line["cluster_id"] for line in found}
+    names = ("user_id", "partition_id", "qos_id", "slurm_flags_id", "nodes", "label", "sluid")
+    assert [[text] * 7 for text in odd] == [[line[name] for name in names] for line in found]
+    assert [("mn5", text) for text in odd] == [line["account_id"] for line in found]
 
 
 def test_missing_and_empty_stay_apart(store: Store) -> None:
@@ -455,16 +480,22 @@ def test_a_batch_that_fails_leaves_nothing(store: Store) -> None:
     rebuild.run(store)
     before = stored(store)
 
-    with pytest.raises(ZeroDivisionError), store.write() as connection:
-        writer = Writer(connection, NO_NODES, 1, BASE + 9)
-        writer.batch(connection, [row(end=BASE + 9), row(2, user="somebody-new", account="new")])
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_batch(store)
 
     assert (before, set()) == (stored(store), dirty(store))
     with store.read() as connection:
         names = read.names(connection)
     assert "somebody-new" not in names.words.values()
     assert {("mn5", "es-a")} == set(names.accounts.values())
+
+
+def fail_after_a_batch(store: Store) -> None:
+    """Write a batch with news of every kind, and stumble before the end of the transaction."""
+    with store.write() as connection:
+        writer = Writer(connection, NO_NODES, 1, BASE + 9)
+        writer.batch(connection, [row(end=BASE + 9), row(2, user="somebody-new", account="new")])
+        raise ZeroDivisionError
 
 
 def test_a_writer_goes_on_after_others_wrote(store: Store) -> None:
