@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from opsd.core.errors import BadInput
 from opsd.core.names import nearest
@@ -39,7 +40,7 @@ def settings(
     if path and (url := _from_file(Path(path))):
         return Settings(url, path)
     home = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return Settings(f"sqlite:///{(home / 'opsd' / 'opsd.db').absolute()}", "default")
+    return Settings(f"sqlite:///{quote(str((home / 'opsd' / 'opsd.db').absolute()))}", "default")
 
 
 def _from_file(path: Path) -> str | None:

@@ -7,12 +7,12 @@ one line on stderr and the exit code of section 7 of the design, never with a tr
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from opsd.cli import streams
 from opsd.core.errors import OpsdError
 
 
@@ -45,16 +45,23 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something needs eyes.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    return streams.finish(_outcome(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _outcome(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except OpsdError as err:
         print(f"opsd: {err}", file=sys.stderr)
         return err.exit_code
+    except SystemExit as end:  # argparse helped (0) or complained (2); rich says 1 when its reader has gone
+        return 2 if end.code == 2 else 0
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python would complain once more while exiting.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_output()
         return 0
+    except OSError as err:
+        return streams.failed(err)
     except KeyboardInterrupt:
         print("opsd: interrupted; what was done is kept: the same command again goes on", file=sys.stderr)
         return 130

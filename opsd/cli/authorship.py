@@ -31,7 +31,7 @@ def read_text(path: str) -> str:
     """A file's text, or standard input's for `-`."""
     try:
         raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")  # some editors put a mark before the text
     except OSError as err:
         raise BadInput(f"{path}: {err.strerror}; check the path and its permissions") from err
     except UnicodeDecodeError as err:

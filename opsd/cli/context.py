@@ -50,9 +50,11 @@ def open_store(args: Namespace, *, upgrade: bool = True) -> Iterator[Store]:
 
 
 def _make_folder(store: Store) -> None:
-    if not store.is_sqlite or not store.engine.url.database or store.engine.url.database == ":memory:":
+    if not store.is_sqlite:
         return
-    folder = Path(store.engine.url.database).absolute().parent
+    if store.engine.url.database in (None, "", ":memory:"):
+        raise StoreError(f"database {store.shown} is gone when the command ends: write sqlite:////abs/path")
+    folder = Path(str(store.engine.url.database)).absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from opsd.cli.context import note, now, open_store, warn
+from opsd.cli.streams import say
 from opsd.cli.times import time_option, zone_option
-from opsd.core.errors import BadInput
+from opsd.core.errors import BadInput, WrongUsage
 
 if TYPE_CHECKING:
+    from collectors.slurm.sacct import SacctReader
     from opsd.pipeline.ingest import Result
     from opsd.pipeline.rebuild import Result as Rebuilt
     from opsd.store.engine import Store
@@ -64,24 +67,22 @@ def _open(args: Namespace) -> tuple[str, BinaryIO, int, int | None]:
         facts = path.stat()
     except OSError as err:
         raise BadInput(f"{path}: {err.strerror}: check the path and its permissions") from err
-    return str(path.absolute()), stream, stated if stated is not None else int(facts.st_mtime), facts.st_size
+    observed_at = stated if stated is not None else int(facts.st_mtime)
+    return _readable(path.absolute()), stream, observed_at, facts.st_size
+
+
+def _readable(path: Path) -> str:
+    """A path as text that any database takes: bytes that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _import(
     args: Namespace, store: Store, source: str, stream: BinaryIO, observed_at: int, size: int | None
 ) -> int:
-    from collectors.slurm.sacct import SacctReader
     from opsd.pipeline import ingest, rebuild
     from opsd.pipeline.inventory import inventory
 
-    reader = SacctReader(
-        stream,
-        fields=args.fields.split(",") if args.fields else None,
-        delimiter=_delimiter(args.delimiter),
-        zone=zone_option(args.timezone) if args.timezone else None,
-        cluster=args.cluster,
-        name=args.file,
-    )
+    reader = _reader(args, stream)
     for text in reader.warnings:
         warn(text)
     started = time.monotonic()
@@ -100,11 +101,50 @@ def _import(
     return 3 if result.quarantined else 0
 
 
+def _reader(args: Namespace, stream: BinaryIO) -> SacctReader:
+    from collectors.slurm.sacct import SacctReader
+
+    try:
+        if stream.seekable():
+            _refuse_damaged(args.file, stream)
+        return SacctReader(
+            stream,
+            fields=args.fields.split(",") if args.fields else None,
+            delimiter=_delimiter(args.delimiter),
+            zone=zone_option(args.timezone) if args.timezone else None,
+            cluster=args.cluster,
+            name=args.file,
+        )
+    except OSError as err:
+        raise BadInput(f"{args.file}: {err.strerror}: it cannot be read: check the disk it is on") from err
+
+
+def _refuse_damaged(name: str, stream: BinaryIO) -> None:
+    """Refuse a file whose checksum says that its bytes are not those that were written.
+
+    A flipped bit may come out as plausible records long before the checksum at the end is reached, so
+    a file is read twice. One that merely stops too early is honest up to there, and imported so far.
+    """
+    from collectors.slurm.source import GZIP, found_damage
+
+    if stream.read(len(GZIP)) == GZIP:
+        stream.seek(0)
+        damage = found_damage(stream)
+        if damage and "damaged" in damage:
+            raise BadInput(
+                f"{name}: {damage}: nothing was imported, because any record may be wrong; fetch it again"
+            )
+    stream.seek(0)
+
+
 def _delimiter(text: str | None) -> str | None:
     r"""`\t` and `\x1f` are easier to type than the characters they mean."""
     if text is None or "\\" not in text:
         return text
-    return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    try:
+        return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    except UnicodeDecodeError as err:
+        raise WrongUsage(f"--delimiter {text!r}: not an escape: write \\t, \\x1f or the text itself") from err
 
 
 def _silent(_done: int, _total: int | None) -> None:
@@ -128,22 +168,24 @@ def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int, int | 
 
 def _summary(name: str, result: Result, read_in: float, rebuilt: Rebuilt, rebuilt_in: float) -> None:
     tally = result.tally
-    print(f"{name}: {result.rows:,} rows read in {read_in:.1f} s")
-    print(f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged")
-    print(f"  steps        {result.steps:,} skipped")
-    print(f"  quarantined  {result.quarantined:,}")
-    print(f"  day facts    {rebuilt.cells:,} account-days rebuilt in {rebuilt_in:.1f} s")
-    _oddities(result)
-    sys.stdout.flush()
+    lines = [
+        f"{name}: {result.rows:,} rows read in {read_in:.1f} s",
+        f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged",
+        f"  steps        {result.steps:,} skipped",
+        f"  quarantined  {result.quarantined:,}",
+        f"  day facts    {rebuilt.cells:,} account-days rebuilt in {rebuilt_in:.1f} s",
+        *_oddities(result),
+    ]
+    say("\n".join(lines))
     for reason in result.reasons[:_SHOWN_REASONS]:
         note(f"quarantined: {reason}")
     if result.quarantined > _SHOWN_REASONS:
         note(f"quarantined: … and {result.quarantined - _SHOWN_REASONS:,} more: opsd quarantine list")
 
 
-def _oddities(result: Result) -> None:
+def _oddities(result: Result) -> Iterator[str]:
     from opsd.core.flags import MEANINGS
 
     for flag, meaning in MEANINGS.items():
         if count := result.tally.flags[flag]:
-            print(f"  note         {count:,} runs: {meaning}")
+            yield f"  note         {count:,} runs: {meaning}"

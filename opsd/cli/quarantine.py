@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from opsd.cli.context import now, open_store
 from opsd.cli.output import print_rows
@@ -19,10 +19,17 @@ def register(parser: ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="what is waiting, and why")
     add_format(listing)
     show = verbs.add_parser("show", help="the bytes of one record")
-    show.add_argument("id", type=int)
+    show.add_argument("id", type=_id)
     show.add_argument("--raw", action="store_true", help="the bytes alone, as they were read")
     retry = verbs.add_parser("retry", help="read records again, with the opsd of today")
-    retry.add_argument("id", type=int, nargs="*", help="which ones (default: all)")
+    retry.add_argument("id", type=_id, nargs="*", help="which ones (default: all)")
+
+
+def _id(text: str) -> int:
+    """The number of a record, as `list` shows it."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):  # a database integer
+        raise ArgumentTypeError(f"{text!r} is no id: opsd quarantine list shows them")
+    return int(text)
 
 
 def run(args: Namespace) -> int:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from opsd.core.errors import BadText
 
 DAY = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
 HOUR = 3_600
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{2}):?(\d{2})\Z")
@@ -39,6 +41,13 @@ class Window:
     def seconds(self) -> int:
         """Length in seconds."""
         return self.end - self.start
+
+
+@lru_cache(maxsize=4096)
+def month_number(day: int) -> int:
+    """The UTC calendar month of a day since 1970, numbered on end (year * 12 + month - 1)."""
+    date_of = date.fromordinal(_EPOCH + day)
+    return date_of.year * 12 + date_of.month - 1
 
 
 def zone(name: str) -> tzinfo:

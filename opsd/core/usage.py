@@ -72,6 +72,19 @@ def cut(begin: int, finish: int, suspended: int, a: int, b: int) -> Seconds:
     return Seconds(b - a - off, off)
 
 
+Counts = tuple[int, ...]  # cpu, node, gpu, mem in MB, billing: what a second is multiplied by
+
+
+def amounts(counts: Counts, run: int, suspended: int) -> tuple[int, ...]:
+    """Seconds times counts, in their order.
+
+    Suspended time is off the cpu and on everything else, as Slurm counts.
+    """
+    cpu, node, gpu, mem_mb, billing = counts
+    held = run + suspended
+    return run * cpu, held * node, held * gpu, held * mem_mb, held * billing
+
+
 def by_day(begin: int, finish: int, suspended: int) -> Iterator[tuple[int, int, int, int]]:
     """(UTC day, run seconds, suspended seconds, starts) of an ended run, day by day.
 

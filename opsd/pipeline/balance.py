@@ -33,6 +33,7 @@ from opsd.store.read import Key, Names, Subset
 KEYS = ("award", "project", "organisation", "country", "pool", "funder")
 COLUMNS = ("unit", "granted", "settled", "accrued", "committed", "left", "free", "after_end", "state")
 UNKNOWN = "unknown"
+_PARTITION_AND_QOS = (read.DIMENSIONS.index("partition"), read.DIMENSIONS.index("qos"))
 OVER = "over"
 OK = "ok"
 
@@ -179,8 +180,8 @@ class _ByAward:
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
         cluster, account = self.names.accounts[key[0]]
-        words = self.names.words
-        award, outside = self.attribution.award_at(cluster, account, words[key[2]], words[key[3]], at)
+        partition, qos = (self.names.words[key[place]] for place in _PARTITION_AND_QOS)
+        award, outside = self.attribution.award_at(cluster, account, partition, qos, at)
         if award is None:
             return ()
         since = bisect_right(self._changes, at)
@@ -220,7 +221,7 @@ class _Ledger:
     def lines(self) -> list[Line]:
         """One line per award, in the order of their ids."""
         going_on = read.going_on(self.connection, self.as_of)
-        how = (self.connection, self.plan, self.labeller, self.names.shapes)
+        how = (self.connection, self.plan, self.labeller, self.names.counts)
         total = self._charges(collect(*how))
         accrued = self._charges(collect_runs(*how, (limited.held for limited in going_on)))
         committed = self._committed(going_on)
@@ -286,7 +287,7 @@ class _Ledger:
         promised: dict[str, Fraction | None] = {}
         for held, start, limit in going_on:
             key = held.key
-            found = self.labeller.labels(key, self.as_of - 1)
+            found = self.labeller.labels(key, self.as_of)
             label = _Label(*found) if found else None
             if label is None or label.outside:
                 continue

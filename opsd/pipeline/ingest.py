@@ -71,11 +71,15 @@ def run(
 
 
 def _until_broken(reader: SacctReader, result: Result, batch_rows: int) -> Iterator[Batch]:
-    """The batches; a source that breaks off (a damaged gzip) ends them, after what came before it."""
+    """The batches; a source that breaks off (a damaged gzip, a failing disk) ends them after what it gave."""
     try:
         yield from reader.batches(batch_rows)
     except BadInput as err:
         result.broken = err
+    except OSError as err:
+        result.broken = BadInput(
+            f"{reader.name}: {err.strerror}; the records before that were read: check the disk it is on"
+        )
 
 
 def _bad(batch: Batch, reader: SacctReader, source: str) -> list[imports.Bad]:

@@ -13,12 +13,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from opsd.core.period import DAY
 from opsd.core.plan import Plan, joined
-from opsd.core.shape import Shape
-from opsd.core.usage import cut
+from opsd.core.usage import Counts, amounts, cut
 from opsd.store import read
 from opsd.store.engine import Connection
 from opsd.store.read import FactSum, Held, Key, Subset
@@ -60,41 +60,37 @@ class Labeller(Protocol):
 _MOST_LOOKS = 400
 
 
-def collect(connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape]) -> Sums:
-    """All non-empty cells of a plan."""
-    return _Collector(connection, plan, labeller, shapes).collect()
+def collect(connection: Connection, plan: Plan, labeller: Labeller, counts: Mapping[int, Counts]) -> Sums:
+    """All non-empty cells of a plan.
+
+    Args:
+        counts: of every shape (`read.Names.counts`).
+    """
+    return _Collector(connection, plan, labeller, counts).collect()
 
 
 def collect_runs(
-    connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape], runs: Iterable[Held]
+    connection: Connection,
+    plan: Plan,
+    labeller: Labeller,
+    counts: Mapping[int, Counts],
+    runs: Iterable[Held],
 ) -> Sums:
     """The cells of some runs alone: their part of what `collect` gives."""
-    collector = _Collector(connection, plan, labeller, shapes)
+    collector = _Collector(connection, plan, labeller, counts)
     for held in runs:
         collector.add_whole(held)
     return collector.result()
 
 
-def measures(shape: Shape, run: int, suspended: int) -> tuple[int, ...]:
-    """What seconds of a shape amount to, in the order of read.MEASURES.
-
-    Suspended time is off the cpu and on everything else, as Slurm counts.
-    """
-    held, tres = run + suspended, shape.tres
-    return (
-        run * tres.get("cpu"), held * tres.get("node"), held * tres.gpus, held * tres.get("mem"),
-        held * tres.get("billing"),
-    )  # fmt: skip
-
-
 class _Collector:
     def __init__(
-        self, connection: Connection, plan: Plan, labeller: Labeller, shapes: Mapping[int, Shape]
+        self, connection: Connection, plan: Plan, labeller: Labeller, counts: Mapping[int, Counts]
     ) -> None:
         self.connection = connection
         self.plan = plan
         self.labeller = labeller
-        self.shapes = shapes
+        self.counts = counts
         width = 1 + len(read.SECONDS if labeller.by_shape else read.MEASURES)
         self.sums: Sums = defaultdict(lambda: [0] * width)
         self._mask = tuple(1 if name in labeller.wanted else 0 for name in read.DIMENSIONS)
@@ -140,18 +136,32 @@ class _Collector:
 
     def _add_facts(self, loose: _LooseDays) -> None:
         spans = self.plan.day_spans
-        if not spans:
-            return
-        if set(self.labeller.wanted) <= {"account"} or len(spans) > _MOST_LOOKS:
-            # By day and account is the order in which facts lie: told apart by day they need no sorting.
+        if len(spans) > _MOST_LOOKS:
             self._add_days(spans[0][1], spans[-1][2], None, loose)
             return
         for number, first, last in spans:
             segment = self.plan.segments[number]
             moving = self.labeller.changing(segment.start, segment.end)
-            self._add_span(number, first, last, moving or None, loose)
-            if moving:
+            self._add_span(number, first, last, loose, beside=moving or None)
+            if len(moving.accounts) > _MOST_LOOKS:
                 self._add_days(first, last, moving, loose)
+                continue
+            if moving.users:
+                self._add_days(first, last, moving._replace(accounts=frozenset()), loose)
+            for account in moving.accounts:
+                self._add_account(number, first, last, account, moving, loose)
+
+    def _add_account(
+        self, number: int, first: int, last: int, account: int, moving: Subset, loose: _LooseDays
+    ) -> None:
+        """Facts of an account that changes labels inside a segment: its days between the changes."""
+        edges = self.labeller.account_edges(account, first * DAY, last * DAY)
+        cuts = sorted({first, last, *(edge // DAY for edge in edges), *(-(-edge // DAY) for edge in edges)})
+        only = Subset(frozenset({account}), frozenset())
+        beside = Subset(frozenset(), moving.users) if moving.users else None
+        for start, end in pairwise(cuts):
+            if not _mid_day(edges, start):
+                self._add_span(number, start, end, loose, only=only, beside=beside)
 
     def _facts(
         self,
@@ -169,11 +179,20 @@ class _Collector:
             skip_dirty=loose.stale, only=only, beside=beside,
         )  # fmt: skip
 
-    def _add_span(self, number: int, first: int, last: int, beside: Subset | None, loose: _LooseDays) -> None:
-        """Facts whose labels do not change inside the segment: summed over its days by the database."""
+    def _add_span(
+        self,
+        number: int,
+        first: int,
+        last: int,
+        loose: _LooseDays,
+        *,
+        only: Subset | None = None,
+        beside: Subset | None = None,
+    ) -> None:
+        """Facts whose labels do not change in these days: summed over them by the database."""
         segment = self.plan.segments[number]
         known = _Remembered(self.labeller)
-        for fact in self._facts(first, last, loose, beside=beside):
+        for fact in self._facts(first, last, loose, only=only, beside=beside):
             cell = Cell(segment.periods, known.labels(fact.key, first * DAY), fact.shape)
             _add(self.sums[cell], fact.values)
 
@@ -231,7 +250,7 @@ class _Collector:
         if self.labeller.by_shape:
             _add(self.sums[cell], (runs, run, off))
         else:
-            _add(self.sums[cell], (runs, *measures(self.shapes[held.shape], run, off)))
+            _add(self.sums[cell], (runs, *amounts(self.counts[held.shape], run, off)))
 
     def _cuts(self, held: Held, key: Key, start: int, end: int) -> Iterator[tuple[Cell, int, int]]:
         """The parts of [start, end) that a run overlaps, each inside one cell, in time order."""
@@ -264,25 +283,27 @@ class _Collector:
 
     def _add_entering(self) -> None:
         """Ended runs that a cell holds though they began before it: alive at its left edge."""
-        for number, alive in self._alive_at_edges():
-            at = self.plan.segments[number].start
-            for held in alive:
-                key = self._key(held)
-                cell = self._cell(self.plan.segments[number].periods, key, at, held.shape)
-                self.sums[cell][0] += 1
+        starts, segments, labeller = self.plan.starts, self.plan.segments, self.labeller
+        if len(starts) > _MOST_LOOKS:
+            self._add_entering_one_by_one()
+        else:
+            known = _Remembered(labeller, labeller.changing(self.start, self.end))
+            for segment in segments:
+                for key, shape, count in read.alive_counts(
+                    self.connection, segment.start, labeller.wanted, by_shape=labeller.by_shape
+                ):
+                    labels = known.labels(key, segment.start)
+                    self.sums[Cell(segment.periods, labels, shape)][0] += count
         for held in self._changing_hands():
             self._add_later_cells(held)
 
-    def _alive_at_edges(self) -> Iterator[tuple[int, Iterable[Held]]]:
+    def _add_entering_one_by_one(self) -> None:
         starts = self.plan.starts
-        if len(starts) <= _MOST_LOOKS:
-            for number, start in enumerate(starts):
-                yield number, read.runs_alive_at(self.connection, start)
-            return
         for held in read.runs_overlapping(self.connection, self.start, self.end):
-            first, last = bisect_left(starts, held.begin + 1), bisect_left(starts, held.finish)
-            for number in range(first, last):
-                yield number, (held,)
+            key = self._key(held)
+            for number in range(bisect_left(starts, held.begin + 1), bisect_left(starts, held.finish)):
+                segment = self.plan.segments[number]
+                self.sums[self._cell(segment.periods, key, segment.start, held.shape)][0] += 1
 
     def _changing_hands(self) -> Iterable[Held]:
         """Ended runs alive at an instant where their own account or user may change labels."""
@@ -381,6 +402,11 @@ class _ByOwner:
             while at < len(regions) and regions[at].start < last:
                 yield regions[at]
                 at += 1
+
+
+def _mid_day(edges: Sequence[int], day: int) -> bool:
+    """Whether an edge lies inside a day, so that the day is the runs' to answer."""
+    return any(edge // DAY == day and edge % DAY for edge in edges)
 
 
 class _Remembered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from opsd.core.attribution import Attribution
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
 from opsd.core.period import CALENDARS, Window
-from opsd.core.shape import Shape
 from opsd.core.tres import NO_GPU_CLASS
-from opsd.pipeline.seconds import Sums, collect, measures
+from opsd.core.usage import amounts
+from opsd.pipeline.seconds import Sums, collect
 from opsd.store import parties, read
 from opsd.store.engine import Connection
 from opsd.store.read import Key, Names, Subset
@@ -104,18 +104,18 @@ def run(
     known = Attribution(parties.load(connection)) if asked else None
     labeller = _ByKeys([key for key in keys if key not in CALENDARS], names, known)
     cuts = plan.make(window, [key for key in keys if key in CALENDARS], tz)
-    cells = collect(connection, cuts, labeller, names.shapes)
-    return Usage(keys, _rows(keys, cells, names.shapes), window)
+    cells = collect(connection, cuts, labeller, names.counts)
+    return Usage(keys, _rows(keys, cells, names), window)
 
 
-def _rows(keys: tuple[str, ...], cells: Sums, shapes: Mapping[int, Shape]) -> tuple[Row, ...]:
+def _rows(keys: tuple[str, ...], cells: Sums, names: Names) -> tuple[Row, ...]:
     # Where each asked key is found in (periods, labels, gpu class) laid end to end.
     calendars = [key for key in keys if key in CALENDARS]
     others = [key for key in keys if key not in CALENDARS and key != "gpu_class"]
     order = [[*calendars, *others, "gpu_class"].index(key) for key in keys]
     totals: dict[tuple[str, ...], Measures] = {}
     for cell, values in cells.items():
-        parts = _by_class(shapes[cell.shape], *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
+        parts = _by_class(names, cell.shape, *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
         for gpu_class, part in parts:
             line = (*cell.periods, *cell.labels, gpu_class)
             key = tuple(line[place] for place in order)
@@ -123,18 +123,21 @@ def _rows(keys: tuple[str, ...], cells: Sums, shapes: Mapping[int, Shape]) -> tu
     return tuple(Row(key, totals[key]) for key in sorted(totals) if any(totals[key]))
 
 
-def _by_class(shape: Shape, runs: int, run: int, suspended: int) -> Iterator[tuple[str, Measures]]:
+def _by_class(
+    names: Names, shape: int, runs: int, run: int, suspended: int
+) -> Iterator[tuple[str, Measures]]:
     """What seconds of a shape amount to under each of its GPU classes.
 
     A run with GPUs of two classes shows its GPU-seconds under each; what cannot be split (cpu,
     memory, …) stands under the class with the most GPUs, so that every column still adds up.
     """
-    whole = Measures(runs, *measures(shape, run, suspended))
-    if len(shape.gpus) < 2:
-        yield (shape.gpus[0][0] if shape.gpus else NO_GPU_CLASS), whole
+    whole = Measures(runs, *amounts(names.counts[shape], run, suspended))
+    gpus = names.shapes[shape].gpus
+    if len(gpus) < 2:
+        yield (gpus[0][0] if gpus else NO_GPU_CLASS), whole
         return
-    main = max(shape.gpus, key=lambda pair: pair[1])[0]
-    for name, count in shape.gpus:
+    main = max(gpus, key=lambda pair: pair[1])[0]
+    for name, count in gpus:
         part = whole if name == main else Measures(runs=runs)
         yield name, part._replace(gpu_seconds=(run + suspended) * count)
 

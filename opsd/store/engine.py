@@ -7,11 +7,14 @@ REPEATABLE READ and serialises writers of accounting data with one advisory lock
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy import exc as sql_errors
@@ -21,7 +24,9 @@ from opsd.core.errors import StoreError
 __all__ = ["Connection", "Store", "explained", "open_engine", "sqlite_address"]
 
 _LOCK_WAIT_MS = 120_000
+_LOCK_STEP_MS = 1_000
 _WRITER_LOCK = 0x6F707364  # "opsd"
+_UNCLEAN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
@@ -82,22 +87,36 @@ def open_engine(address: str) -> Store:
     if url.get_backend_name() == "postgresql":
         return Store(_postgresql(url))
     raise StoreError(
-        f"database URL {address!r}: opsd stores in SQLite or PostgreSQL; "
+        f"database URL {url.render_as_string()!r}: opsd stores in SQLite or PostgreSQL; "
         "write sqlite:////abs/path or postgresql://host/name"
     )
 
 
 def _parsed(address: str) -> URL:
     try:
-        return make_url(address)
-    except sql_errors.ArgumentError as err:
+        url = make_url(address)
+    except (sql_errors.ArgumentError, ValueError) as err:  # a port that is no number is a ValueError
         raise StoreError(
-            f"database URL {address!r} cannot be read; write sqlite:////abs/path or postgresql://host/name"
+            f"database URL {_hidden(address)!r} cannot be read; write sqlite:////abs/path or postgresql://host/name"
         ) from err
+    if _UNCLEAN.search(address):
+        raise StoreError(
+            f"database URL {_hidden(address)!r}: control characters or no UTF-8: choose another name"
+        )
+    return url
+
+
+def _hidden(address: str) -> str:
+    """An address that cannot be taken apart, without what may be its password."""
+    return re.sub(r"(?<=://)(.*):.*@", r"\1:***@", address, flags=re.DOTALL)
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT_MS / 1000})
+    if url.query:  # or the name of a file with a question mark in it, half of which would go unnoticed
+        raise StoreError(
+            f"database URL {url.render_as_string()!r}: SQLite takes no options after '?': write sqlite:////abs/path"
+        )
+    engine = create_engine(url.set(drivername="sqlite"), connect_args={"timeout": _LOCK_WAIT_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def _on_connect(raw: sqlite3.Connection, _record: object) -> None:
@@ -107,10 +126,33 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("opsd_write", True)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if connection.get_execution_options().get("opsd_write", True):
+            _take_write_lock(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """BEGIN IMMEDIATE. SQLite waits deaf to Ctrl-C, so it is asked for a second again and again."""
+    deadline = time.monotonic() + _LOCK_WAIT_MS / 1000
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOCK_STEP_MS}")
+    try:
+        while not _began(connection, last_time=time.monotonic() > deadline):
+            pass
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOCK_WAIT_MS}")
+
+
+def _began(connection: Connection, *, last_time: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except sql_errors.OperationalError as err:
+        if last_time or "is locked" not in str(err.orig):
+            raise
+        return False
+    return True
 
 
 def _postgresql(url: URL) -> Engine:
@@ -132,13 +174,19 @@ _REMEDIES = (
         "no space left",
         "the disk is full: free some space and run the same command again; nothing is counted twice",
     ),
-    ("readonly", "it may only be read: check the owner and permissions of the file and of its folder"),
+    (
+        "readonly",
+        "it may only be read: check owner and permissions of its folder, the file, its -wal and its -shm",
+    ),
     ("unable to open", "it cannot be opened: check that the folder exists and that you may write there"),
     ("not a database", "it is no SQLite database: check the path"),
     ("malformed", "the file is damaged: restore a backup or import again into a new one"),
     ("is locked", "another process has been writing for two minutes: try again when it is done"),
     ("no such table", "its tables are missing: run opsd db upgrade"),
     ("does not exist", "something it needs is missing: create the database, then run opsd db upgrade"),
+    ("connection refused", "nobody answers there: check host and port, and that the server runs"),
+    ("failed to resolve", "the host is unknown: check its name"),
+    ("authentication failed", "user or password are wrong: check them in the database URL"),
 )
 
 
@@ -157,5 +205,5 @@ def explained(shown: str) -> Iterator[None]:
 
 
 def sqlite_address(path: Path) -> str:
-    """The URL of an SQLite file."""
-    return f"sqlite:///{path.absolute()}"
+    """The URL of an SQLite file, whatever characters its name has."""
+    return f"sqlite:///{quote(str(path.absolute()))}"

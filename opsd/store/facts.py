@@ -9,30 +9,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
-from opsd.core.period import DAY
-from opsd.core.usage import by_day
+from opsd.core.period import DAY, month_number
+from opsd.core.usage import Counts, amounts, by_day
 from opsd.store import tables
 from opsd.store.bulk import bulk_insert
 from opsd.store.dirty import Held, mark_dirty
 from opsd.store.tables import EMPTY_WORD
 
 _run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
-# More accounts than this are not named one by one: reading all accounts of those days is cheaper.
-_NAMED_ACCOUNTS = 200
+# A few accounts are looked up one by one; for more, all runs of those days are read in the order in
+# which they lie on disk, which is quicker than jumping from account to account.
+_NAMED_ACCOUNTS = 8
 
 
 def dims() -> tuple[ColumnElement[Any], ...]:
     """A run's dimensions in the order of a fact's key; a missing text is the empty word."""
     return (
         _run.c.account_id,
-        func.coalesce(_run.c.user_id, EMPTY_WORD).label("user_id"),
-        func.coalesce(_run.c.partition_id, EMPTY_WORD).label("partition_id"),
-        func.coalesce(_run.c.qos_id, EMPTY_WORD).label("qos_id"),
+        _or_empty("user_id"),
         _run.c.state_id,
+        _or_empty("partition_id"),
+        _or_empty("qos_id"),
         _run.c.shape_id,
     )
+
+
+def _or_empty(name: str) -> ColumnElement[Any]:
+    # A literal, not a bound value: PostgreSQL must see the same text in SELECT and in GROUP BY.
+    return func.coalesce(_run.c[name], literal_column(str(EMPTY_WORD))).label(name)
+
+
+def in_days(first: int, last: int) -> ColumnElement[bool]:
+    """Facts of the days [first, last), found by their months."""
+    months = _fact.c.month.between(month_number(first), month_number(max(first, last - 1)))
+    return and_(months, _fact.c.day >= first, _fact.c.day < last)
 
 
 def overlapping(
@@ -108,7 +132,7 @@ def _stale_cells(connection: Connection, first: int, last: int) -> set[tuple[int
 
 def _drop(connection: Connection, first: int, last: int) -> None:
     stale = exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
-    connection.execute(delete(_fact).where(_fact.c.day >= first, _fact.c.day < last, stale))
+    connection.execute(delete(_fact).where(in_days(first, last), stale))
 
 
 def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tuple[int, ...], list[int]]:
@@ -126,7 +150,7 @@ def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tu
         for day, ran, off, starts in parts:
             if (day, account) not in stale:
                 continue
-            key = (day, *who)
+            key = (month_number(day), *who, day)
             known = sums.get(key)
             if known is None:
                 sums[key] = [ran, off, starts]
@@ -140,7 +164,20 @@ def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tu
 _NAMES = tuple(column.name for column in _fact.c)
 
 
+def counts_by_shape(connection: Connection) -> dict[int, Counts]:
+    """What a second of each shape is multiplied by."""
+    shape = tables.shape
+    columns = (shape.c.id, shape.c.cpu, shape.c.node, shape.c.gpu, shape.c.mem_mb, shape.c.billing)
+    return {number: tuple(counts) for number, *counts in connection.execute(select(*columns))}
+
+
 def _insert(connection: Connection, sums: dict[tuple[int, ...], list[int]]) -> None:
-    if not sums:
-        return
-    bulk_insert(connection, _fact, _NAMES, [(*key, *sums[key]) for key in sorted(sums)])
+    counts = counts_by_shape(connection)
+    rows = []
+    for key in sorted(sums):
+        run, suspended, starts = sums[key]
+        rows.append((*key, run, suspended, starts, *amounts(counts[key[_SHAPE]], run, suspended)))
+    bulk_insert(connection, _fact, _NAMES, rows)
+
+
+_SHAPE = _NAMES.index("shape_id")

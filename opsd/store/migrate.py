@@ -7,6 +7,7 @@ from one row and a folder listing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,19 @@ def revision(store: Store) -> str | None:
     """The database's revision; None when it has no opsd tables."""
     with store.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
+            _refuse_another_programs(store, inspect(connection).get_table_names())
             return None
         version = table("alembic_version", column("version_num"))
         return connection.execute(select(version.c.version_num)).scalar()
+
+
+def _refuse_another_programs(store: Store, tables: Sequence[str]) -> None:
+    """An SQLite file is one program's; a PostgreSQL database may be shared."""
+    if tables and store.is_sqlite:
+        raise StoreError(
+            f"database {store.shown} holds the tables of another program ({', '.join(tables[:3])}): "
+            "choose another file"
+        )
 
 
 def ensure_current(store: Store) -> None:
@@ -73,7 +84,9 @@ def upgrade(store: Store) -> tuple[str | None, str]:
 
     before, mine = revision(store), known()
     if before is not None and before not in mine:
-        raise StoreError(f"database {store.shown} has schema {before}, newer than this opsd ({mine[-1]})")
+        raise StoreError(
+            f"database {store.shown} has schema {before}, newer than this opsd ({mine[-1]}): upgrade opsd"
+        )
     with store.write() as connection:
         config = configuration()
         config.attributes["connection"] = connection

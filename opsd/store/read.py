@@ -12,29 +12,31 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Label,
     Row,
     Select,
     and_,
     exists,
     func,
-    literal_column,
     not_,
     or_,
     select,
 )
 
+from opsd.core.flags import Flag
 from opsd.core.period import DAY
 from opsd.core.shape import Shape
 from opsd.core.tres import Tres
+from opsd.core.usage import Counts
 from opsd.store import tables
-from opsd.store.facts import dims, overlapping
+from opsd.store.facts import counts_by_shape, dims, in_days, overlapping
 from opsd.store.intern import texts
 
-_run, _fact, _dirty, _shape_table = tables.run, tables.day_fact, tables.dirty_cell, tables.shape
+_run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
 
-DIMENSIONS = ("account", "user", "partition", "qos", "state")
+DIMENSIONS = ("account", "user", "state", "partition", "qos")  # in the order of a fact's key
 SECONDS = ("run", "suspended")
-MEASURES = ("cpu", "node", "gpu", "mem_mb", "billing")
+MEASURES = ("cpu_seconds", "node_seconds", "gpu_seconds", "mem_mb_seconds", "billing_seconds")
 Key = tuple[int, ...]  # one number per dimension, 0 where not wanted
 Values = tuple[int, ...]  # runs, then SECONDS or MEASURES
 
@@ -48,9 +50,9 @@ class Held(NamedTuple):
     suspended: int
     account: int
     user: int
+    state: int
     partition: int
     qos: int
-    state: int
     shape: int
 
     @property
@@ -79,7 +81,10 @@ class Subset(NamedTuple):
 
     def condition(self) -> ColumnElement[bool]:
         """True for a fact of the subset."""
-        return or_(_fact.c.account_id.in_(self.accounts), _fact.c.user_id.in_(self.users))
+        of_accounts, of_users = _fact.c.account_id.in_(self.accounts), _fact.c.user_id.in_(self.users)
+        if self.accounts and self.users:
+            return or_(of_accounts, of_users)
+        return of_users if self.users else of_accounts
 
 
 _HELD = (_run.c.id, _run.c.begin, _run.c.finish, func.coalesce(_run.c.suspended, 0), *dims())
@@ -100,23 +105,19 @@ def fact_sums(
     """Sums over the day facts of the days [first, last).
 
     Args:
-        wanted: which of DIMENSIONS to tell apart (an account may be told though not wanted).
+        wanted: which of DIMENSIONS to tell apart (more may be told).
         by_shape: seconds per shape; else what they amount to: seconds times the shapes' counts.
         by_day: tell the days apart too.
         skip_dirty: leave out stale cells (the caller takes those from the runs).
         only, beside: take just these accounts and users, or everything but them.
     """
-    ordered = not by_day and not by_shape and _in_index_order(connection, first, last, wanted)
-    told = _told(wanted, ordered=ordered)
-    day: ColumnElement[int] = _fact.c.day
-    groups = [*([day] if by_day else []), *told.values(), *([_fact.c.shape_id] if by_shape else [])]
-    if ordered:
-        # A term that hides the column from the key: the index in the order of the groups beats sorting.
-        day = day + literal_column("0")
-    query = select(*groups, func.sum(_fact.c.starts), *_sums(by_shape=by_shape)).group_by(*groups)
-    query = query.where(day >= first, day < last)
-    if not by_shape:
-        query = query.join_from(_fact, _shape_table, _shape_table.c.id == _fact.c.shape_id)
+    in_order = connection.dialect.name == "sqlite" and not by_day
+    told = _told(wanted)
+    tail = [*([_fact.c.shape_id] if by_shape else []), *([_fact.c.day] if by_day else [])]
+    groups = [_fact.c[f"{name}_id"] for name in told] + tail
+    values = ("starts", *(("run_seconds", "suspended_seconds") if by_shape else MEASURES))
+    query = select(*groups, *(func.sum(_fact.c[name]) for name in values))
+    query = query.where(in_days(first, last)).group_by(*([_fact.c.month] if in_order else []), *groups)
     if skip_dirty:
         stale = exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
         query = query.where(not_(stale))
@@ -124,46 +125,45 @@ def fact_sums(
         query = query.where(only.condition())
     if beside is not None:
         query = query.where(not_(beside.condition()))
-    yield from _fact_rows(connection, query, list(told), by_day=by_day, by_shape=by_shape)
+    yield from _fact_rows(connection, query, len(told), by_day=by_day, by_shape=by_shape)
 
 
 def _fact_rows(
-    connection: Connection, query: Select[Any], told: Sequence[str], *, by_day: bool, by_shape: bool
+    connection: Connection, query: Select[Any], told: int, *, by_day: bool, by_shape: bool
 ) -> Iterator[FactSum]:
-    places = [DIMENSIONS.index(name) for name in told]
-    lead, tail = int(by_day), int(by_day) + len(told)
-    for row in connection.execute(query):
-        key = [0] * len(DIMENSIONS)
-        for place, value in zip(places, row[lead:tail], strict=True):
-            key[place] = value
-        values = tuple(map(int, row[tail + by_shape :]))
-        yield FactSum(tuple(key), row[tail] if by_shape else 0, row[0] if by_day else 0, values)
+    rest = (0,) * (len(DIMENSIONS) - told)
+    lead = told + by_shape + by_day
+    found: Any = connection.execute(query).cursor  # bare tuples: there may be many
+    for row in found:
+        if row[lead] is None:
+            continue  # PostgreSQL's one line about no facts at all
+        values = row[lead:] if _WHOLE.issuperset(map(type, row)) else tuple(map(int, row[lead:]))
+        shape, day = (row[told] if by_shape else 0), (row[lead - 1] if by_day else 0)
+        yield FactSum(row[:told] + rest, shape, day, values)
 
 
-def _told(wanted: Sequence[str], *, ordered: bool) -> dict[str, ColumnElement[int]]:
-    """The grouping columns, in the order of the index or key that holds them."""
-    names = ("user", "account", "state") if ordered else DIMENSIONS
-    chosen = {*wanted, "account"} if ordered else set(wanted)
-    return {name: _fact.c[f"{name}_id"] for name in names if name in chosen}
+_WHOLE = frozenset({int})  # PostgreSQL adds bigints up to a numeric
 
 
-def _in_index_order(connection: Connection, first: int, last: int, wanted: Sequence[str]) -> bool:
-    """Whether the index by user is quicker than sorting: it is when most of the facts are read anyway."""
-    if "user" not in wanted or not set(wanted) <= {"account", "user", "state"}:
-        return False
-    oldest, newest = (connection.scalar(select(bound(_fact.c.day))) for bound in (func.min, func.max))
-    if oldest is None or newest is None:
-        return False
-    return bool((min(last, newest + 1) - max(first, oldest)) * 4 > newest + 1 - oldest)
+def _told(wanted: Sequence[str]) -> Sequence[str]:
+    """The dimensions to group by: a head of the key, which is the order in which facts lie."""
+    places = [DIMENSIONS.index(name) for name in wanted]
+    return DIMENSIONS[: max(places, default=-1) + 1]
 
 
-def _sums(*, by_shape: bool) -> list[ColumnElement[Any]]:
-    ran, held = _fact.c.run_seconds, _fact.c.run_seconds + _fact.c.suspended_seconds
-    if by_shape:
-        return [func.sum(ran), func.sum(_fact.c.suspended_seconds)]
-    counts = [_shape_table.c[name] for name in MEASURES]
-    # Suspended time is off the cpu and on everything else, as Slurm counts.
-    return [func.sum((ran if count.name == "cpu" else held) * count) for count in counts]
+def alive_counts(
+    connection: Connection, instant: int, wanted: Sequence[str], *, by_shape: bool
+) -> Iterator[tuple[Key, int, int]]:
+    """(key, shape, how many) of the ended runs that began before an instant and ended after it."""
+    told = _told(wanted)
+    columns = [*dims()[: len(told)], *([_run.c.shape_id] if by_shape else [])]
+    groups = [column.element if isinstance(column, Label) else column for column in columns]
+    rest = (0,) * (len(DIMENSIONS) - len(told))
+    for query in _alive(columns, instant):
+        for *key, count in connection.execute(query.add_columns(func.count()).group_by(*groups)):
+            shape = key.pop() if by_shape else 0
+            if count:  # without groups there is a line even for none
+                yield (*key, *rest), shape, count
 
 
 def dirty_cells(connection: Connection, first: int, last: int) -> list[tuple[int, int]]:
@@ -190,16 +190,20 @@ def runs_alive_at(
     connection: Connection, instant: int, *, account: int | None = None, user: int | None = None
 ) -> Iterator[Held]:
     """Ended runs that began before an instant and ended after it."""
-    also = _of(account, user)
-    near = select(*_HELD).where(
-        _run.c.begin > instant - DAY, _run.c.begin < instant, _run.c.finish > instant, *also
-    )
-    far = select(*_HELD).where(
-        _run.c.begin <= instant - DAY, _run.c.finish > instant, tables.LONGER_THAN_A_DAY, *also
-    )
-    for query in (near, far):
-        for row in connection.execute(query):
+    for query in _alive(_HELD, instant):
+        for row in connection.execute(query.where(*_of(account, user))):
             yield Held(*row)
+
+
+def _alive(columns: Sequence[ColumnElement[Any]], instant: int) -> tuple[Select[Any], Select[Any]]:
+    """Runs that began in the day before an instant, and the longer ones that began earlier."""
+    near = select(*columns).where(
+        _run.c.begin > instant - DAY, _run.c.begin < instant, _run.c.finish > instant
+    )
+    far = select(*columns).where(
+        _run.c.begin <= instant - DAY, _run.c.finish > instant, tables.LONGER_THAN_A_DAY
+    )
+    return near, far
 
 
 def _open(columns: Sequence[Any]) -> Select[Any]:
@@ -241,6 +245,7 @@ class Names(NamedTuple):
     accounts: dict[int, tuple[str, str]]  # id -> (cluster, account)
     words: dict[int, str]
     shapes: dict[int, Shape]
+    counts: dict[int, Counts]
 
 
 def names(connection: Connection) -> Names:
@@ -250,7 +255,7 @@ def names(connection: Connection) -> Names:
         row.id: (words[row.cluster_id], row.name) for row in connection.execute(select(tables.account))
     }
     shapes = {row.id: _shape(row) for row in connection.execute(select(tables.shape))}
-    return Names(accounts, words, shapes)
+    return Names(accounts, words, shapes, counts_by_shape(connection))
 
 
 def _shape(row: Row[Any]) -> Shape:
@@ -260,16 +265,26 @@ def _shape(row: Row[Any]) -> Shape:
 
 
 def losing_sluids(connection: Connection) -> tuple[int, int]:
-    """(runs seen under two SLUIDs, seconds of the versions that do not count)."""
-    from opsd.core.flags import Flag
-
+    """(runs seen under two SLUIDs, seconds of those that do not count)."""
     version = tables.run_version
     flagged = and_(tables.NEEDS_EYES, _run.c.flags.op("&")(int(Flag.TWO_SLUIDS)) != 0)
-    lost = select(func.sum(version.c.end - version.c.start)).where(
-        version.c.run_id.in_(select(_run.c.id).where(flagged)),
-        version.c.sluid.is_not(None),
-        version.c.end > version.c.start,
-        exists().where(_run.c.id == version.c.run_id, or_(_run.c.sluid != version.c.sluid)),
-    )
-    runs = connection.scalar(select(func.count()).select_from(_run).where(flagged)) or 0
-    return int(runs), int(connection.scalar(lost) or 0) if runs else 0
+    rows = connection.execute(
+        select(_run.c.id, _run.c.submit, _run.c.sluid.label("counts"), version)
+        .join(version, version.c.run_id == _run.c.id)
+        .where(flagged, version.c.sluid.is_not(None))
+    ).mappings()
+    best: dict[tuple[int, str], tuple[tuple[bool, int, int], int]] = {}
+    runs = set()
+    for row in rows:
+        runs.add(row["id"])
+        if row["sluid"] == row["counts"]:
+            continue
+        rank = (row["end"] is not None, row["observed_at"], row["hash"])
+        seconds = _seconds(row["submit"], row["start"], row["end"] or row["observed_at"])
+        key = (row["id"], row["sluid"])
+        best[key] = max(best.get(key, (rank, seconds)), (rank, seconds))
+    return len(runs), sum(seconds for _, seconds in best.values())
+
+
+def _seconds(submit: int, start: int | None, end: int) -> int:
+    return 0 if start is None else max(0, end - max(start, submit))

@@ -398,6 +398,28 @@ def test_an_open_run_counts_until_it_was_last_seen(store: Store) -> None:
     assert [(18_000, 1)] == [(line["elapsed"], line["versions"]) for line in stored(store)]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_suspension_of_an_open_run_is_that_of_the_last_look(store: Store, order: tuple[int, ...]) -> None:
+    """While a run is open its suspended seconds grow; an older look read later does not shrink them."""
+    looks = [(2, 0), (5, 3600), (6, 5400)]
+    for place in order:
+        hours, suspended = looks[place]
+        write(store, BASE + hours * HOUR, [row(end=None, state="RUNNING", suspended=suspended)])
+
+    assert {("es-a", "RUNNING"): (4 * (6 * HOUR - 5400), 0)} == used(store, Window(BASE, BASE + 9 * DAY))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_two_looks_at_one_instant_take_the_greater_drift(store: Store, order: tuple[int, ...]) -> None:
+    """Equally late looks at an open run cannot be ordered, so what only grows decides."""
+    looks = [(5, 3), (8, 3), (6, 4)]
+    for place in order:
+        elapsed, suspended = looks[place]
+        write(store, BASE + HOUR, [row(end=None, state="RUNNING", elapsed=elapsed, suspended=suspended)])
+
+    assert [(8, 4, 1)] == [(line["elapsed"], line["suspended"], line["versions"]) for line in stored(store)]
+
+
 def test_duplicates_inside_a_batch_are_one_run(store: Store) -> None:
     """Twins of one key in one batch are weighed against each other like any two observations."""
     open_twin, ended, edited = row(end=None, state="RUNNING"), row(), row(end=BASE + 2 * HOUR)
