@@ -387,7 +387,7 @@ class _ByOwner:
 
     def __init__(self, regions: Iterable[_Region]) -> None:
         self._regions: dict[tuple[int | None, int | None], list[_Region]] = defaultdict(list)
-        for region in sorted(regions):
+        for region in sorted(regions, key=lambda region: region.start):
             self._regions[region.account, region.user].append(region)
         self._ends = {owner: [r.end for r in found] for owner, found in self._regions.items()}
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -196,12 +195,21 @@ def explained(shown: str) -> Iterator[None]:
     try:
         yield
     except (sql_errors.DBAPIError, sqlite3.Error) as err:
-        cause: Any = getattr(err, "orig", None) or err
-        said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        remedy = next((advice for sign, advice in _REMEDIES if sign in said.lower()), None)
+        known = ((said, advice) for said in _said(err) for sign, advice in _REMEDIES if sign in said.lower())
+        said, remedy = next(known, (_said(err)[0], None))
         if remedy is None and not isinstance(err, sql_errors.OperationalError | sqlite3.OperationalError):
             raise
         raise StoreError(f"database {shown}: {said}" + (f": {remedy}" if remedy else "")) from err
+
+
+def _said(err: BaseException | None) -> list[str]:
+    """What the driver said, the last first: a full disk may undo a transaction, and then undoing it fails."""
+    texts = []
+    while err is not None:
+        cause: object = getattr(err, "orig", None) or err
+        texts += str(cause).strip().splitlines()[:1] or [type(cause).__name__]
+        err = err.__context__
+    return texts
 
 
 def sqlite_address(path: Path) -> str:

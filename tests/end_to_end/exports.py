@@ -28,5 +28,5 @@ def export(*rows: bytes, columns: tuple[str, ...] = COLUMNS, end: bytes = b"\n")
 
 
 def many(count: int) -> list[bytes]:
-    """Records of one account, so that the day facts stay few."""
-    return [row(job, Account="many", Submit=START + job, Start=START + job) for job in range(1, count + 1)]
+    """Records of one account within a day, so that there are few day facts."""
+    return [row(job, Account="many", User=f"u{job % 7}") for job in range(1, count + 1)]

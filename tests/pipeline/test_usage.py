@@ -236,8 +236,8 @@ def test_many_stale_accounts_on_the_day_that_someone_moves(sqlite_url: str) -> N
     """Hundreds of accounts stale on one day, and on the same day a user changes employers at noon."""
     rows = [
         RunRecord(
-            "mn5", number, BASE, BASE + 10 * HOUR, BASE + 15 * HOUR, "COMPLETED", f"a{number}", "cpu=2,node=1",
-            user="ana", hash=number,
+            "mn5", number, BASE, BASE + 10 * HOUR, BASE + 15 * HOUR, "COMPLETED", f"a{number}",
+            "cpu=2,node=1", user="ana", hash=number,
         )
         for number in range(1, 421)
     ]  # fmt: skip
@@ -250,8 +250,9 @@ def test_many_stale_accounts_on_the_day_that_someone_moves(sqlite_url: str) -> N
     found = answer(store, Window(BASE - DAY, BASE + 2 * DAY), ("uses",), MADRID)
 
     assert {
-        ("ES",): Measures(420, 420 * 4 * HOUR, 420 * 2 * HOUR), ("PT",): Measures(420, 420 * 6 * HOUR, 420 * 3 * HOUR),
-    } == found  # fmt: skip
+        ("ES",): Measures(420, 420 * 4 * HOUR, 420 * 2 * HOUR),
+        ("PT",): Measures(420, 420 * 6 * HOUR, 420 * 3 * HOUR),
+    } == found
     store.close()
 
 
