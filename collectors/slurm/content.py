@@ -13,6 +13,7 @@ from hashlib import blake2b
 from opsd.core.records import RunRecord
 
 NOT_CARRIED = "\0"  # no parsed text holds control characters, so neither mark can be forged
+DRIFTS = "\1"  # carried, by a run that is open
 BETWEEN = "\x1f"
 _EMPTY = blake2b(digest_size=8)
 _ELAPSED = RunRecord._fields.index("elapsed")
@@ -32,8 +33,9 @@ def digests(contents: Iterable[str]) -> tuple[int, ...]:
 def canonical(record: RunRecord) -> str:
     """Every column but the hash, in the record's order, as one text."""
     texts = [NOT_CARRIED if value is None else str(value) for value in record[:-1]]
-    if record.end is None:  # they grow while the run is open: no new content
-        texts[_ELAPSED] = texts[_SUSPENDED] = NOT_CARRIED
+    if record.end is None:  # they grow while the run is open: no new content, but carried or not is
+        for place in (_ELAPSED, _SUSPENDED):
+            texts[place] = NOT_CARRIED if record[place] is None else DRIFTS
     return BETWEEN.join(texts)
 
 

@@ -14,7 +14,7 @@ from operator import gt, ne
 from typing import Any
 
 from collectors.slurm import records
-from collectors.slurm.content import BETWEEN, NOT_CARRIED, digests
+from collectors.slurm.content import BETWEEN, DRIFTS, NOT_CARRIED, digests
 from collectors.slurm.grammar import NOT_SET_TIMES
 from collectors.slurm.layout import Layout
 from collectors.slurm.readers import TIMES, Reader, Texts, Unusual, column_readers
@@ -100,9 +100,10 @@ class FastPath:
             self._drop_backwards(columns)
         if columns.numbers:
             self._read_labels(columns)
-        if "End" in unset:  # they grow while the run is open: no part of its content
+        if "End" in unset:  # they grow while the run is open: no part of its content, unlike being carried
             for field in ("elapsed", "suspended"):
-                columns.texts[field] = [NOT_CARRIED] * len(columns.numbers)
+                values = columns.values.get(field) or repeat(None, len(columns.numbers))
+                columns.texts[field] = [NOT_CARRIED if value is None else DRIFTS for value in values]
 
     def _columns(self, lines: Sequence[str]) -> _Columns:
         """Cut the lines with the right number of fields into columns."""

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from opsd.core.errors import BadText
 
 DAY = 86_400
+_FIRST_YEAR, _LAST_YEAR = 1899, 2500  # neither included; epochs in milliseconds lie far beyond
+_LAST_EPOCH = (date(_LAST_YEAR, 1, 1).toordinal() - date(1970, 1, 1).toordinal()) * DAY
 _EPOCH = date(1970, 1, 1).toordinal()
 HOUR = 3_600
 
@@ -87,13 +89,12 @@ def to_epoch(local: datetime) -> int:
 def parse_time(text: str, tz: tzinfo) -> int:
     """ISO 8601, or epoch seconds as `@1777593600` or bare digits, to UTC epoch seconds.
 
-    A bare date is its midnight in `tz` (where that is skipped, the first second of the day); a time
-    without an offset is in `tz`. A local time that happens twice (end of summer time) or never (its
-    start) is refused: write its offset.
+    A bare date is its midnight in `tz`; a time without an offset is in `tz`. A local time that
+    happens twice (end of summer time) or never (its start) is refused: write its offset.
     """
     digits = text.removeprefix("@")
     if digits.isascii() and digits.isdigit() and len(digits) > 8:
-        return int(digits)
+        return _plausible(int(digits), text)
     try:
         value = datetime.fromisoformat(text)
     except ValueError as err:
@@ -102,11 +103,23 @@ def parse_time(text: str, tz: tzinfo) -> int:
         ) from err
     if value.microsecond:
         raise BadText("a time with a fraction of a second", text, "usage is cut at whole seconds")
-    if value.tzinfo is not None:
-        return to_epoch(value)
+    if not _FIRST_YEAR < value.year < _LAST_YEAR:  # before any arithmetic that could leave the calendar
+        raise _implausible(text)
     if _BARE_DATE.match(text):
         return _midnight(value.date(), tz)
-    return local_to_epoch(value, tz, text)
+    return to_epoch(value) if value.tzinfo is not None else local_to_epoch(value, tz, text)
+
+
+def _plausible(epoch: int, text: str) -> int:
+    if epoch >= _LAST_EPOCH:
+        raise _implausible(text)
+    return epoch
+
+
+def _implausible(text: str) -> BadText:
+    return BadText(
+        "a time in no year of ours", text, f"write a time from {_FIRST_YEAR + 1} to {_LAST_YEAR - 1}"
+    )
 
 
 def local_to_epoch(value: datetime, tz: tzinfo, text: str = "") -> int:
@@ -199,15 +212,33 @@ def hours(window: Window, tz: tzinfo) -> Iterator[tuple[str, Window]]:
     """Clock hours of `tz` that overlap `window`, clipped, labelled `2026-10-25T02:00:00+02:00`.
 
     An hour starts where the local clock shows a full hour, so zones with half-hour offsets and the
-    doubled autumn hour come out right.
+    doubled autumn hour come out right. Where a clock is put by half an hour, the piece on either
+    side of the change is one of its own, labelled by its start.
     """
     at = window.start
     while at < window.end:
         local = datetime.fromtimestamp(at, tz)
-        start = at - local.minute * 60 - local.second
-        top = datetime.fromtimestamp(start, tz)
-        yield _clipped(top.isoformat(), at, start + HOUR, window)
-        at = start + HOUR
+        past = local.minute * 60 + local.second
+        start = _first_change(at - past, at, tz) or at - past
+        end = at - past + HOUR
+        end = _first_change(at, end - 1, tz) or end
+        yield _clipped(datetime.fromtimestamp(start, tz).isoformat(), at, end, window)
+        at = end
+
+
+def _offset(at: int, tz: tzinfo) -> timedelta | None:
+    return datetime.fromtimestamp(at, tz).utcoffset()
+
+
+def _first_change(start: int, end: int, tz: tzinfo) -> int | None:
+    """The first instant in (start, end] with another UTC offset than `start`, when `end` has another."""
+    before = _offset(start, tz)
+    if _offset(end, tz) == before:
+        return None
+    while end - start > 1:
+        middle = (start + end) // 2
+        start, end = (middle, end) if _offset(middle, tz) == before else (start, middle)
+    return end
 
 
 CALENDARS: dict[str, Calendar] = {"month": months, "day": days, "hour": hours}

@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -139,6 +140,21 @@ def _obey_permissions() -> None:
             continue
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "root cannot give up its right to ignore permissions")
+
+
+def sql(database: Path, statement: str, *values: object) -> list[Any]:
+    """Look into a database, or prepare it, without opsd."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def has_open(process: subprocess.Popen[bytes], file: Path) -> bool:
+    """Whether a running process has opened a file."""
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if file.samefile(descriptor):
+                return True
+    return False
 
 
 def peak_kib(process: subprocess.Popen[bytes]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -95,7 +96,8 @@ def stored(
 ) -> Store:
     """A database with these runs, seen at one time, this master data and this journal; all facts stale."""
     store = open_engine(url)
-    migrate.upgrade(store)
+    if migrate.revision(store) is None:
+        migrate.upgrade(store)
     numbered = [row._replace(job_id=number, hash=number) for number, row in enumerate(rows, 1)]
     with store.write() as connection:
         parties.save(connection, Consortium(), known)
@@ -114,8 +116,18 @@ def told(store: Store, as_of: int, by: str = "award") -> Balances:
 Books = Callable[..., Store]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, to be copied: making one takes longer than what is done with it."""
+    path = tmp_path_factory.mktemp("balance") / "empty.db"
+    store = open_engine(sqlite_address(path))
+    migrate.upgrade(store)
+    store.close()
+    return path
+
+
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
+def books(tmp_path: Path, empty: Path) -> Iterator[Books]:
     """Makes databases: master data, runs, and the hour after T at which Slurm was asked."""
     numbers, made = count(), []
 
@@ -124,8 +136,8 @@ def books(tmp_path: Path) -> Iterator[Books]:
     ) -> Store:
         known = Consortium.of([*FOUND, *items])
         posted = grants(known) if entries is None else entries
-        url = sqlite_address(tmp_path / f"{next(numbers)}.db")
-        made.append(stored(url, rows, known, posted, T + int(hour * HOUR)))
+        path = shutil.copy(empty, tmp_path / f"{next(numbers)}.db")
+        made.append(stored(sqlite_address(path), rows, known, posted, T + int(hour * HOUR)))
         return made[-1]
 
     yield make

@@ -36,10 +36,11 @@ def test_every_column_counts() -> None:
 
 
 def test_what_drifts_in_an_open_run_does_not_count() -> None:
-    """Elapsed and Suspended grow with every look at it."""
-    still_open = RECORD._replace(end=None)
+    """Elapsed and Suspended grow with every look at it; whether they are carried at all does count."""
+    still_open = RECORD._replace(end=None, elapsed=1, suspended=0)
     later = still_open._replace(elapsed=9999, suspended=50)
     assert content_hash(still_open) == content_hash(later)
+    assert content_hash(still_open) != content_hash(still_open._replace(suspended=None))
     assert content_hash(RECORD) != content_hash(RECORD._replace(elapsed=9999))
 
 
