@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from opsd.store.tables import METADATA, partial_on_postgresql
 
 

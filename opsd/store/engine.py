@@ -106,8 +106,8 @@ def _parsed(address: str) -> URL:
 
 
 def _hidden(address: str) -> str:
-    """An address that cannot be taken apart, without what may be its password."""
-    return re.sub(r"(?<=://)(.*):.*@", r"\1:***@", address, flags=re.DOTALL)
+    """An address that cannot be taken apart, without what may be its user and password."""
+    return re.sub(r"//.*@", "//***@", address, flags=re.DOTALL)
 
 
 def _sqlite(url: URL) -> Engine:

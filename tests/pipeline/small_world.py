@@ -32,7 +32,8 @@ def records(chance: random.Random, count: int) -> list[RunRecord]:
 def _record(chance: random.Random, number: int) -> RunRecord:
     submit = BASE + chance.randrange(-2 * DAY, 8 * DAY)
     start = submit + chance.choice((0, 5, 900, -1800, 40_000))
-    length = chance.choice((0, 1, 60, 1800, HOUR, 5 * HOUR, DAY, DAY + 1, 3 * DAY, chance.randrange(1, 2 * DAY)))
+    lengths = (0, 1, 60, 1800, HOUR, 5 * HOUR, DAY, DAY + 1, 3 * DAY, chance.randrange(1, 2 * DAY))
+    length = chance.choice(lengths)
     grid = chance.random() < 0.3
     if grid:
         submit = start = start // DAY * DAY

@@ -79,6 +79,7 @@ LAYOUTS: tuple[tuple[str, ...], ...] = (
     ("user", "partition", "qos", "elapsed", "suspended", "limit", "nodes", "label", "sluid", "flags"),
     ("user", "qos", "elapsed", "suspended", "assoc_id", "db_index", "reservation_id", "eligible"),
     ("partition", "sluid"),
+    ("elapsed",),
     (),
 )
 
