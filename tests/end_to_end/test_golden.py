@@ -22,7 +22,9 @@ ASKED: dict[str, tuple[str, ...]] = {
     ),
     "balance.csv": ("balance", "--as-of", "2026-11-22T06:40", "--format", "csv"),
     "balance.txt": ("balance", "--as-of", "2026-11-22T06:40"),
-    "balance-by-funder.json": ("balance", "--as-of", "2026-11-22T06:40", "--by", "funder", "--format", "json"),
+    "balance-by-funder.json": (
+        "balance", "--as-of", "2026-11-22T06:40", "--by", "funder", "--format", "json",
+    ),
     "account-list.csv": ("account", "list", "--from", "2026-11-22", "--to", "2026-11-23", "--format", "csv"),
     "consortium-export.toml": ("consortium", "export"),
 }  # fmt: skip
