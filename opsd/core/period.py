@@ -193,6 +193,8 @@ def months(window: Window, tz: tzinfo) -> Iterator[tuple[str, Window]]:
     """Civil months of `tz` that overlap `window`, clipped to it, labelled `2026-10`."""
     local = datetime.fromtimestamp(window.start, tz)
     day = date(local.year, local.month, 1)
+    if _midnight(_next_month(day), tz) <= window.start:  # the clock went back over midnight
+        day = _next_month(day)
     while (start := _midnight(day, tz)) < window.end:
         following = _next_month(day)
         yield _clipped(f"{day:%Y-%m}", start, _midnight(following, tz), window)
@@ -202,6 +204,8 @@ def months(window: Window, tz: tzinfo) -> Iterator[tuple[str, Window]]:
 def days(window: Window, tz: tzinfo) -> Iterator[tuple[str, Window]]:
     """Civil days of `tz` that overlap `window`, clipped to it, labelled `2026-10-01`."""
     day = datetime.fromtimestamp(window.start, tz).date()
+    if _midnight(day + timedelta(days=1), tz) <= window.start:  # the clock went back over midnight
+        day += timedelta(days=1)
     while (start := _midnight(day, tz)) < window.end:
         following = day + timedelta(days=1)
         yield _clipped(f"{day:%Y-%m-%d}", start, _midnight(following, tz), window)

@@ -51,7 +51,7 @@ ZONES = (
     "+05:30",
     "-03:00",
 )
-FIRST, LAST = 946_684_800, 2_051_222_400  # 2000 to 2035
+FIRST, LAST = 1_325_376_000, 2_051_222_400  # 2012 to 2035
 
 
 def utc(text: str) -> int:
@@ -189,6 +189,33 @@ def test_days_whose_midnight_is_skipped_or_comes_twice() -> None:
     assert "2026-04-24T01:00:00+03:00" == isoformat(skipped[1][1].start, cairo)
     assert utc("2026-11-01T04:00") == twice[1][1].start
     assert "2026-11-01T00:00:00-04:00" == isoformat(twice[1][1].start, havana)
+
+
+@pytest.mark.parametrize(
+    "start", ["2009-11-01T02:20", "2009-11-01T02:30", "2009-11-01T02:31", "2009-11-01T03:00"]
+)
+def test_clocks_that_go_back_over_midnight(start: str) -> None:
+    """A month or day that lasted a minute before the clock took it back has begun, and stays begun."""
+    tz = zone("America/St_Johns")
+    window, turn = Window(utc(start), utc("2009-11-01T12:00")), utc("2009-11-01T02:30")
+    october = [Window(window.start, turn)] if window.start < turn else []
+    expected = [*october, Window(max(turn, window.start), window.end)]
+
+    assert expected == [part for _, part in months(window, tz)]
+    assert expected == [part for _, part in days(window, tz)]
+    assert ["2009-11", "2009-11-01"] == [list(cut(window, tz))[-1][0] for cut in (months, days)]
+
+
+def test_a_day_that_never_was() -> None:
+    """Samoa had no 30 December in 2011: whatever is made of that day, it holds no second."""
+    tz = zone("Pacific/Apia")
+    window = parse_period("2011-12-29..2012-01-02", tz)
+    parts = dict(days(window, tz))
+
+    assert 3 * DAY == window.seconds == sum(part.seconds for part in parts.values())
+    assert {"2011-12-29", "2011-12-31", "2012-01-01"} == {
+        label for label, part in parts.items() if part.seconds
+    }
 
 
 # ---------------------------------------------------------------------------------------------- properties
