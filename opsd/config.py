@@ -32,15 +32,23 @@ def settings(
 ) -> Settings:
     """The settings in force: `--db` or OPSD_DB, else the configuration file, else the user's own folder."""
     environ = os.environ if environ is None else environ
-    if db:
-        return Settings(db, "--db")
-    if environ.get("OPSD_DB"):
-        return Settings(environ["OPSD_DB"], "OPSD_DB")
+    if db is not None:
+        return Settings(_not_empty(db, "--db"), "--db")
+    if "OPSD_DB" in environ:
+        return Settings(_not_empty(environ["OPSD_DB"], "OPSD_DB"), "OPSD_DB")
     path = config or environ.get("OPSD_CONFIG")
-    if path and (url := _from_file(Path(path))):
+    if path and (url := _from_file(Path(path))) is not None:
         return Settings(url, path)
     home = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     return Settings(f"sqlite:///{quote(str((home / 'opsd' / 'opsd.db').absolute()))}", "default")
+
+
+def _not_empty(url: str, where: str) -> str:
+    if not url.strip():
+        raise BadInput(
+            f"{where} is empty: write sqlite:////abs/path or postgresql://host/name, or leave it out"
+        )
+    return url
 
 
 def _from_file(path: Path) -> str | None:
@@ -54,12 +62,12 @@ def _from_file(path: Path) -> str | None:
         raise BadInput(f"configuration {path}: not TOML: {err}") from err
     _check_keys(path, tree)
     database: dict[str, Any] = tree.get("database", {})
+    for key, value in database.items():
+        if not isinstance(value, str):
+            raise BadInput(f"configuration {path}: database.{key} must be text, not {value!r}")
     if "url_file" in database:
         return _secret(path, Path(database["url_file"]))
-    url = database.get("url")
-    if url is not None and not isinstance(url, str):
-        raise BadInput(f"configuration {path}: database.url must be text, not {url!r}")
-    return url
+    return _not_empty(database["url"], f"configuration {path}: database.url") if "url" in database else None
 
 
 def _check_keys(path: Path, tree: Mapping[str, Any]) -> None:

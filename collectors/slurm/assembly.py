@@ -89,19 +89,23 @@ class Sorter:
         self._joiner = Joiner(_shapes(layout)) if layout.free_text else None
         self._held: list[Place] = []  # lines in the joiner, as they stood
         self._held_size = 0
-        self._blank: list[Place] = []
+        self._blank: tuple[int, int] | None = None  # where a run of blank lines began
+        self._blank_bytes = bytearray()
 
     @property
     def holds(self) -> bool:
         """Whether lines wait for what comes next."""
-        return bool(self._held or self._blank)
+        return bool(self._held or self._blank_bytes)
 
     def line(self, line: str, position: int, number: int) -> Iterator[Outcome]:
         """The outcomes that one more line makes certain."""
         content = content_of(line, self.layout)
         place = (position, number, to_bytes(line) + b"\n")
         if not content and not self._held:
-            self._blank.append(place)
+            self._blank = self._blank or (position, number)
+            self._blank_bytes += place[2]
+            if len(self._blank_bytes) >= MAX_KEPT:  # a file of nothing else must not fill the memory
+                yield from self._blanks()
             return
         yield from self._blanks()
         try:
@@ -149,13 +153,14 @@ class Sorter:
             yield _together(held, _FRAGMENTS)
 
     def _blanks(self) -> Iterator[Outcome]:
-        blank, self._blank = self._blank, []
-        if blank:
-            yield _together(blank, "an empty line between records")
+        if self._blank is not None:
+            yield bad_record(*self._blank, bytes(self._blank_bytes), "an empty line between records")
+        self.forget_last_blanks()
 
     def forget_last_blanks(self) -> None:
         """Blank lines at the very end of the input are no records."""
-        self._blank = []
+        self._blank = None
+        self._blank_bytes.clear()
 
 
 def _together(places: Sequence[Place], reason: str) -> BadRecord:

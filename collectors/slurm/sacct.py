@@ -109,6 +109,8 @@ class SacctReader:
                 return from_header(self._header(), delimiter=delimiter, zone=zone, cluster=cluster)
             first = self._framer.peek().partition(b"\n")[0]
             layout = from_fields(fields, first, delimiter=delimiter, zone=zone, cluster=cluster)
+        except WrongUsage as err:
+            raise WrongUsage(f"{self.name}: {err}") from err
         except BadInput as err:
             raise BadInput(f"{self.name}: {err}") from err
         if is_header(first, layout):
@@ -121,7 +123,8 @@ class SacctReader:
             why = self._source.damage or (
                 "it is empty" if not self._framer.peek() else "its first line never ends"
             )
-            raise BadInput(f"no header of sacct columns: {why}")
+            remedy = "give text printed by sacct -P, plain or gzip (bzip2, xz and zstd are not read)"
+            raise BadInput(f"no header of sacct columns: {why}: {remedy}")
         return line
 
     def _refuse_unstated_zone(self) -> None:
@@ -150,7 +153,10 @@ class SacctReader:
         if batch.rows:
             yield self._finished(batch)
         if self._source.damage:
-            raise BadInput(f"{self.name}: {self._source.damage}; the records before that were read")
+            doubt = "the records before that were read, and the last of them may be wrong"
+            raise BadInput(
+                f"{self.name}: {self._source.damage}; {doubt}: fetch the file again, import it whole"
+            )
 
     def _finished(self, batch: Batch) -> Batch:
         batch.consumed = self._source.consumed
