@@ -15,6 +15,7 @@ from opsd.cli.context import note, now, open_store, warn
 from opsd.cli.streams import say
 from opsd.cli.times import time_option, zone_option
 from opsd.core.errors import BadInput, WrongUsage
+from opsd.core.period import isoformat
 
 if TYPE_CHECKING:
     from collectors.slurm.sacct import SacctReader
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from opsd.pipeline.rebuild import Result as Rebuilt
     from opsd.store.engine import Store
 
+_CLOCK_SKEW = 60  # seconds
 _SHOWN_REASONS = 5
 
 
@@ -58,7 +60,7 @@ def _open(args: Namespace) -> tuple[str, BinaryIO, int, int | None]:
     tz = zone_option(args.timezone)
     stated = None if args.observed_at is None else time_option("--observed-at", args.observed_at, tz)
     if args.file == "-":
-        return "stdin", sys.stdin.buffer, stated if stated is not None else now(), None
+        return "stdin", sys.stdin.buffer, _observed_at(stated, now()), None
     path = Path(args.file)
     try:
         if path.is_dir():
@@ -67,8 +69,18 @@ def _open(args: Namespace) -> tuple[str, BinaryIO, int, int | None]:
         facts = path.stat()
     except OSError as err:
         raise BadInput(f"{path}: {err.strerror}: check the path and its permissions") from err
-    observed_at = stated if stated is not None else int(facts.st_mtime)
-    return _readable(path.absolute()), stream, observed_at, facts.st_size
+    return _readable(path.absolute()), stream, _observed_at(stated, int(facts.st_mtime)), facts.st_size
+
+
+def _observed_at(stated: int | None, modified: int) -> int:
+    """When Slurm said it; what lies ahead of the clock would let open runs use time that has not come."""
+    clock = now()
+    if stated is None and modified > clock + _CLOCK_SKEW:
+        warn("the file's modification time is in the future: taken as observed now")
+        return clock
+    if stated is not None and stated > clock + _CLOCK_SKEW:
+        warn("--observed-at is in the future: open runs count up to it")
+    return modified if stated is None else stated
 
 
 def _readable(path: Path) -> str:
@@ -80,7 +92,6 @@ def _import(
     args: Namespace, store: Store, source: str, stream: BinaryIO, observed_at: int, size: int | None
 ) -> int:
     from opsd.pipeline import ingest, rebuild
-    from opsd.pipeline.inventory import inventory
 
     reader = _reader(args, stream)
     for text in reader.warnings:
@@ -88,14 +99,14 @@ def _import(
     started = time.monotonic()
     with progress_bar("reading", size) as advance:
         result = ingest.run(
-            store, reader, source=source, inventory=inventory(store), observed_at=observed_at, now=now(),
+            store, reader, source=source, observed_at=observed_at, now=now(),
             progress=lambda done: advance(done, size),
         )  # fmt: skip
     read_in = time.monotonic() - started
     started = time.monotonic()
     with progress_bar("day facts", None) as advance:
         rebuilt = rebuild.run(store, progress=advance)
-    _summary(args.file, result, read_in, rebuilt, time.monotonic() - started)
+    _summary(args.file, observed_at, result, read_in, rebuilt, time.monotonic() - started)
     if result.broken:
         raise result.broken
     return 3 if result.quarantined else 0
@@ -166,10 +177,13 @@ def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int, int | 
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _summary(name: str, result: Result, read_in: float, rebuilt: Rebuilt, rebuilt_in: float) -> None:
+def _summary(
+    name: str, observed_at: int, result: Result, read_in: float, rebuilt: Rebuilt, rebuilt_in: float
+) -> None:
     tally = result.tally
     lines = [
         f"{name}: {result.rows:,} rows read in {read_in:.1f} s",
+        f"  observed at  {isoformat(observed_at)}",
         f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged",
         f"  steps        {result.steps:,} skipped",
         f"  quarantined  {result.quarantined:,}",

@@ -71,10 +71,9 @@ def _show(args: Namespace) -> int:
 
 def _retry(args: Namespace) -> int:
     from opsd.pipeline import rebuild, retry
-    from opsd.pipeline.inventory import inventory
 
     with open_store(args) as store:
-        result = retry.run(store, args.id, inventory=inventory(store), now=now())
+        result = retry.run(store, args.id, now=now())
         rebuild.run(store)
     print(f"{result.resolved:,} records read, {len(result.waiting):,} still cannot be:")
     for entry_id, reason in result.waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -24,7 +25,7 @@ _FEW_SECONDS = 50 * HOUR
 _BAR_WIDTH = 16
 
 
-def usage_table(found: Usage) -> None:
+def usage_table(found: Usage, tz: tzinfo) -> None:
     """One line per key, with a bar for the column that says most."""
     by_hour = max(found.total[1:4]) >= _FEW_SECONDS
     main = 3 if found.total.gpu_seconds else 1
@@ -41,7 +42,7 @@ def usage_table(found: Usage) -> None:
     single = len(found.rows) < 2
     sums = (*(sum(column) for column in shown[1:]),)
     total = None if single else (*_total_label(found), None, *sums, None)
-    window = f"{isoformat(found.window.start)} to {isoformat(found.window.end)}"
+    window = f"{isoformat(found.window.start, tz)} to {isoformat(found.window.end, tz)}"
     title, caption = f"Usage from {window}", _caption(by_hour)
     draw.console().print(draw.table(title, columns, lines, total=total, caption=caption))
 
@@ -64,25 +65,33 @@ def balance_table(found: Balances) -> None:
     columns = [
         Column(found.by, least=6), Column("unit", least=5), Column("granted", numeric=True),
         Column("settled", numeric=True), Column("accrued", numeric=True), Column("committed", numeric=True),
-        Column("left", numeric=True), Column("used", numeric=True, least=5), Column("", least=6),
-        Column("state", least=4),
+        Column("left", numeric=True), Column("free", numeric=True), Column("used", numeric=True, least=5),
+        Column("", least=6), Column("state", least=4),
     ]  # fmt: skip
     late = any(line.after_end for line in found.lines)
     if late:
-        columns.insert(-3, Column("after end", numeric=True))
+        columns.insert(-3, Column("outside", numeric=True))
     rows = [_balance_row(line, late=late) for line in found.lines]
     title = f"Balances by {found.by} as of {isoformat(found.as_of)}, in unit-hours"
     over = sum(line.over for line in found.lines)
-    caption = "left = granted - settled - accrued" + (f"; {over} over quota" if over else "")
+    caption = "left = granted - settled - accrued, free = left - committed"
+    caption += "; outside: before an award's start or after its end, in none of the others" if late else ""
+    caption += f"; {over} over quota" if over else ""
     draw.console().print(draw.table(title, columns, rows, caption=caption))
 
 
 def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
     style = draw.state_style(line.used, line.granted, line.thresholds)
-    left = Text(_hours(line.left), style if line.over else "")
+    unknown = line.committed is None
+    # Largest remainders, so that the rounded line adds up as its caption says.
+    parts = [line.settled, line.accrued, 0 if line.committed is None else line.committed]
+    settled, accrued, committed = draw.largest_remainder(parts, MICRO_PER_HOUR)
+    granted = _hours(line.granted)
+    left = granted - settled - accrued
     row: list[draw.Cell] = [
-        line.key, line.unit.removesuffix("-hours"), _hours(line.granted), _hours(line.settled),
-        _hours(line.accrued), "unknown" if line.committed is None else _hours(line.committed), left,
+        line.key, line.unit.removesuffix("-hours"), granted, settled, accrued,
+        "unknown" if unknown else committed, Text(draw.grouped(left), style if line.over else ""),
+        "unknown" if unknown else left - committed,
     ]  # fmt: skip
     if late:
         row.append(_hours(line.after_end) if line.after_end else None)
@@ -91,8 +100,8 @@ def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
     return [*row, draw.percent(line.used, line.granted), bar, Text(line.state, style)]
 
 
-def _hours(micro: int) -> str:
-    return draw.grouped((2 * micro + MICRO_PER_HOUR) // (2 * MICRO_PER_HOUR))
+def _hours(micro: int) -> int:
+    return (2 * micro + MICRO_PER_HOUR) // (2 * MICRO_PER_HOUR)
 
 
 def quarantine_table(rows: Sequence[Sequence[object]]) -> None:

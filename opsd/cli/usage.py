@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from opsd.cli.context import open_store, warn
@@ -37,25 +38,40 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print a usage table; exit code 3 when attribution was asked for and something has none."""
     from opsd.pipeline import usage
-    from opsd.store import imports
+    from opsd.store import imports, read
 
     tz = zone_option(args.timezone)
     window = window_option(args.start, args.end, tz)
     as_of = None if args.as_of is None else time_option("--as-of", args.as_of, tz)
-    keys = usage.check_keys([key for key in args.by.split(",") if key])
+    keys = usage.check_keys([key for key in map(str.strip, args.by.split(",")) if key])
     with open_store(args) as store, store.read() as connection:
         found = usage.run(connection, window, keys, tz=tz, as_of=as_of)
         waiting = imports.quarantine_count(connection)
-    _print(args.format, found)
+        twins, lost = read.losing_sluids(connection)
+        empty = not found.rows and not read.names(connection).accounts
+    _print(args.format, found, tz)
+    if empty:
+        warn("no run is stored in this database: opsd import sacct FILE reads some")
     if waiting:
         warn(f"{waiting:,} records are in quarantine and not counted: opsd quarantine list")
-    if found.unattributed:
-        warn("some usage is unattributed: opsd account list shows whose")
-        return 3
-    return 0
+    if twins:
+        warn(
+            f"{twins:,} runs were seen under two SLUIDs; the {lost:,} seconds of the losers do not count"
+        )
+    for key in found.unattributed:
+        warn(f"some usage is unattributed by {key}: {_REMEDY.get(key, 'opsd account list shows whose')}")
+    return 3 if found.unattributed else 0
 
 
-def _print(form: str, found: Usage) -> None:
+_REMEDY = {
+    "uses": "opsd people import says where users work",
+    "mode": "the award's mode in the consortium file, or opsd account list",
+    "kind": "the organisation's kind in the consortium file, or opsd account list",
+    "sector": "the project's or organisation's sector in the consortium file, or opsd account list",
+}
+
+
+def _print(form: str, found: Usage, tz: tzinfo) -> None:
     from opsd.pipeline.usage import COLUMNS
 
     if form != "table":
@@ -64,4 +80,4 @@ def _print(form: str, found: Usage) -> None:
         return
     from opsd.cli.tables import usage_table
 
-    usage_table(found)
+    usage_table(found, tz)

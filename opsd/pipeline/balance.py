@@ -291,6 +291,8 @@ class _Ledger:
             label = _Label(*found) if found else None
             if label is None or label.outside:
                 continue
+            if not self._charge(label, held.shape, 1, 0):
+                continue  # CPUs alone under GPU-hours commit nothing, whatever their limit
             if limit is None:
                 self.unknown_limits += 1
                 promised[label.award] = None

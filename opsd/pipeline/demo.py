@@ -19,7 +19,6 @@ from opsd.core.period import Window
 from opsd.pipeline import accounts, balance, consortium, ingest, rebuild, usage
 from opsd.pipeline.accounts import Line as Account
 from opsd.pipeline.balance import Balances
-from opsd.pipeline.inventory import inventory
 from opsd.pipeline.usage import Usage
 from opsd.store import imports
 from opsd.store.engine import Store
@@ -90,9 +89,7 @@ def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: N
     progress("importing sacct.psv")
     with (folder / TEXT).open("rb") as stream:
         reader = SacctReader(stream, name=TEXT)
-        done = ingest.run(
-            store, reader, source=TEXT, inventory=inventory(store), observed_at=until, now=until
-        )
+        done = ingest.run(store, reader, source=TEXT, observed_at=until, now=until)
     progress("building day facts")
     rebuild.run(store)
     progress("asking")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collectors.slurm.sacct import Batch, SacctReader
 from opsd.core.errors import BadInput
-from opsd.core.shape import Inventory
+from opsd.pipeline.inventory import Inventories
 from opsd.store import imports
 from opsd.store.engine import Store
 from opsd.store.write import Tally, Writer
@@ -30,7 +30,6 @@ def run(
     reader: SacctReader,
     *,
     source: str,
-    inventory: Inventory,
     observed_at: int,
     now: int,
     batch_rows: int = 20_000,
@@ -46,11 +45,13 @@ def run(
     """
     with store.write() as connection:
         import_id = imports.open_import(connection, source, observed_at, now)
-        writer = Writer(connection, inventory, import_id, observed_at)
+        inventories = Inventories()
+        writer = Writer(connection, inventories.current(connection), import_id, observed_at)
     result = Result()
     for batch in _until_broken(reader, result, batch_rows):
         bad = _bad(batch, reader, source)
         with store.write() as connection:
+            writer.classify_by(inventories.current(connection))
             tally = writer.batch(connection, batch.runs)
             imports.set_aside(connection, bad, observed_at, now)
             imports.count_import(

@@ -9,7 +9,7 @@ from collectors.slurm.layout import Layout
 from collectors.slurm.sacct import parse_record
 from opsd.core.errors import BadInput
 from opsd.core.records import RunRecord
-from opsd.core.shape import Inventory
+from opsd.pipeline.inventory import Inventories
 from opsd.store import imports
 from opsd.store.engine import Store
 from opsd.store.write import Writer
@@ -23,13 +23,13 @@ class Result:
     waiting: list[tuple[int, str]] = field(default_factory=list)  # (id, reason)
 
 
-def run(store: Store, ids: Sequence[int], *, inventory: Inventory, now: int) -> Result:
+def run(store: Store, ids: Sequence[int], *, now: int) -> Result:
     """Retry the given records, or all that wait; each is stored and resolved in one transaction."""
     with store.read() as connection:
         chosen = list(ids) or [row["id"] for row in imports.quarantined(connection)]
-    result = Result()
+    result, inventories = Result(), Inventories()
     for entry_id in chosen:
-        _one(store, entry_id, inventory, now, result)
+        _one(store, entry_id, inventories, now, result)
     return result
 
 
@@ -39,7 +39,7 @@ def _parsed(data: bytes, length: int, layout: str) -> RunRecord | None:
     return parse_record(data, Layout.from_json(layout))
 
 
-def _one(store: Store, entry_id: int, inventory: Inventory, now: int, result: Result) -> None:
+def _one(store: Store, entry_id: int, inventories: Inventories, now: int, result: Result) -> None:
     with store.write() as connection:
         entry = imports.quarantine_entry(connection, entry_id)
         if entry is None:
@@ -53,7 +53,8 @@ def _one(store: Store, entry_id: int, inventory: Inventory, now: int, result: Re
             return
         if record is not None:
             import_id = imports.open_import(connection, f"quarantine:{entry_id}", entry["observed_at"], now)
-            Writer(connection, inventory, import_id, entry["observed_at"]).batch(connection, [record])
+            writer = Writer(connection, inventories.current(connection), import_id, entry["observed_at"])
+            writer.batch(connection, [record])
             imports.count_import(connection, import_id, rows=1)
             imports.close_import(connection, import_id, now)
         imports.resolve(connection, entry_id, now)

@@ -63,10 +63,12 @@ class Usage:
         return total
 
     @property
-    def unattributed(self) -> bool:
-        """Whether an attribution key was asked for and something had no answer."""
-        places = [i for i, key in enumerate(self.keys) if key in attribution.KEYS]
-        return any(row.key[place] == attribution.UNATTRIBUTED for row in self.rows for place in places)
+    def unattributed(self) -> tuple[str, ...]:
+        """The attribution keys that were asked for and had no answer for something."""
+        places = [(i, key) for i, key in enumerate(self.keys) if key in attribution.KEYS]
+        return tuple(
+            key for i, key in places if any(row.key[i] == attribution.UNATTRIBUTED for row in self.rows)
+        )
 
 
 def check_keys(keys: Sequence[str]) -> tuple[str, ...]:

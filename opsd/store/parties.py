@@ -15,8 +15,9 @@ from typing import Any, get_type_hints
 from sqlalchemy import Connection, and_, column, insert, select, table, update
 
 from opsd.core.amounts import exact, exact_text
-from opsd.core.consortium import KINDS, Consortium, Item, Kind
+from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Kind
 from opsd.core.journal import Entry
+from opsd.core.parties import NodeClass
 
 SETTINGS = ("name", "book_zone")
 JOURNAL_COLUMNS = ("id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author")
@@ -69,6 +70,13 @@ def load(connection: Connection) -> Consortium:
     settings = {row.key: row.value for row in connection.execute(select(_setting.c.key, _setting.c.value))}
     items = [item for kind in KINDS for item in _load(connection, kind)]
     return Consortium.of(items, settings.get("name", ""), settings.get("book_zone", "UTC"))
+
+
+def node_classes(connection: Connection) -> tuple[NodeClass, ...]:
+    """The node inventory alone."""
+    kind = BY_TABLE["node_class"]
+    found = [item for item in _load(connection, kind) if isinstance(item, NodeClass)]
+    return tuple(sorted(found, key=kind.key_of))
 
 
 def _load(connection: Connection, kind: Kind) -> Iterator[Item]:

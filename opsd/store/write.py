@@ -105,6 +105,12 @@ class Writer:
         """Go on in the next transaction, after the last one was committed."""
         self.words.connection = self.accounts.connection = self.shapes.connection = connection
 
+    def classify_by(self, inventory: Inventory) -> None:
+        """Classify what follows by another state of the node inventory."""
+        if inventory is not self.inventory:
+            self.inventory = inventory
+            self._shape_ids.clear()
+
     def batch(self, connection: Connection, records: Sequence[RunRecord]) -> Tally:
         """Store one batch inside the caller's transaction."""
         self.use(connection)
@@ -123,11 +129,11 @@ class Writer:
         bulk_insert(connection, _run, RUN_COLUMNS, fresh)
         mark_dirty(connection, _cells_of_rows(fresh))
         different = {run: records[place] for place, run in pairs if run is not None}
-        changed = self._merge(connection, different)
+        changed, flags = self._merge(connection, different)
         self._all_new = connection.dialect.name == "sqlite" and len(fresh) == len(records)
         if len(fresh) < len(records):
-            connection.execute(_SEEN_AGAIN, {"seen": self.observed_at})
-        return Tally(len(fresh), changed, len(records) - len(fresh) - changed, _flag_counts(fresh))
+            connection.execute(_SEEN_AGAIN, {"seen": self.observed_at, "number": self.import_id})
+        return Tally(len(fresh), changed, len(records) - len(fresh) - changed, _flag_counts(fresh) + flags)
 
     def _added(self, connection: Connection, records: Sequence[RunRecord]) -> Tally | None:
         """Store a batch on the guess that all of it is new, as the last one was; None if it is not.
@@ -194,10 +200,15 @@ class Writer:
 
     # -- runs that differ from what is stored -----------------------------------------------------
 
-    def _merge(self, connection: Connection, different: Mapping[int, RunRecord]) -> int:
-        """Weigh records against the stored versions of their runs; returns how many runs changed."""
+    def _merge(self, connection: Connection, different: Mapping[int, RunRecord]) -> tuple[int, Counter[Flag]]:
+        """Weigh records against the stored versions of their runs.
+
+        Returns:
+            (runs changed, what is newly odd about them).
+        """
+        odd: Counter[Flag] = Counter()
         if not different:
-            return 0
+            return 0, odd
         changed, updates, versions, stale = 0, [], [], []
         for run_id, (old, before) in _Reader(connection).runs(different).items():
             arrived = Version(different[run_id], self.observed_at, self.import_id)
@@ -209,11 +220,12 @@ class Writer:
                 versions += [self._version_row(run_id, version) for version in after.values()]
             if row != old:
                 changed += _content(row) != _content(old)
+                odd.update(Flag(row[_AT["flags"]] & ~old[_AT["flags"]]))
                 updates.append(dict(zip(_BOUND_COLUMNS, row, strict=True), run_id=run_id))
                 stale += [*_held(old).cells(), *_held(row).cells()]
         _write_changes(connection, updates, versions)
         mark_dirty(connection, stale)
-        return changed
+        return changed, odd
 
     def _truth_row(self, truth: Truth, versions: int) -> tuple[Any, ...]:
         row = dict(zip(RUN_COLUMNS, *self.rows([truth.record]), strict=True))
@@ -314,7 +326,8 @@ _NEW_OR_DIFFERENT = (
     .where(or_(_run.c.id.is_(None), _different))
     .order_by(incoming.c.place)
 )
-# Same content, seen later: its observation moves on, and with it what drifts while it is open.
+# Same content, seen later: its observation moves on, and with it what drifts while it is open. That
+# equal hashes mean equal columns carried (collectors.slurm.content) makes this what same_content does.
 _SEEN_AGAIN = (
     update(_run)
     .where(
@@ -325,6 +338,7 @@ _SEEN_AGAIN = (
     )
     .values(
         observed_at=bindparam("seen"),
+        import_id=bindparam("number"),
         seen_open=case((_run.c.end.is_(None), bindparam("seen")), else_=None),
         elapsed=incoming.c.elapsed,
     )

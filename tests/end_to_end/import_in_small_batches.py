@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from collectors.slurm.sacct import SacctReader
-from opsd.core.shape import Inventory
 from opsd.pipeline import ingest, rebuild
 from opsd.store import migrate
 from opsd.store.engine import open_engine, sqlite_address
@@ -25,7 +24,7 @@ def main(database: Path, file: Path, rows: int) -> None:
     with file.open("rb") as stream:
         reader = SacctReader(stream, cluster="lab", name=file.name)
         result = ingest.run(
-            store, reader, source=file.name, inventory=Inventory((), str.split), observed_at=OBSERVED_AT,
+            store, reader, source=file.name, observed_at=OBSERVED_AT,
             now=OBSERVED_AT, batch_rows=rows, progress=lambda _: print("BATCH", flush=True),
         )  # fmt: skip
     rebuild.run(store, progress=lambda _done, _all: print("CELLS", flush=True))

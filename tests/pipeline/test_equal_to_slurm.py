@@ -12,7 +12,6 @@ import pytest
 
 from collectors.slurm.sacct import SacctReader
 from opsd.core.period import Window
-from opsd.core.shape import Inventory
 from opsd.pipeline import ingest, rebuild, usage
 from opsd.store import migrate
 from opsd.store.engine import Store, open_engine, sqlite_address
@@ -64,9 +63,7 @@ def loaded(folder: Path, path: Path) -> Store:
     migrate.ensure_current(store)
     with path.open("rb") as stream:
         reader = SacctReader(stream, cluster="lab", name=path.name)
-        result = ingest.run(
-            store, reader, source=path.name, inventory=Inventory((), str.split), observed_at=LATE, now=LATE
-        )
+        result = ingest.run(store, reader, source=path.name, observed_at=LATE, now=LATE)
     assert result.quarantined == 0
     rebuild.run(store)
     return store

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from collectors.slurm.layout import Layout
 from opsd.core.errors import BadInput
 from opsd.core.period import DAY, HOUR, Window
-from opsd.core.shape import Inventory
 from opsd.pipeline import retry, usage
 from opsd.store import imports, migrate, tables
 from opsd.store.engine import Store, open_engine
@@ -50,7 +49,7 @@ def set_aside(store: Store, *texts: str, seen: int = SEEN, kept: int | None = No
 
 def again(store: Store, *ids: int) -> tuple[int, list[int]]:
     """Retry: (how many were resolved, ids of those that wait)."""
-    found = retry.run(store, ids, inventory=Inventory((), str.split), now=NOW)
+    found = retry.run(store, ids, now=NOW)
     return found.resolved, [number for number, _ in found.waiting]
 
 
@@ -93,7 +92,7 @@ def test_a_record_that_is_still_bad_waits_on(store: Store) -> None:
     """One bad record costs its neighbours nothing, and says why it waits."""
     first, bad, last = set_aside(store, GOOD, BAD, GOOD.replace("7|", "9|"))
 
-    found = retry.run(store, [], inventory=Inventory((), str.split), now=NOW)
+    found = retry.run(store, [], now=NOW)
 
     assert (2, [bad]) == (found.resolved, [number for number, _ in found.waiting])
     assert "no time at all" in found.waiting[0][1]
