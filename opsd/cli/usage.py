@@ -55,9 +55,7 @@ def run(args: Namespace) -> int:
     if waiting:
         warn(f"{waiting:,} records are in quarantine and not counted: opsd quarantine list")
     if twins:
-        warn(
-            f"{twins:,} runs were seen under two SLUIDs; the {lost:,} seconds of the losers do not count"
-        )
+        warn(f"{twins:,} runs were seen under two SLUIDs; the {lost:,} seconds of the losers do not count")
     for key in found.unattributed:
         warn(f"some usage is unattributed by {key}: {_REMEDY.get(key, 'opsd account list shows whose')}")
     return 3 if found.unattributed else 0
