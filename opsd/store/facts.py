@@ -34,6 +34,7 @@ _run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
 # A few accounts are looked up one by one; for more, all runs of those days are read in the order in
 # which they lie on disk, which is quicker than jumping from account to account.
 _NAMED_ACCOUNTS = 8
+_NAMED_MONTHS = 240
 
 
 def dims() -> tuple[ColumnElement[Any], ...]:
@@ -53,14 +54,27 @@ def _or_empty(name: str) -> ColumnElement[Any]:
     return func.coalesce(_run.c[name], literal_column(str(EMPTY_WORD))).label(name)
 
 
-def in_days(first: int, last: int) -> ColumnElement[bool]:
-    """Facts of the days [first, last), found by their months."""
-    months = _fact.c.month.between(month_number(first), month_number(max(first, last - 1)))
-    return and_(months, _fact.c.day >= first, _fact.c.day < last)
+def in_days(first: int, last: int, *, few: bool = False) -> ColumnElement[bool]:
+    """Facts of the days [first, last), found by their months.
+
+    Args:
+        few: only some accounts are wanted: months named one by one let the key find them in each.
+    """
+    months = range(month_number(first), month_number(max(first, last - 1)) + 1)
+    month = _fact.c.month
+    found = (
+        month.in_(months) if few and len(months) <= _NAMED_MONTHS else month.between(months[0], months[-1])
+    )
+    return and_(found, _fact.c.day >= first, _fact.c.day < last)
 
 
 def overlapping(
-    columns: Sequence[ColumnElement[Any]], start: int, end: int, *also: ColumnElement[bool]
+    columns: Sequence[ColumnElement[Any]],
+    start: int,
+    end: int,
+    *,
+    accounts: Sequence[int] | None = None,
+    user: int | None = None,
 ) -> Select[Any]:
     """Ended runs that overlap [start, end), zero-second ones that begin in it included.
 
@@ -69,12 +83,26 @@ def overlapping(
     """
     reaches = or_(_run.c.finish > start, _run.c.begin >= start)
     near = select(*columns).where(
-        _run.c.begin >= start - DAY, _run.c.begin < end, _run.c.finish.is_not(None), reaches, *also
+        _run.c.begin >= start - DAY, _run.c.begin < end, _run.c.finish.is_not(None), reaches
     )
-    far = select(*columns).where(
-        _run.c.begin < start - DAY, _run.c.finish > start, tables.LONGER_THAN_A_DAY, *also
-    )
+    far = select(*columns).where(_run.c.begin < start - DAY, _run.c.finish > start, tables.LONGER_THAN_A_DAY)
+    near, far = near.where(*of(accounts, user)), far.where(*of(accounts, user, hidden=True))
     return select(union_all(near, far).subquery())
+
+
+def of(
+    accounts: Sequence[int] | None, user: int | None, *, hidden: bool = False
+) -> list[ColumnElement[bool]]:
+    """Only runs of these accounts, of this user.
+
+    Args:
+        hidden: so that the few long runs are found by their own index, not among all of an account's.
+    """
+    account: ColumnElement[int] = _run.c.account_id
+    if hidden:
+        account = account + literal_column("0")
+    chosen: list[ColumnElement[bool]] = [] if accounts is None else [account.in_(accounts)]
+    return chosen if user is None else [*chosen, _run.c.user_id == user]
 
 
 def dirty_count(connection: Connection) -> int:
@@ -102,10 +130,10 @@ def rebuild(connection: Connection, first: int, last: int, accounts: Sequence[in
     """
     stale = _stale_cells(connection, first, last)
     _drop(connection, first, last)
-    named = () if len(accounts) > _NAMED_ACCOUNTS else (_run.c.account_id.in_(accounts),)
+    named = None if len(accounts) > _NAMED_ACCOUNTS else accounts
     columns = (_run.c.begin, _run.c.finish, _run.c.suspended, *dims())
     # Bare tuples from the driver: a million Row objects would cost as much as the cutting.
-    found: Any = connection.execute(overlapping(columns, first * DAY, last * DAY, *named)).cursor
+    found: Any = connection.execute(overlapping(columns, first * DAY, last * DAY, accounts=named)).cursor
     runs = found.fetchall()
     _insert(connection, _sums(runs, stale))
     inside = and_(_dirty.c.day >= first, _dirty.c.day < last)

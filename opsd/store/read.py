@@ -31,7 +31,7 @@ from opsd.core.shape import Shape
 from opsd.core.tres import Tres
 from opsd.core.usage import Counts
 from opsd.store import tables
-from opsd.store.facts import counts_by_shape, dims, in_days, overlapping
+from opsd.store.facts import counts_by_shape, dims, in_days, of, overlapping
 from opsd.store.intern import texts
 
 _run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
@@ -116,7 +116,7 @@ def fact_sums(
     tail = [*(["shape_id"] if by_shape else []), *(["day"] if by_day else [])]
     names = [f"{name}_id" for name in DIMENSIONS if name in wanted] + tail
     values = ["starts", *(("run_seconds", "suspended_seconds") if by_shape else MEASURES)]
-    chosen = [in_days(first, last)]
+    chosen = [in_days(first, last, few=only is not None and bool(only.accounts))]
     if skip_dirty:
         stale = exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
         chosen.append(not_(stale))
@@ -199,22 +199,19 @@ def runs_overlapping(
     connection: Connection, start: int, end: int, *, account: int | None = None, user: int | None = None
 ) -> Iterator[Held]:
     """Ended runs that overlap [start, end), zero-second ones that begin in it included."""
-    also = _of(account, user)
-    for row in connection.execute(overlapping(_HELD, start, end, *also)):
+    accounts = None if account is None else [account]
+    for row in connection.execute(overlapping(_HELD, start, end, accounts=accounts, user=user)):
         yield Held(*row)
-
-
-def _of(account: int | None, user: int | None) -> list[ColumnElement[bool]]:
-    chosen = [] if account is None else [_run.c.account_id == account]
-    return chosen if user is None else [*chosen, _run.c.user_id == user]
 
 
 def runs_alive_at(
     connection: Connection, instant: int, *, account: int | None = None, user: int | None = None
 ) -> Iterator[Held]:
     """Ended runs that began before an instant and ended after it."""
-    for query in _alive(_HELD, instant):
-        for row in connection.execute(query.where(*_of(account, user))):
+    accounts = None if account is None else [account]
+    near, far = _alive(_HELD, instant)
+    for query in (near.where(*of(accounts, user)), far.where(*of(accounts, user, hidden=True))):
+        for row in connection.execute(query):
             yield Held(*row)
 
 
