@@ -667,6 +667,9 @@ def commitments(world: World, as_of: int) -> dict[str, Fraction | None]:
         )
         if who is None or outside or not is_going(row, begin, as_of):
             continue
+        rate = priced(known, who, shape, row.cluster, as_of)[0]
+        if not rate:
+            continue
         if row.limit is None or row.limit < 0 or found[who.id] is None:
             found[who.id] = None
             continue
@@ -674,7 +677,7 @@ def commitments(world: World, as_of: int) -> dict[str, Fraction | None]:
         passed = off * (min(finish, as_of) - begin) // length if length else 0
         assert row.start is not None
         left = max(0, row.start + row.limit + passed - as_of)
-        found[who.id] += left * priced(known, who, shape, row.cluster, as_of)[0]
+        found[who.id] += left * rate
     return found
 
 

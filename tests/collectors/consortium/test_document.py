@@ -126,7 +126,7 @@ FAULTS = [
         5,
         "until is before its beg",
     ),
-    ("[[person]]\nuser='u'\norganisation='o'\nfrom = '@99999999999999'", 4, "no time from 1970 to 9998"),
+    ("[[person]]\nuser='u'\norganisation='o'\nfrom = '@99999999999999'", 4, "a time in no year of ours"),
     (
         "[[binding]]\ncluster='c'\naccount='a'\naward='x'\nfrom = 2026-10-01T00:30:00Z",
         5,
