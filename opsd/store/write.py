@@ -4,8 +4,8 @@ One batch is one transaction: new runs, changed runs, their versions and the dir
 facts become visible together or not at all. So a kill at any instruction leaves usage equal to the
 runs stored, and the same batch again changes nothing.
 
-Nearly every run is seen once or seen again unchanged; those take two set-wise statements. Only runs
-whose content differs from what is stored go through `opsd.core.versions` one by one.
+Nearly every run is new or seen again unchanged, and the database tells which, batch by batch. Only
+runs whose content differs from what is stored go through `opsd.core.versions` one by one.
 """
 
 from __future__ import annotations
