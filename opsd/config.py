@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,53 @@ from urllib.parse import quote
 from opsd.core.errors import BadInput
 from opsd.core.names import nearest
 
-_KNOWN: dict[str, tuple[str, ...]] = {"database": ("url", "url_file")}
+# Section -> key -> the kind of its value. What a key means stands in docs/configuration.md.
+_KNOWN: dict[str, dict[str, type]] = {
+    "database": {"url": str, "url_file": str},
+    "slurm": {"bin": str, "conf": str, "timeout_seconds": int, "since": str, "window_hours": int},
+    "daemon": {"listen_address": str, "web_config": str, "ingest_seconds": int, "balances_seconds": int},
+    "web": {"listen_address": str},
+    "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
+}
+DAEMON_ADDRESS = "127.0.0.1:9750"
+WEB_ADDRESS = "127.0.0.1:8750"
+
+
+@dataclass(frozen=True, slots=True)
+class Slurm:
+    """How Slurm is asked."""
+
+    bin: str | None = None  # the folder of sacct and sacctmgr; None: from PATH
+    conf: str | None = None  # SLURM_CONF; None: as in the environment
+    timeout_seconds: int = 300  # a command that takes longer is stopped, and has failed
+    since: str = "30 days"  # how far back the very first ingest reads: N days, or a date
+    window_hours: int = 168  # the longest span asked of Slurm at once
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What runs by itself, and where it shows its metrics."""
+
+    listen_address: str = DAEMON_ADDRESS
+    web_config: str | None = None
+    ingest_seconds: int = 300
+    balances_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The portal."""
+
+    listen_address: str = WEB_ADDRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Grafana:
+    """Where dashboards are pushed."""
+
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+    folder: str = "opsd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +71,46 @@ class Settings:
 
     database_url: str
     source: str  # where the database URL came from, for `opsd config show` and error messages
+    slurm: Slurm = Slurm()
+    daemon: Daemon = Daemon()
+    web: Web = Web()
+    grafana: Grafana = Grafana()
 
 
 def settings(
     db: str | None = None, config: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """The settings in force: `--db` or OPSD_DB, else the configuration file, else the user's own folder."""
+    """The settings in force: `--db` or OPSD_DB, else the configuration file, else the user's own folder.
+
+    All else comes from the configuration file, whatever names the database.
+    """
     environ = os.environ if environ is None else environ
+    named = config or environ.get("OPSD_CONFIG")
+    path = Path(named) if named else None
+    tree = _tree(path) if path else {}
+    url, source = _database(db, environ, path, tree)
+    return Settings(
+        url,
+        source,
+        Slurm(**tree.get("slurm", {})),
+        Daemon(**tree.get("daemon", {})),
+        Web(**tree.get("web", {})),
+        Grafana(**_with_secret(path, "grafana", "token", tree.get("grafana", {}))),
+    )
+
+
+def _database(
+    db: str | None, environ: Mapping[str, str], path: Path | None, tree: Mapping[str, dict[str, Any]]
+) -> tuple[str, str]:
     if db is not None:
-        return Settings(_not_empty(db, "--db"), "--db")
+        return _not_empty(db, "--db"), "--db"
     if "OPSD_DB" in environ:
-        return Settings(_not_empty(environ["OPSD_DB"], "OPSD_DB"), "OPSD_DB")
-    path = config or environ.get("OPSD_CONFIG")
-    if path and (url := _from_file(Path(path))) is not None:
-        return Settings(url, path)
+        return _not_empty(environ["OPSD_DB"], "OPSD_DB"), "OPSD_DB"
+    database = _with_secret(path, "database", "url", tree.get("database", {}))
+    if "url" in database:
+        return _not_empty(database["url"], f"configuration {path}: database.url"), str(path)
     home = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return Settings(f"sqlite:///{quote(str((home / 'opsd' / 'opsd.db').absolute()))}", "default")
+    return f"sqlite:///{quote(str((home / 'opsd' / 'opsd.db').absolute()))}", "default"
 
 
 def _not_empty(url: str, where: str) -> str:
@@ -51,7 +121,7 @@ def _not_empty(url: str, where: str) -> str:
     return url
 
 
-def _from_file(path: Path) -> str | None:
+def _tree(path: Path) -> dict[str, dict[str, Any]]:
     import tomllib
 
     try:
@@ -60,33 +130,40 @@ def _from_file(path: Path) -> str | None:
         raise BadInput(f"configuration {path}: {err.strerror}: check the path") from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise BadInput(f"configuration {path}: not TOML: {err}") from err
-    _check_keys(path, tree)
-    database: dict[str, Any] = tree.get("database", {})
-    for key, value in database.items():
-        if not isinstance(value, str):
-            raise BadInput(f"configuration {path}: database.{key} must be text, not {value!r}")
-    if "url_file" in database:
-        return _secret(path, Path(database["url_file"]))
-    return _not_empty(database["url"], f"configuration {path}: database.url") if "url" in database else None
-
-
-def _check_keys(path: Path, tree: Mapping[str, Any]) -> None:
     for section, values in tree.items():
         if section not in _KNOWN:
             raise BadInput(f"configuration {path}: unknown section [{section}]{nearest(section, _KNOWN)}")
         if not isinstance(values, dict):
             raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
-        for key in values:
-            if key not in _KNOWN[section]:
-                near = nearest(key, _KNOWN[section])
-                raise BadInput(f"configuration {path}: unknown key {section}.{key}{near}")
+        _check_section(path, section, values)
+    return tree
 
 
-def _secret(path: Path, secret: Path) -> str:
+def _check_section(path: Path, section: str, values: Mapping[str, object]) -> None:
+    known = _KNOWN[section]
+    for key, value in values.items():
+        if key not in known:
+            raise BadInput(f"configuration {path}: unknown key {section}.{key}{nearest(key, known)}")
+        if type(value) is not known[key]:
+            kind = "text" if known[key] is str else "a whole number"
+            raise BadInput(f"configuration {path}: {section}.{key} must be {kind}, not {value!r}")
+        if isinstance(value, int) and value <= 0:
+            raise BadInput(f"configuration {path}: {section}.{key} must be above 0, not {value!r}")
+
+
+def _with_secret(path: Path | None, section: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A section whose `KEY_file`, if there is one, has been read into `KEY`."""
+    found = dict(values)
+    if secret := found.pop(f"{key}_file", None):
+        found[key] = _secret(path, f"{section}.{key}_file", Path(secret))
+    return found
+
+
+def _secret(path: Path | None, name: str, secret: Path) -> str:
     try:
         text = secret.read_text(encoding="utf-8").strip()
     except OSError as err:
-        raise BadInput(f"configuration {path}: database.url_file {secret}: {err.strerror}") from err
+        raise BadInput(f"configuration {path}: {name} {secret}: {err.strerror}") from err
     if not text:
-        raise BadInput(f"configuration {path}: database.url_file {secret} is empty")
+        raise BadInput(f"configuration {path}: {name} {secret} is empty")
     return text

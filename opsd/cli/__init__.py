@@ -27,12 +27,18 @@ class Verb(NamedTuple):
 VERBS = (
     Verb("demo", "opsd.cli.demo", "a simulated AI factory, from Slurm text to balances, on this machine"),
     Verb("import", "opsd.cli.import_", "read Slurm accounting text"),
+    Verb("ingest", "opsd.cli.ingest", "read Slurm's accounting now"),
     Verb("usage", "opsd.cli.usage", "who used what, exact to the second"),
     Verb("balance", "opsd.cli.balance", "what was granted, what is used, what is left"),
+    Verb("report", "opsd.cli.report", "a period's usage and balances for funders: csv, json, xlsx"),
     Verb("consortium", "opsd.cli.consortium", "who pays, leads and uses: apply, export, check"),
     Verb("account", "opsd.cli.account", "Slurm accounts and the awards they draw on: list, bind"),
     Verb("people", "opsd.cli.people", "users' home organisations: import"),
     Verb("quarantine", "opsd.cli.quarantine", "records that could not be read: list, show, retry"),
+    Verb("daemon", "opsd.cli.daemon", "what runs by itself: ingest, balances, metrics"),
+    Verb("status", "opsd.cli.status", "what the daemon did last, and how old its data are"),
+    Verb("web", "opsd.cli.web", "the portal"),
+    Verb("dashboards", "opsd.cli.dashboards", "Grafana dashboards and Prometheus rules: build, push"),
     Verb("db", "opsd.cli.db", "the database: upgrade, rebuild"),
 )
 

@@ -235,3 +235,27 @@ quarantine = Table(
     Column("resolved_at", BigInteger),
     UniqueConstraint("source", "position", "digest"),
 )
+
+# What the daemon's steps did last: one row per step, written by whoever ran it, daemon or command line.
+step = Table(
+    "step",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),  # NULL: running, or its process died
+    Column("succeeded_at", BigInteger),
+    Column("duration_ms", BigInteger),
+    Column("result", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("next_at", BigInteger),
+)
+
+# How far each cluster's accounting has been read: everything recorded before `covered_until` is in.
+sweep = Table(
+    "sweep",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("covered_until", BigInteger, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+)
