@@ -14,6 +14,7 @@ from rich.text import Text
 from opsd.cli import draw
 from opsd.cli.chart import Chart, Layer
 from opsd.cli.draw import Bar, Cell, Column, Drawn
+from opsd.core import figures
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.flags import MEANINGS
@@ -50,7 +51,7 @@ def countries(demo: Demo) -> Drawn:
     """GPU-hours by the country that leads, month by month."""
     months, seconds = _pivot(demo.by_country_month)
     order = sorted(seconds, key=lambda code: (code == UNATTRIBUTED, -sum(seconds[code])))
-    shown = draw.hours_of_matrix([seconds[code] for code in order])
+    shown = figures.hours_of_matrix([seconds[code] for code in order])
     most = max(map(sum, shown), default=0) or 1
     whole = sum(map(sum, shown))
     rows: list[list[Cell]] = [
@@ -58,7 +59,7 @@ def countries(demo: Demo) -> Drawn:
             _country(code),
             *line,
             sum(line),
-            draw.percent(sum(line), whole),
+            figures.percent(sum(line), whole),
             Bar(sum(line) / most, width=40, style=COLOURS.get(code, draw.QUIET), track=False),
         ]
         for code, line in zip(order, shown, strict=True)
@@ -109,7 +110,7 @@ def payers(found: Usage) -> Drawn:
         cells[row.key[0], row.key[1]] += row.measures.gpu_seconds
     pays, leads = (_order({key[place] for key in cells}) for place in (0, 1))
     # By columns, so that a country's total is the same whole number as in the table above.
-    by_lead = draw.hours_of_matrix([[cells[payer, lead] for payer in pays] for lead in leads])
+    by_lead = figures.hours_of_matrix([[cells[payer, lead] for payer in pays] for lead in leads])
     shown = list(zip(*by_lead, strict=True))
     rows: list[list[Cell]] = [
         [
@@ -139,7 +140,7 @@ def _flow(payer: str, lead: str, hours: int) -> Text:
     """Quiet where nothing flows, lit where the money of one country pays for another's project."""
     if not hours:
         return Text("·", draw.QUIET)
-    return Text(draw.grouped(hours), "" if payer in (lead, "JU") else draw.ACCENT)
+    return Text(figures.grouped(hours), "" if payer in (lead, "JU") else draw.ACCENT)
 
 
 def _elsewhere(found: Usage) -> str:
@@ -148,8 +149,8 @@ def _elsewhere(found: Usage) -> str:
     strangers = sum(row.measures.gpu_seconds for row in found.rows if row.key[2] == UNATTRIBUTED)
     whole = found.total.gpu_seconds
     return (
-        f"{draw.percent(elsewhere, whole)} of them used by people at home in another country than the one "
-        f"that leads, {draw.percent(strangers, whole)} by users whose home nobody has told"
+        f"{figures.percent(elsewhere, whole)} of them used by people at home in another country than the one "
+        f"that leads, {figures.percent(strangers, whole)} by users whose home nobody has told"
     )
 
 
@@ -183,7 +184,7 @@ def _needs_eyes(line: Line) -> bool:
 
 
 def _balance(line: Line, demo: Demo, *, wide: bool) -> list[Cell]:
-    used, left = draw.largest_remainder([line.used, line.left], MICRO_PER_HOUR)
+    used, left = figures.largest_remainder([line.used, line.left], MICRO_PER_HOUR)
     style = _style(line)
     title = demo.titles.get(demo.projects.get(line.key, ""), "")
     return [
@@ -192,16 +193,16 @@ def _balance(line: Line, demo: Demo, *, wide: bool) -> list[Cell]:
         Text(line.unit.replace("-hours", "-h"), draw.QUIET),
         used + left,
         used,
-        Text(draw.grouped(left), style if left < 0 else ""),
+        Text(figures.grouped(left), style if left < 0 else ""),
         Bar(_percent(line) / 100, width=16, style=style),
-        Text(draw.percent(line.used, line.granted), style),
+        Text(figures.percent(line.used, line.granted), style),
         Text(_state(line), style),
     ]
 
 
 def _state(line: Line) -> str:
     if line.after_end:
-        return f"ended, +{draw.grouped(*draw.largest_remainder([line.after_end], MICRO_PER_HOUR))}"
+        return f"ended, +{figures.grouped(*figures.largest_remainder([line.after_end], MICRO_PER_HOUR))}"
     if line.over:
         return "over quota"
     if line.state.startswith("threshold-"):
@@ -238,8 +239,8 @@ def unattributed(demo: Demo) -> Iterator[Drawn]:
     rows: list[list[Cell]] = [
         [
             Text(line.account, draw.WATCH),
-            *draw.hours([line.gpu_seconds]),
-            *draw.hours([line.cpu_seconds]),
+            *figures.hours([line.gpu_seconds]),
+            *figures.hours([line.cpu_seconds]),
             line.hint,
         ]
         for line in demo.unbound

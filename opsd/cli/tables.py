@@ -10,6 +10,7 @@ from rich.text import Text
 
 from opsd.cli import draw
 from opsd.cli.draw import Bar, Column
+from opsd.core import figures
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.period import HOUR, isoformat
 
@@ -48,7 +49,7 @@ def usage_table(found: Usage, tz: tzinfo) -> None:
 
 
 def _in_units(values: Sequence[int], unit: int) -> list[int]:
-    return list(values) if unit == 1 else draw.largest_remainder(values, unit)
+    return list(values) if unit == 1 else figures.largest_remainder(values, unit)
 
 
 def _total_label(found: Usage) -> tuple[str, ...]:
@@ -85,19 +86,19 @@ def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
     unknown = line.committed is None
     # Largest remainders, so that the rounded line adds up as its caption says.
     parts = [line.settled, line.accrued, 0 if line.committed is None else line.committed]
-    settled, accrued, committed = draw.largest_remainder(parts, MICRO_PER_HOUR)
+    settled, accrued, committed = figures.largest_remainder(parts, MICRO_PER_HOUR)
     granted = _hours(line.granted)
     left = granted - settled - accrued
     row: list[draw.Cell] = [
         line.key, line.unit.removesuffix("-hours"), granted, settled, accrued,
-        "unknown" if unknown else committed, Text(draw.grouped(left), style if line.over else ""),
+        "unknown" if unknown else committed, Text(figures.grouped(left), style if line.over else ""),
         "unknown" if unknown else left - committed,
     ]  # fmt: skip
     if late:
         row.append(_hours(line.after_end) if line.after_end else None)
     share = line.used / line.granted if line.granted else 0.0
     bar = Bar(share, width=_BAR_WIDTH, style=style)
-    return [*row, draw.percent(line.used, line.granted), bar, Text(line.state, style)]
+    return [*row, figures.percent(line.used, line.granted), bar, Text(line.state, style)]
 
 
 def _hours(micro: int) -> int:

@@ -1,4 +1,4 @@
-"""Numbers, bars and tables on a terminal."""
+"""Bars and tables on a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from rich.console import Console
 from opsd.cli import draw
 from opsd.cli.draw import Bar, Column
 
-HOUR = 3600
-SECONDS = st.integers(0, 10**9)
-
 
 def printed(what: object, width: int = 80, encoding: str = "utf-8") -> list[str]:
     """Lines as they reach a terminal without colour."""
@@ -24,48 +21,6 @@ def printed(what: object, width: int = 80, encoding: str = "utf-8") -> list[str]
     draw.console(file, width).print(what)
     file.flush()
     return raw.getvalue().decode(encoding).splitlines()
-
-
-@pytest.mark.parametrize(("number", "expected"), [(0, "0"), (1234567, "1,234,567"), (-650, "−650")])  # noqa: RUF001
-def test_thousands_are_grouped(number: int, expected: str) -> None:
-    """With a minus as wide as a digit."""
-    assert expected == draw.grouped(number)
-
-
-@pytest.mark.parametrize(
-    ("part", "whole", "expected"),
-    [
-        (0, 100, "0 %"),
-        (1, 1000, "<1 %"),
-        (1, 3, "33 %"),
-        (1995, 2000, "99 %"),
-        (2000, 2000, "100 %"),
-        (2001, 2000, "101 %"),
-        (216, 200, "108 %"),
-        (5, 0, "–"),  # noqa: RUF001
-    ],
-)
-def test_a_percentage_never_hides_a_rest_or_an_excess(part: int, whole: int, expected: str) -> None:
-    """100 % means all of it, 0 % nothing."""
-    assert expected == draw.percent(part, whole)
-
-
-@given(st.lists(SECONDS, max_size=12))
-def test_rounded_parts_add_up_to_the_rounded_whole(parts: list[int]) -> None:
-    """And each is the hour below or above."""
-    shown = draw.hours(parts)
-    assert abs(sum(shown) * HOUR - sum(parts)) * 2 <= HOUR
-    assert all(part // HOUR <= one <= -(-part // HOUR) for part, one in zip(parts, shown, strict=True))
-
-
-@given(st.integers(1, 6).flatmap(lambda n: st.lists(st.lists(SECONDS, min_size=n, max_size=n), max_size=6)))
-def test_a_rounded_matrix_foots(rows: list[list[int]]) -> None:
-    """Rows add up to row totals that add up to the whole, and nothing appears where nothing was."""
-    shown = draw.hours_of_matrix(rows)
-    assert draw.hours([sum(row) for row in rows]) == [sum(row) for row in shown]
-    for row, line in zip(rows, shown, strict=True):
-        for seconds, hours in zip(row, line, strict=True):
-            assert seconds // HOUR <= hours <= -(-seconds // HOUR)
 
 
 @given(st.floats(0, 3), st.integers(1, 60))
