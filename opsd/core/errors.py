@@ -5,6 +5,7 @@
     ├── BadInput           a file or value from outside cannot be read as what it claims to be
     │   └── BadText        one text breaks the grammar it should follow (carries the text)
     ├── StoreError         the database cannot be opened, read or written
+    ├── Unavailable        something outside (Slurm, a server) does not answer, or not whole: try again later
     └── Refused            the request is understood and must not be done (overlap, cycle, …)
 
 A message names the thing, the value and what to do about it. Expected trouble *inside* data is
@@ -44,6 +45,10 @@ class BadText(BadInput):
 
 class StoreError(OpsdError):
     """The database cannot be opened, read or written."""
+
+
+class Unavailable(OpsdError):
+    """Something outside does not answer, or not whole; the same again may work later."""
 
 
 class Refused(OpsdError):
