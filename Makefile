@@ -11,12 +11,14 @@ JOBS   ?= 2#     test processes
 ROWS   ?= 1000000#   runs in the benchmark's file
 TESTS  ?=#       arguments to pytest, such as TESTS="tests/core -k overlap"
 UV     ?= uv
+PREFIX ?= /opt/opsd#   where make install puts it
+FOR    ?= server#  what make install installs: server or node
 
 BIN   := .venv/bin
 STAMP := .venv/installed
 CODE  := opsd collectors exporters dashboards alembic tests
 
-.PHONY: help setup demo test check format golden bench lock clean
+.PHONY: help setup demo test check format golden bench dist install lock clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -47,10 +49,29 @@ golden: setup  ## rewrite the expected outputs; then read the diff
 bench: setup  ## import and usage against slurm2sql on ROWS made-up runs
 	@$(BIN)/python tests/benchmarks/import_rate.py --rows $(ROWS)
 
+dist: setup  ## build the wheel in dist/
+	@rm -rf dist
+	$(BIN)/python -m hatchling build --target wheel
+
+install: dist  ## into PREFIX (/opt/opsd), FOR=server or FOR=node: the wheel and its locked packages alone
+	@case "$(FOR)" in server|node) ;; *) echo "make install FOR=$(FOR): write FOR=server or FOR=node" >&2; exit 2 ;; esac
+	[ -x "$(PREFIX)/bin/python" ] || $(BIN)/python -m venv --copies "$(PREFIX)"
+	export PIP_DISABLE_PIP_VERSION_CHECK=1
+	"$(PREFIX)/bin/python" -m pip install --quiet --require-hashes --no-deps -r constraints-$(FOR).txt
+	"$(PREFIX)/bin/python" -m pip install --quiet --no-deps --force-reinstall dist/*.whl
+	"$(PREFIX)/bin/opsd-node" --version
+	echo "installed in $(PREFIX) for a $(FOR); docs/install.md says how to go on"
+
 lock:  ## resolve the dependencies anew into constraints.txt (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv on the path, or UV=/path/to/uv" >&2; exit 1; }
 	$(UV) pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-header -o constraints.txt
+	part() {
+	    $(UV) pip compile pyproject.toml --quiet "$${@:2}" --universal --python-version 3.11 -c constraints.txt \
+	        --generate-hashes --no-emit-index-url --no-header --no-annotate -o "constraints-$$1.txt"
+	}
+	part node
+	part server --extra server --extra postgresql --extra dashboards --extra grafana
 
 clean:  ## remove what make built: .venv, caches, demo/, dist/
 	@rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -116,9 +116,13 @@ def test_no_secret_is_kept(kind: str) -> None:
     assert [] == found_in(repository_files(), SECRETS[kind])
 
 
-def test_every_locked_package_has_hashes_and_no_address() -> None:
+LOCKS = ("constraints.txt", "constraints-server.txt", "constraints-node.txt")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
     """What is installed is what was resolved: `name==version`, hashes, and nothing from an address."""
-    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    text = (ROOT / lock).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     packages = [line for line in lines if not line.startswith(" ")]
     entries = re.split(r"^(?=\S)", "\n".join(lines), flags=re.MULTILINE)[1:]
@@ -126,6 +130,27 @@ def test_every_locked_package_has_hashes_and_no_address() -> None:
     assert "://" not in text
     assert [] == [line for line in packages if not REQUIREMENT.match(line)]
     assert [] == [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Package to version, with the condition under which it is installed."""
+    lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
+    return dict(line.rstrip(" \\").split("==", 1) for line in lines if re.match(r"[A-Za-z0-9]", line))
+
+
+@pytest.mark.parametrize("part", LOCKS[1:])
+def test_a_site_installs_what_was_tested(part: str) -> None:
+    """The locks of a service node and of a compute node hold versions of the whole lock only."""
+    versions = {name: found.partition(" ")[0] for name, found in locked("constraints.txt").items()}
+    installed = {name: found.partition(" ")[0] for name, found in locked(part).items()}
+
+    assert installed
+    assert installed.items() <= versions.items()
+
+
+def test_a_compute_node_installs_little() -> None:
+    """Three packages; no SQL, no web framework."""
+    assert {"nvidia-ml-py", "prometheus-client", "pyyaml"} == set(locked("constraints-node.txt"))
 
 
 @pytest.fixture(scope="module")

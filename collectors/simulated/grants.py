@@ -51,14 +51,20 @@ class Grant(NamedTuple):
     amount: int = 0
 
 
-def grants(runs: Iterable[Run], until: int, seed: int) -> list[Grant]:
-    """Every award, its amount set so that `used` of it is used at `until`."""
+def grants(runs: Iterable[Run], until: int, seed: int, at: int | None = None) -> list[Grant]:
+    """Every award, its amount set so that `used` of it is used at `at`.
+
+    Args:
+        until: where the simulated period ends.
+        at: the simulated present, when it is earlier.
+    """
+    at = until if at is None else at
     by_account: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_account[run.request.account].append(run)
     drafts = [grant for project in projects.PROJECTS for grant in _drafts(project, until, seed)]
     return [
-        grant._replace(amount=_round(_use(grant, by_account[grant.project.account], until) / grant.used))
+        grant._replace(amount=_round(_use(grant, by_account[grant.project.account], at) / grant.used))
         for grant in drafts
     ]
 

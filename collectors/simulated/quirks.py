@@ -15,11 +15,17 @@ SHORTEST = 2 * 3600
 
 def with_quirks(runs: list[Run], until: int) -> list[Run]:
     """The runs, some of them as Slurm writes them when people use its rarer commands."""
-    chosen = _to_shrink(runs)
-    return [row for run in _one_suspended(runs, until) for row in (_shrunk(run) if run in chosen else (run,))]
+    return resized(_one_suspended(runs, until), to_resize(runs))
 
 
-def _to_shrink(runs: list[Run]) -> list[Run]:
+def resized(runs: list[Run], chosen: list[Run]) -> list[Run]:
+    """The runs, the chosen ones as the two rows of a resized job."""
+    these = {id(run) for run in chosen}  # comparing fifty thousand rows with each would take longer
+    return [row for run in runs for row in (_shrunk(run) if id(run) in these else (run,))]
+
+
+def to_resize(runs: list[Run]) -> list[Run]:
+    """A few ended runs that are long and large enough to have given nodes back."""
     fit = [
         run
         for run in runs

@@ -73,13 +73,25 @@ class Scheduler:
 
     def work(self, requests: Iterable[Request], breakdowns: Iterable[tuple[int, Breakdown]]) -> list[Run]:
         """Everything that is in accounting at `until`: ended, running and waiting."""
+        self.announce(requests, breakdowns)
+        self.advance(self._until)
+        return self.rows()
+
+    def announce(self, requests: Iterable[Request], breakdowns: Iterable[tuple[int, Breakdown]]) -> None:
+        """Say what will come; nothing happens yet."""
         for request in requests:
             self._expect(request)
         for at, breakdown in breakdowns:
             self._push(at, BREAK, breakdown)
-        while self._events and self._events[0][0] <= self._until:
+
+    def advance(self, to: int) -> None:
+        """Let everything happen up to `to`. Stopping on the way changes nothing of what happens later."""
+        while self._events and self._events[0][0] <= to:
             now, kind, _, payload = heappop(self._events)
             self._handle(now, kind, payload)
+
+    def rows(self) -> list[Run]:
+        """What is in accounting now."""
         return [*self.runs, *self._still_open()]
 
     def _push(self, at: int, kind: int, payload: _Payload) -> None:
@@ -193,11 +205,14 @@ class Scheduler:
         self._rooms[down.partition].open(down.node)
         self._fill(now, down.partition)
 
+    def running(self) -> list[Run]:
+        """What is on the machine now."""
+        return [Run(it.request, "RUNNING", it.start, None, it.nodes) for it in self._running.values()]
+
     def _still_open(self) -> list[Run]:
-        held = [Run(it.request, "RUNNING", it.start, None, it.nodes) for it in self._running.values()]
         queued = [request for queue in (*self._waiting, self._held) for request in queue.values()]
         parts = [part for request in queued for part in (request, *request.companions)]
-        return held + [Run(part, "PENDING", None, None) for part in parts]
+        return self.running() + [Run(part, "PENDING", None, None) for part in parts]
 
 
 def breakdowns(until: int, seed: int) -> list[tuple[int, Breakdown]]:

@@ -39,27 +39,43 @@ COLUMNS = (
 CLUSTER = "demo"
 ROWS_PER_CHUNK = 2_000
 FIRST_INDEX = 7_300_001
+FIRST_ASSOCIATION = 101
 JU_FAMILIES = ("ehpc", "etur", "epor", "erou")  # their QOS says nothing about who pays
 
 
 def chunks(runs: Iterable[Run], until: int) -> Iterator[bytes]:
     """The whole text, header first, a few thousand rows at a time."""
-    yield ("|".join(COLUMNS) + "\n").encode()
-    lines = _lines(sorted(runs, key=_order), until)
-    while block := "".join(islice(lines, ROWS_PER_CHUNK)):
-        yield block.encode()
+    return Printer().chunks(runs, until)
+
+
+class Printer:
+    """Prints rows; a row that is printed again later keeps its database numbers, as in Slurm."""
+
+    def __init__(self) -> None:
+        self._associations: dict[tuple[str, str], int] = {}
+        self._indices: dict[tuple[int, int, str], int] = {}
+
+    def chunks(self, runs: Iterable[Run], until: int) -> Iterator[bytes]:
+        """Header first, a few thousand rows at a time."""
+        yield ("|".join(COLUMNS) + "\n").encode()
+        lines = self._lines(sorted(runs, key=_order), until)
+        while block := "".join(islice(lines, ROWS_PER_CHUNK)):
+            yield block.encode()
+
+    def _lines(self, runs: list[Run], until: int) -> Iterator[str]:
+        for run in runs:
+            request = run.request
+            association = self._associations.setdefault(
+                (request.account, request.user), FIRST_ASSOCIATION + len(self._associations)
+            )
+            row = (request.job, request.submit, request.label)
+            index = self._indices.setdefault(row, FIRST_INDEX + len(self._indices))
+            yield _line(run, until, association, index)
 
 
 def _order(run: Run) -> tuple[int, int, int, int]:
     head, _, task = run.request.label.partition("_")
     return run.request.submit, int(head.partition("+")[0]), int(task or 0), run.request.job
-
-
-def _lines(runs: list[Run], until: int) -> Iterator[str]:
-    associations: dict[tuple[str, str], int] = {}
-    for index, run in enumerate(runs, FIRST_INDEX):
-        key = (run.request.account, run.request.user)
-        yield _line(run, until, associations.setdefault(key, 101 + len(associations)), index)
 
 
 def _line(run: Run, until: int, association: int, index: int) -> str:

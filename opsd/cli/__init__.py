@@ -82,8 +82,25 @@ def _dispatch(words: list[str]) -> int:
         parser.print_help()
         return 2
     args.db, args.config = everywhere.db, everywhere.config
-    module = import_module(next(verb.module for verb in VERBS if verb.name == args.verb))
-    return int(module.run(args))
+    try:
+        module = import_module(next(verb.module for verb in VERBS if verb.name == args.verb))
+        return int(module.run(args))
+    except ModuleNotFoundError as err:
+        raise _missing(err) from err
+
+
+_OURS = ("opsd", "collectors", "exporters", "dashboards")
+
+
+def _missing(err: ModuleNotFoundError) -> Exception:
+    """A part that was not installed, such as everything but the agent on a compute node."""
+    name = (err.name or "").partition(".")[0]
+    if name in _OURS:
+        return err
+    return OpsdError(
+        f"the package {name} is not installed here: this command needs opsd-hpc[server], or an extra of it "
+        "such as [postgresql] or [grafana]: docs/install.md"
+    )
 
 
 def _everywhere() -> argparse.ArgumentParser:
