@@ -114,6 +114,8 @@ METRICS: tuple[Metric, ...] = (
            "Failed runs since it last succeeded."),
     Metric("opsd_step_stale_after_seconds", "gauge", "daemon", ("step",), 32,
            "Age of the last success from which the step's data are stale."),
+    Metric("opsd_step_late", "gauge", "daemon", ("step",), 32,
+           "Whether a run of the step is going on past its deadline: 1 or 0."),
     Metric("opsd_ingest_covered_timestamp_seconds", "gauge", "daemon", ("cluster",), 32,
            "Everything that Slurm recorded before this moment is in the database."),
     Metric("opsd_open_runs", "gauge", "daemon", ("cluster",), 32,
@@ -121,6 +123,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_quarantine_records", "gauge", "daemon", (), 1,
            "Accounting records that could not be read and await someone."),
     # ---- opsd daemon: allocations
+    Metric("opsd_balances_as_of_timestamp_seconds", "gauge", "daemon", (), 1,
+           "The moment that the allocations are as of; absent, like them, when they could not be collected."),
     Metric("opsd_award_granted_seconds", "gauge", "daemon", _AWARD, _AWARDS,
            "Granted, in seconds of the award's unit."),
     Metric("opsd_award_settled_seconds", "gauge", "daemon", _AWARD, _AWARDS, "Charged for ended runs."),

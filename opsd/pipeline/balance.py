@@ -75,9 +75,14 @@ class Line:
     @property
     def state(self) -> str:
         """`over`, `threshold-N` (the highest reached) or `ok`; and `unpriced` where a charge is missing."""
-        passed = [t for t in self.thresholds if self.granted and self.used * 100 >= t * self.granted]
-        state = OVER if self.over else f"threshold-{passed[-1]}" if passed else OK
+        state = OVER if self.over else f"threshold-{self.reached}" if self.reached else OK
         return f"{state},unpriced" if self.unpriced else state
+
+    @property
+    def reached(self) -> int:
+        """The highest threshold that its use has reached, in percent of the grant; 0: none."""
+        passed = [t for t in self.thresholds if self.granted and self.used * 100 >= t * self.granted]
+        return passed[-1] if passed else 0
 
     def values(self) -> tuple[str, ...]:
         """The columns as exact decimals of unit-seconds."""

@@ -24,6 +24,7 @@ __all__ = ["Connection", "Store", "explained", "open_engine", "sqlite_address"]
 
 _LOCK_WAIT_MS = 120_000
 _LOCK_STEP_MS = 1_000
+_NOTE_WAIT_MS = 2_000
 _WRITER_LOCK = 0x6F707364  # "opsd"
 _UNCLEAN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _PRAGMAS = (
@@ -66,10 +67,25 @@ class Store:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER_LOCK})
             yield connection
 
-    def _connect(self, *, write: bool) -> Connection:
+    @contextmanager
+    def note(self) -> Iterator[Connection]:
+        """A write of a few rows beside the accounting data, which gives up soon rather than wait.
+
+        What the daemon notes about itself must not make its steps wait for a long import.
+        """
+        with (
+            explained(self.shown),
+            self._connect(write=True, wait_ms=_NOTE_WAIT_MS) as connection,
+            connection.begin(),
+        ):
+            if not self.is_sqlite:
+                connection.execute(text(f"SET LOCAL lock_timeout = {_NOTE_WAIT_MS}"))
+            yield connection
+
+    def _connect(self, *, write: bool, wait_ms: int = _LOCK_WAIT_MS) -> Connection:
         connection = self.engine.connect()
         if self.is_sqlite:
-            return connection.execution_options(opsd_write=write)
+            return connection.execution_options(opsd_write=write, opsd_wait_ms=wait_ms)
         # A writer waits for the lock first and must then see what the other one wrote.
         return connection.execution_options(isolation_level="READ COMMITTED" if write else "REPEATABLE READ")
 
@@ -125,17 +141,18 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("opsd_write", True):
-            _take_write_lock(connection)
+        options = connection.get_execution_options()
+        if options.get("opsd_write", True):
+            _take_write_lock(connection, options.get("opsd_wait_ms", _LOCK_WAIT_MS))
         else:
             connection.exec_driver_sql("BEGIN")
 
     return engine
 
 
-def _take_write_lock(connection: Connection) -> None:
+def _take_write_lock(connection: Connection, wait_ms: int) -> None:
     """BEGIN IMMEDIATE. SQLite waits deaf to Ctrl-C, so it is asked for a second again and again."""
-    deadline = time.monotonic() + _LOCK_WAIT_MS / 1000
+    deadline = time.monotonic() + wait_ms / 1000
     connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOCK_STEP_MS}")
     try:
         while not _began(connection, last_time=time.monotonic() > deadline):
