@@ -175,7 +175,7 @@ class Attribution:
             "project": award.project,
             "organisation": organisation.id if organisation else "",
             "country": organisation.country if organisation else "",
-            "pays": self._payer(pool.funder) if pool else "",
+            "pays": self.payer(pool.funder) if pool else "",
             "pool": award.pool,
             "funder": pool.funder if pool else "",
             "mode": award.mode,
@@ -184,7 +184,8 @@ class Attribution:
         }
         return {key: text or UNATTRIBUTED for key, text in known.items()}
 
-    def _payer(self, funder: str) -> str:
+    def payer(self, funder: str) -> str:
+        """The country at the top of a funder's chain, or `JU`; empty where the chain does not say."""
         chain = self._consortium.funder_chain(funder)
         if not chain:
             return ""

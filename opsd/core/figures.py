@@ -26,9 +26,19 @@ def percent(part: int, whole: int) -> str:
     return "<1 %" if rounded == 0 and part > 0 else f"{rounded} %"
 
 
-def largest_remainder(parts: Sequence[int], unit: int) -> list[int]:
-    """Whole units of each part, adding up to the rounded whole: largest remainders are rounded up."""
-    whole = (2 * sum(parts) + unit) // (2 * unit)
+def nearest(value: int, unit: int) -> int:
+    """In whole units, halves up."""
+    return (2 * value + unit) // (2 * unit)
+
+
+def largest_remainder(parts: Sequence[int], unit: int, whole: int | None = None) -> list[int]:
+    """Whole units of each part, adding up to the rounded whole: largest remainders are rounded up.
+
+    Args:
+        whole: what they must add up to, where a table above has rounded their sum already, up or down.
+    """
+    if whole is None:
+        whole = nearest(sum(parts), unit)
     floors = [part // unit for part in parts]
     missing = whole - sum(floors)
     by_remainder = sorted(range(len(parts)), key=lambda at: (-(parts[at] % unit), at))
