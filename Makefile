@@ -25,7 +25,7 @@ help:  ## list these verbs
 
 setup: $(STAMP)  ## build .venv from the lock, with opsd in it (seconds when nothing changed)
 
-demo: setup  ## a simulated AI factory in demo/: import, usage, no Slurm and no GPU needed
+demo: setup  ## a simulated AI factory that lives in demo/ until Ctrl-C: portal, daemon, four GPU nodes
 	@$(BIN)/opsd demo --dir demo
 
 test: setup  ## run the tests; PostgreSQL's start a private server

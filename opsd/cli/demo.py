@@ -1,12 +1,15 @@
-"""`opsd demo`: a simulated AI factory on this machine, from Slurm's text to balances."""
+"""`opsd demo`: a simulated AI factory on this machine: living, or (`--once`) as tables that end."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsd.cli.context import note, open_store
 from opsd.cli.times import time_option, zone_option
@@ -14,14 +17,20 @@ from opsd.core.errors import WrongUsage
 from opsd.core.period import DAY
 from opsd.core.records import EARLIEST
 
+if TYPE_CHECKING:
+    from opsd.cli.live_demo import Started
+
 FOLDER = "opsd-demo"
 UNTIL = "2026-11-15"
 SEED = 1
 LATEST = 4_102_444_800  # 2100-01-01
 MARGIN = 366 * DAY
+PORT = 8750
 _EPILOG = """\
 Nothing real is read: ninety days of a machine that does not exist are written as the text sacct
-would print, and read back the way real text is. The same --seed and --until give the same bytes.
+would print, and read back the way real text is. It then goes on: a daemon that reads what happens
+next, four GPU nodes, and the portal, until Ctrl-C. With --once the tables are printed instead; there
+the same --seed and --until give the same bytes.
 """
 
 
@@ -30,33 +39,78 @@ def register(parser: ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("--dir", metavar="DIR", default=FOLDER, help=f"where to put it (default: {FOLDER})")
     parser.add_argument(
-        "--until", metavar="T", default=UNTIL, help=f"the simulated present (default: {UNTIL})"
+        "--until", metavar="T", help=f"the simulated present (default: now; with --once: {UNTIL})"
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=SEED, help=f"another history (default: {SEED})"
     )
-    parser.add_argument("--once", action="store_true", help="print and end, as is the default")
+    parser.add_argument(
+        "--port", metavar="N", type=int, default=PORT,
+        help=f"of the portal; daemon and nodes take those after it (default: {PORT}; 0: any)",
+    )  # fmt: skip
+    parser.add_argument("--once", action="store_true", help="print the tables and end")
 
 
 def run(args: Namespace) -> int:
-    """Make the demonstration and print it."""
-    from opsd.cli import demo_tables
+    """Make the demonstration; show it until it is stopped, or print it."""
     from opsd.pipeline import demo
 
     if args.db or args.config:
         raise WrongUsage("demo keeps its own database in --dir; leave --db and --config out")
-    until = _until(args.until)
     folder = Path(args.dir).absolute()
+    args.db = f"sqlite:///{folder / demo.DATABASE}"
+    return _tables(args, folder) if args.once else _live(args, folder)
+
+
+def _tables(args: Namespace, folder: Path) -> int:
+    from opsd.cli import demo_tables
+    from opsd.pipeline import demo
+
+    stated = args.until or UNTIL
+    until = _until(stated)
     with _told() as progress:
         progress("making up ninety days of jobs")
         demo.prepare(folder, until, args.seed)
-        args.db = f"sqlite:///{folder / demo.DATABASE}"
         with open_store(args) as store:
             shown = demo.run(store, folder, until, progress)
     demo_tables.show(shown)
     sys.stdout.flush()
-    _next(args.db, args.until)
+    _next(args.db, stated)
     return 0
+
+
+def _live(args: Namespace, folder: Path) -> int:
+    from opsd.cli import live_demo
+
+    clock = live_demo.clock_from(None if args.until is None else _until(args.until))
+    with ExitStack() as shown:
+        progress = shown.enter_context(_told())
+        with live_demo.living(args, folder, clock, progress) as started:
+            shown.close()
+            over = threading.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: over.set())
+            _print_addresses(started, folder, args.db)
+            over.wait()
+            note("stopping ...")
+    note("stopped; the database stays: " + args.db)
+    return 0
+
+
+def _print_addresses(started: Started, folder: Path, database: str) -> None:
+    lines = [
+        "A simulated AI factory lives on this machine. Ctrl-C stops all of it.",
+        "",
+        f"  portal    {started.portal}",
+        f"  metrics   {started.daemon.rstrip('/')}/metrics    the daemon: allocations, ingest, its own health",
+        *(f"            {url.rstrip('/')}/metrics    GPU node {node}" for node, url in started.nodes.items()),
+        f"  targets   {folder / 'targets'}    for Prometheus' file_sd (make stack)",
+        "",
+        f"  export OPSD_DB={database}",
+        "  opsd status",
+        "  opsd balance",
+    ]
+    print("\n".join(lines), flush=True)
 
 
 def _until(text: str) -> int:

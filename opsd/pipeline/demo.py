@@ -6,6 +6,7 @@ same call leaves the same numbers behind, and a folder that holds anything else 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,23 @@ from collectors.consortium.document import read as read_consortium
 from collectors.simulated.factory import consortium_toml, sacct_text
 from collectors.simulated.rhythm import LENGTH
 from collectors.slurm.sacct import SacctReader
+from opsd.core.consortium import Consortium
 from opsd.core.errors import Refused
 from opsd.core.period import Window
 from opsd.pipeline import accounts, balance, consortium, ingest, rebuild, usage
 from opsd.pipeline.accounts import Line as Account
 from opsd.pipeline.balance import Balances
 from opsd.pipeline.usage import Usage
-from opsd.store import imports
-from opsd.store.engine import Store
+from opsd.store import hold, imports
+from opsd.store.engine import Store, open_engine, sqlite_address
 
 MARK = "made-by-opsd-demo"
 TOML, TEXT, DATABASE = "consortium.toml", "sacct.psv", "opsd.db"
-OURS = frozenset({MARK, TOML, TEXT, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"})
+NODES, TARGETS = "nodes", "targets"  # folders of the living demonstration
+OURS = frozenset(
+    {MARK, TOML, TEXT, NODES, TARGETS, DATABASE}
+    | {f"{DATABASE}{suffix}" for suffix in ("-wal", "-shm", "-journal", hold.SUFFIX)}
+)
 AUTHOR = "opsd demo"
 
 Progress = Callable[[str], None]
@@ -53,14 +59,27 @@ def prepare(folder: Path, until: int, seed: int) -> None:
     Raises:
         Refused: the folder holds something that no demonstration made.
     """
-    _require_ours(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text(f"until = {until}\nseed = {seed}\n", encoding="utf-8")
-    for name in OURS - {MARK}:
-        (folder / name).unlink(missing_ok=True)
+    clear(folder, until, seed)
     (folder / TOML).write_text(consortium_toml(until, seed), encoding="utf-8", newline="\n")
     with (folder / TEXT).open("wb") as out:
         out.writelines(sacct_text(until, seed))
+
+
+def clear(folder: Path, until: int, seed: int) -> None:
+    """An empty folder with our mark on it; an earlier demonstration there makes way.
+
+    Raises:
+        Refused: the folder holds something that no demonstration made, or one lives there.
+    """
+    _require_ours(folder)
+    _require_at_rest(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text(f"until = {until}\nseed = {seed}\n", encoding="utf-8")
+    for name in OURS - {MARK}:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _require_ours(folder: Path) -> None:
@@ -75,6 +94,18 @@ def _require_ours(folder: Path) -> None:
         raise Refused(f"{folder} holds {what!r}, which no demonstration made; name another folder with --dir")
 
 
+def _require_at_rest(folder: Path) -> None:
+    if not (folder / DATABASE).exists():
+        return
+    store = open_engine(sqlite_address(folder / DATABASE))
+    try:
+        found = hold.holder(store)
+    finally:
+        store.close()
+    if found:
+        raise Refused(f"{folder}: a demonstration lives there ({found}): stop it, or name another with --dir")
+
+
 def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: None) -> Demo:
     """Apply the consortium, import the text, ask every question once.
 
@@ -84,8 +115,7 @@ def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: N
         progress: told what is being done.
     """
     progress("applying consortium.toml")
-    held = read_consortium((folder / TOML).read_text(encoding="utf-8"), TOML)
-    consortium.apply(store, held, author=AUTHOR, now=until)
+    held = apply(store, folder, until)
     progress("importing sacct.psv")
     with (folder / TEXT).open("rb") as stream:
         reader = SacctReader(stream, name=TEXT)
@@ -100,6 +130,13 @@ def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: N
         {it.id: it.title for it in held.projects.values()},
         {it.id: it.project for it in held.awards.values()},
     )
+
+
+def apply(store: Store, folder: Path, until: int) -> Consortium:
+    """The folder's consortium file into an empty database."""
+    held = read_consortium((folder / TOML).read_text(encoding="utf-8"), TOML)
+    consortium.apply(store, held, author=AUTHOR, now=until)
+    return held
 
 
 def _asked(

@@ -15,7 +15,7 @@ from opsd.cli import main
 def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What a demonstration in tmp_path/demo prints."""
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert main(["demo", "--dir", str(tmp_path / "demo")]) == 0
+    assert main(["demo", "--once", "--dir", str(tmp_path / "demo")]) == 0
     return capsys.readouterr().out
 
 
