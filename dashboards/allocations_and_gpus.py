@@ -1,0 +1,373 @@
+"""The dashboard *Allocations and GPUs*: who is out of hours, which GPU is sick, are the numbers fresh.
+
+Invariant: ids of panels never change, because links and reviews point at them.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
+
+from dashboards import panels
+from dashboards.expressions import GPU, award, gpu, heat, held, used
+from dashboards.panels import (
+    BAD,
+    BYTES,
+    CELSIUS,
+    COUNT,
+    GOOD,
+    PERCENT,
+    PLAIN,
+    SECONDS,
+    WARN,
+    WATTS,
+    Column,
+    Head,
+    Query,
+    Shaped,
+    Step,
+)
+from dashboards.promql import DAEMON, NODE, age, series, up
+
+UID = "opsd-allocations-and-gpus"
+TITLE = "Allocations and GPUs"
+# Panels that alerts link to.
+SCRAPES, AWARDS, UNATTRIBUTED, GPUS, XIDS = 15, 20, 23, 46, 47
+STEPS, QUARANTINE, DROPPED, COLLECTORS, JOB_FILES = 60, 61, 62, 63, 64
+
+_ZERO_IS_GOOD = (Step(None, GOOD), Step(1, BAD))
+_ZERO_IS_BEST = (Step(None, GOOD), Step(1, WARN))
+_NEUTRAL = (Step(None, PLAIN),)
+_SHARE = (Step(None, GOOD), Step(0.8, WARN), Step(1, BAD))
+_DATA_AGE = (Step(None, GOOD), Step(900, WARN), Step(3600, BAD))
+_HOT = (Step(None, GOOD), Step(83, WARN), Step(90, BAD))
+_FULL = (Step(None, "blue"), Step(0.95, WARN))
+_BUSY = (Step(None, "dark-blue"), Step(0.05, "blue"), Step(0.4, "yellow"), Step(0.7, GOOD))
+_STATES = (
+    ("0", "ok", GOOD),
+    ("1", "no answer", WARN),
+    ("2", "hung", BAD),
+    ("3", "lost", BAD),
+    ("4", "lost", BAD),
+)
+_RESULTS = (("1", "done", GOOD), ("0", "failed", BAD))
+_HOUR = 3600
+
+
+def dashboard() -> builders.Dashboard:
+    """The whole of it."""
+    made = builders.Dashboard(TITLE).uid(UID).tags(["opsd"]).timezone("browser").refresh("1m")
+    made = made.description(
+        "Allocations of all funders, every GPU, and whether these numbers can be trusted."
+    )
+    made = made.time("now-24h", "now").tooltip(DashboardCursorSync.CROSSHAIR).editable()
+    for variable in _variables():
+        made = made.with_variable(variable)
+    for id_, y, title, shaped in (
+        (1, 0, "What needs eyes", _eyes()),
+        (2, 5, "Allocations", _allocations()),
+        (3, 27, "GPUs", _gpu_numbers() + _gpu_courses() + _gpu_tables()),
+        (4, 58, "opsd itself", _opsd()),
+    ):
+        made = made.with_row(panels.row(id_, y, title))
+        for panel in shaped:
+            made = made.with_panel(panel)
+    return made
+
+
+def _variables() -> list[builders.DatasourceVariable | builders.QueryVariable]:
+    return [
+        panels.source(),
+        panels.choice("cluster", "Cluster", series("opsd_gpu_devices_visible")),
+        panels.choice("node", "Node", series("opsd_gpu_devices_visible", 'cluster=~"$cluster"')),
+        panels.choice("country", "Country", series("opsd_award_granted_seconds")),
+        panels.choice("project", "Project", series("opsd_award_granted_seconds", 'country=~"$country"')),
+    ]
+
+
+def _eyes() -> list[Shaped]:
+    over, reached = award("opsd_award_over_quota"), award("opsd_award_threshold_reached_ratio")
+    past = f"count(({reached} > 0) unless ({over} == 1)) or vector(0)"
+    unattributed = series("opsd_unattributed_seconds", 'resource=~"gpu.*"', 'cluster=~"$cluster"')
+    nobodys = f"sum(max by (cluster, account) ({unattributed})) / {_HOUR} or vector(0)"
+    covered = age("opsd_ingest_covered_timestamp_seconds", 'cluster=~"$cluster"')
+    ours = f'job=~"{DAEMON}|{NODE}"'
+    silent = f"count({up(ours)} == 0) or vector(0)"
+    return [
+        panels.number(
+            Head(10, 0, 1, 4, 4, "Awards over quota",
+                 "Awards that have been charged more than was granted."),
+            Query(f"sum({over})"), COUNT, _ZERO_IS_GOOD,
+        ),
+        panels.number(
+            Head(11, 4, 1, 4, 4, "Awards past a threshold",
+                 "Awards that have passed one of their thresholds (by default 80 and 95 %), and are not "
+                 "over quota."),
+            Query(past), COUNT, _ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(12, 8, 1, 4, 4, "Unattributed GPU-hours",
+                 "GPU-hours of the last 30 days that no award pays for: opsd account list says whose they"
+                 " are."),
+            Query(nobodys), COUNT, _ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(13, 12, 1, 4, 4, "Age of accounting",
+                 "What Slurm recorded within this time may not be in the balances yet. The oldest of the "
+                 "chosen clusters."),
+            Query(f"max({covered})"), SECONDS, _DATA_AGE, decimals=1,
+        ),
+        panels.number(
+            Head(14, 16, 1, 4, 4, "GPUs not answering",
+                 "GPUs that gave no reading in the last collection: hung, lost or in error. The table "
+                 "below says which."),
+            Query(f"sum(1 - {gpu('opsd_gpu_up')})"), COUNT, _ZERO_IS_GOOD,
+        ),
+        panels.number(
+            Head(SCRAPES, 20, 1, 4, 4, "Targets not scraped",
+                 "Nodes and daemons whose last scrape failed: their numbers are absent, not zero."),
+            Query(silent), COUNT, _ZERO_IS_GOOD,
+        ),
+    ]  # fmt: skip
+
+
+def _allocations() -> list[Shaped]:
+    granted, left = award("opsd_award_granted_seconds"), award("opsd_award_left_seconds")
+    unattributed = series("opsd_unattributed_seconds", 'cluster=~"$cluster"')
+    return [
+        panels.grid(
+            Head(AWARDS, 0, 6, 24, 12, "Awards, the fullest first",
+                 "Granted, used (ended and open runs) and left in hours of the award's own unit. "
+                 "Over quota: more is charged than was granted."),
+            [
+                Query(f"{granted} / {_HOUR}"),
+                Query(f"{used()} / {_HOUR}"),
+                Query(f"{left} / {_HOUR}"),
+                Query(f"{used()} / {granted}"),
+            ],
+            [
+                Column("award", "Award", 150),
+                Column("project", "Project"),
+                Column("organisation", "Organisation"),
+                Column("country", "Country", 90),
+                Column("pool", "Pool"),
+                Column("unit", "Unit", 110),
+                Column("Value #A", "Granted, h", 120, "locale", 0),
+                Column("Value #B", "Used, h", 120, "locale", 0),
+                Column("Value #C", "Left, h", 120, "locale", 0, steps=(Step(None, BAD), Step(0, PLAIN))),
+                Column("Value #D", "Used share", 300, PERCENT, 0, bar=True, steps=_SHARE),
+            ],
+            sort="Used share",
+        ),
+        panels.bars(
+            Head(21, 0, 18, 8, 9, "Used share, by country",
+                 "Charged as a share of what was granted to projects that each country leads, one bar a "
+                 "unit."),
+            _share_by("country"),
+            PERCENT, _SHARE, most=1,
+        ),
+        panels.bars(
+            Head(22, 8, 18, 8, 9, "Used share, by pool",
+                 "Charged as a share of what was granted from each pool, whoever leads the project."),
+            _share_by("pool"),
+            PERCENT, _SHARE, most=1,
+        ),
+        panels.grid(
+            Head(UNATTRIBUTED, 16, 18, 8, 9, "Used, but bound to no award",
+                 "Hours of the last 30 days of Slurm accounts that no award pays for. "
+                 "opsd account list says more; opsd account bind says whose they are."),
+            [Query(f"max by (cluster, account, resource) ({unattributed}) / {_HOUR}")],
+            [
+                Column("cluster", "Cluster"),
+                Column("account", "Account"),
+                Column("resource", "Resource", 100),
+                Column("Value", "Hours", 110, "locale", 0, steps=_ZERO_IS_BEST),
+            ],
+            sort="Hours",
+        ),
+    ]  # fmt: skip
+
+
+def _share_by(label: str) -> Query:
+    """Units are never added up: a bar for each."""
+    granted = award("opsd_award_granted_seconds")
+    expr = f"sum by ({label}, unit) ({used()}) / sum by ({label}, unit) ({granted})"
+    return Query(expr, f"{{{{{label}}}}} · {{{{unit}}}}")
+
+
+def _gpu_numbers() -> list[Shaped]:
+    busy = f"avg_over_time({gpu('opsd_gpu_utilization_ratio')}[30m])"
+    jobs = gpu("opsd_gpu_job_info")
+    idle = f"count(max by (cluster, node, uuid) ({jobs}) and on (cluster, node, uuid) ({busy} < 0.01))"
+    return [
+        panels.number(
+            Head(30, 0, 28, 4, 4, "GPUs", "GPUs that the drivers of the chosen nodes count."),
+            Query(f"sum({gpu('opsd_gpu_devices_visible')})"), COUNT, _NEUTRAL,
+        ),
+        panels.number(
+            Head(31, 4, 28, 4, 4, "Held by jobs",
+                 "Share of the GPUs that jobs hold now, by the prolog's job files."),
+            Query(f"(sum({jobs}) or vector(0)) / sum({gpu('opsd_gpu_devices_visible')})"), PERCENT, _NEUTRAL,
+        ),
+        panels.number(
+            Head(32, 8, 28, 4, 4, "Mean utilisation",
+                 "Share of time in which a kernel ran, over all GPUs that answer: busy, not necessarily "
+                 "efficient."),
+            Query(f"avg({gpu('opsd_gpu_utilization_ratio')})"), PERCENT, _NEUTRAL,
+        ),
+        panels.number(
+            Head(33, 12, 28, 4, 4, "Held, but idle",
+                 "GPUs that a job holds and that ran nothing (under 1 % on average) in the last 30 minutes."),
+            Query(f"{idle} or vector(0)"),
+            COUNT, _ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(34, 16, 28, 4, 4, "Power",
+                 "What the GPUs of the chosen nodes draw, without the rest of the node."),
+            Query(f"sum({gpu('opsd_gpu_power_average_watts')})"), WATTS, _NEUTRAL, decimals=1,
+        ),
+        panels.number(
+            Head(35, 20, 28, 4, 4, "Hottest GPU",
+                 "The highest core temperature now; clocks are lowered near 90 °C."),
+            Query(f"max({heat()})"), CELSIUS, _HOT,
+        ),
+    ]  # fmt: skip
+
+
+def _gpu_courses() -> list[Shaped]:
+    memory = f"sum by (node) ({gpu('opsd_gpu_memory_used_bytes')})"
+    return [
+        panels.heat(
+            Head(40, 0, 32, 12, 8, "Utilisation, by node",
+                 "Mean over a node's GPUs of the share of time in which a kernel ran."),
+            Query(f"avg by (node) ({gpu('opsd_gpu_utilization_ratio')})", "{{node}}"), PERCENT, _BUSY,
+        ),
+        panels.lines(
+            Head(41, 12, 32, 12, 8, "GPUs held, by account",
+                 "GPUs that jobs of each Slurm account hold; a GPU shared by jobs counts by its shares."),
+            [Query(f"sum by (account) ({gpu('opsd_gpu_job_info')})", "{{account}}")],
+            COUNT, _NEUTRAL, stacked=True,
+        ),
+        panels.lines(
+            Head(42, 0, 40, 8, 8, "Power, by node", "What the GPUs of each node draw."),
+            [Query(f"sum by (node) ({gpu('opsd_gpu_power_average_watts')})", "{{node}}")], WATTS, _NEUTRAL,
+        ),
+        panels.lines(
+            Head(43, 8, 40, 8, 8, "GPU memory in use, by node",
+                 "GPU memory that processes hold, without what the driver keeps."),
+            [Query(memory, "{{node}}")], BYTES, _NEUTRAL,
+        ),
+        panels.lines(
+            Head(44, 16, 40, 8, 8, "Hottest GPU, by node",
+                 "The highest core temperature on each node. Dashed: 83 and 90 °C."),
+            [Query(f"max by (node) ({heat()})", "{{node}}")], CELSIUS, _HOT, marked=True,
+        ),
+    ]  # fmt: skip
+
+
+def _gpu_tables() -> list[Shaped]:
+    state = (
+        f"max by ({GPU}) (1 - {gpu('opsd_gpu_up')}) + max by ({GPU}) ({gpu('opsd_gpu_hung')})"
+        f" + 2 * max by ({GPU}) ({gpu('opsd_gpu_lost')})"
+    )
+    xid = "cluster, node, gpu, xid"
+    memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
+    return [
+        panels.grid(
+            Head(GPUS, 0, 48, 17, 10, "Every GPU",
+                 "State, load and the job on it. A GPU that does not answer has no readings; the sick "
+                 "ones stand first."),
+            [
+                Query(state),
+                Query(f"max by ({GPU}) ({gpu('opsd_gpu_utilization_ratio')})"),
+                Query(f"max by ({GPU}) ({memory})"),
+                Query(f"max by ({GPU}) ({gpu('opsd_gpu_power_average_watts')})"),
+                Query(f"max by ({GPU}) ({heat()})"),
+                Query(held()),
+            ],
+            [
+                Column("node", "Node", 80),
+                Column("gpu", "GPU", 60),
+                Column("Value #A", "State", 90, COUNT, 0, texts=_STATES, show="color-background"),
+                Column("Value #B", "Busy", 140, PERCENT, 0, bar=True, steps=_BUSY),
+                Column("Value #C", "Memory", 140, PERCENT, 0, bar=True, steps=_FULL),
+                Column("Value #D", "Power", 80, WATTS, 0),
+                Column("Value #E", "Heat", 70, CELSIUS, 0, steps=_HOT),
+                Column("jobid", "Job", 90),
+                Column("account", "Account", 110),
+                Column("project", "Project", 110),
+                Column("country", "Country", 80),
+            ],
+            sort="State",
+        ),
+        panels.grid(
+            Head(XIDS, 17, 48, 7, 10, "XID errors",
+                 "Errors the driver reported since each agent started; the runbook says which of them "
+                 "need a drain."),
+            [
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
+            ],
+            [
+                Column("node", "Node"),
+                Column("gpu", "GPU", 55),
+                Column("xid", "XID", 55),
+                Column("Value #B", "Count", 65, COUNT, 0),
+                Column("Value #A", "Last", 130, "dateTimeFromNow"),
+            ],
+            sort="Last",
+        ),
+    ]  # fmt: skip
+
+
+def _opsd() -> list[Shaped]:
+    def of_step(expression: str) -> str:
+        return f"max by (step) ({expression})"
+
+    old = age("opsd_step_last_success_timestamp_seconds")
+    return [
+        panels.grid(
+            Head(STEPS, 0, 59, 14, 8, "Steps of the daemon",
+                 "What the daemon does by itself. Age: since the last success; at 100 % of its limit the "
+                 "data are stale."),
+            [
+                Query(of_step(series("opsd_step_success"))),
+                Query(of_step(old)),
+                Query(of_step(f"({old}) / {series('opsd_step_stale_after_seconds')}")),
+                Query(of_step(series("opsd_step_duration_seconds"))),
+                Query(of_step(series("opsd_step_consecutive_failures"))),
+            ],
+            [
+                Column("step", "Step"),
+                Column("Value #A", "Last run", 90, COUNT, 0, texts=_RESULTS),
+                Column("Value #B", "Age", 110, SECONDS, 1),
+                Column("Value #C", "Age / limit", 200, PERCENT, 0, bar=True, steps=_SHARE),
+                Column("Value #D", "Took", 100, SECONDS, 1),
+                Column("Value #E", "Failures", 90, COUNT, 0, steps=_ZERO_IS_BEST),
+            ],
+            sort="Age / limit",
+            none="no daemon has been scraped",
+        ),
+        panels.number(
+            Head(QUARANTINE, 14, 59, 5, 4, "Quarantined records",
+                 "Accounting records that could not be read: opsd quarantine list says why."),
+            Query(f"max({series('opsd_quarantine_records')})"), COUNT, _ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(DROPPED, 19, 59, 5, 4, "Series dropped",
+                 "Series left out of a page because their family is past its ceiling: some numbers are "
+                 "too low."),
+            Query(f"sum({series('opsd_series_dropped')}) or vector(0)"), COUNT, _ZERO_IS_GOOD,
+        ),
+        panels.number(
+            Head(COLLECTORS, 14, 63, 5, 4, "Failing collectors",
+                 "Collections on nodes that failed the last time they ran."),
+            Query(f"sum(1 - {gpu('opsd_node_collector_up')})"), COUNT, _ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(JOB_FILES, 19, 63, 5, 4, "Unread job files",
+                 "Entries of job files that name no GPU of their node, or cannot be read: whose GPU it is"
+                 " remains unknown."),
+            Query(f"sum({gpu('opsd_gpu_job_unresolved')})"), COUNT, _ZERO_IS_BEST,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,167 @@
+"""Prometheus, Alertmanager and Grafana told where things are: configurations to start from.
+
+Invariant: they work as they are on one machine, and hold no secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from dashboards.promql import DAEMON, NODE
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What differs from place to place."""
+
+    targets: str = "targets"  # folder of daemon.json and nodes.json, beside prometheus.yml or absolute
+    prometheus: str = "http://127.0.0.1:9090"
+    alertmanager: str = "127.0.0.1:9093"
+    receiver: str = "http://127.0.0.1:9095/opsd"  # takes Alertmanager's webhooks
+    grafana: str = ""  # root of links to dashboards
+    runbook: str = "docs/runbook.md"
+    boards: str = "/etc/opsd/grafana/dashboards"  # where Grafana finds the dashboards
+
+
+def prometheus(site: Site) -> str:
+    """prometheus.yml."""
+    return f"""\
+# Scrapes opsd and its agents, and evaluates opsd's rules. Made by `opsd dashboards build`.
+global:
+  scrape_interval: 15s
+  scrape_timeout: 10s
+  evaluation_interval: 15s
+
+rule_files:
+  - rules/opsd.yml
+
+alerting:
+  alertmanagers:
+    - static_configs:
+        - targets: ["{site.alertmanager}"]
+
+scrape_configs:
+  # The daemon: balances, its own steps. Its series carry the label `cluster` themselves.
+  - job_name: {DAEMON}
+    honor_labels: true
+    file_sd_configs:
+      - files: ["{site.targets}/daemon.json"]
+        refresh_interval: 1m
+
+  # The agents. Each target must have the labels `cluster` (as Slurm calls it) and `node` (its short name).
+  - job_name: {NODE}
+    file_sd_configs:
+      - files: ["{site.targets}/nodes.json"]
+        refresh_interval: 1m
+    # Agents that listen on more than the loopback want TLS with client certificates:
+    # scheme: https
+    # tls_config: {{ca_file: ca.pem, cert_file: prometheus.pem, key_file: prometheus.key}}
+"""
+
+
+def alertmanager(site: Site) -> str:
+    """alertmanager.yml: by audience and severity; people of one country can be told apart by a route."""
+    return f"""\
+# An example to start from. Made by `opsd dashboards build`.
+#   audience: allocations (who grants hours) or operations (who runs the machine)
+#   severity: critical (wake somebody), warning (look today), info (for the record)
+# Allocation alerts carry country, organisation, project, pool and award; GPU alerts cluster and node.
+global:
+  resolve_timeout: 5m
+  # smtp_smarthost: mail.example.org:587
+  # smtp_from: opsd@example.org
+
+route:
+  receiver: operations
+  group_by: [alertname, cluster]
+  group_wait: 30s
+  group_interval: 5m
+  repeat_interval: 1d
+  routes:
+    - matchers: [audience="allocations"]
+      receiver: allocations
+      group_by: [alertname, country, organisation]
+      repeat_interval: 7d
+      routes:
+        # One route for each country whose office wants its own:
+        - matchers: [country="PT"]
+          receiver: allocations-pt
+    - matchers: [severity="critical"]
+      receiver: on-call
+      group_wait: 10s
+      repeat_interval: 4h
+
+inhibit_rules:
+  # Without the daemon everything it shows is old: one alert is enough.
+  - source_matchers: [alertname="OpsdDaemonDown"]
+    target_matchers: [alertname=~"OpsdStep.*|OpsdAccountingBehind"]
+  # A lost GPU is a hung GPU and a missing GPU, too.
+  - source_matchers: [alertname="OpsdGpuLost"]
+    target_matchers: [alertname=~"OpsdGpuHung|OpsdGpuMissing"]
+    equal: [cluster, node]
+
+receivers:
+  - name: operations
+    webhook_configs:
+      - url: {site.receiver}/operations
+        send_resolved: true
+    # email_configs:
+    #   - to: operations@example.org
+  - name: on-call
+    webhook_configs:
+      - url: {site.receiver}/on-call
+        send_resolved: true
+  - name: allocations
+    webhook_configs:
+      - url: {site.receiver}/allocations
+        send_resolved: true
+  - name: allocations-pt
+    webhook_configs:
+      - url: {site.receiver}/allocations-pt
+        send_resolved: true
+"""
+
+
+def targets() -> dict[str, str]:
+    """Examples of the two lists of targets, by file name."""
+    daemon = [{"targets": ["127.0.0.1:9750"], "labels": {}}]
+    nodes = [
+        {"targets": [f"{node}:9751"], "labels": {"cluster": "cluster", "node": node}}
+        for node in ("gpu01", "gpu02")
+    ]
+    return {"daemon.json": _json(daemon), "nodes.json": _json(nodes)}
+
+
+def grafana(site: Site) -> dict[str, str]:
+    """Provisioning files, by path below Grafana's folder `provisioning`."""
+    return {
+        "datasources/opsd.yml": f"""\
+# Where Grafana finds Prometheus. Made by `opsd dashboards build`.
+apiVersion: 1
+datasources:
+  - name: opsd Prometheus
+    uid: opsd-prometheus
+    type: prometheus
+    access: proxy
+    url: {site.prometheus}
+    jsonData:
+      timeInterval: 15s
+      httpMethod: POST
+""",
+        "dashboards/opsd.yml": f"""\
+# Dashboards from files, for a Grafana that nobody pushes to. Made by `opsd dashboards build`.
+apiVersion: 1
+providers:
+  - name: opsd
+    folder: opsd
+    type: file
+    allowUiUpdates: false
+    options:
+      path: {site.boards}
+""",
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,271 @@
+"""Panels of one house style: a few shapes over the Grafana SDK's builders.
+
+Invariant: every panel has an id, a place, a description, a unit, and thresholds that are open below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statushistory,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.builder import Builder as BuilderOf
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+PERCENT, COUNT, SECONDS, WATTS, CELSIUS, BYTES = "percentunit", "none", "s", "watt", "celsius", "bytes"
+GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
+
+Builder = Any  # the SDK's builders share methods but no type that has them
+
+
+class Head(NamedTuple):
+    """What every panel has: a stable id, a place in the grid of 24 columns, and words."""
+
+    id: int
+    x: int
+    y: int
+    w: int
+    h: int
+    title: str
+    description: str
+
+
+class Step(NamedTuple):
+    """From this value on, this colour; None: from below everything."""
+
+    value: float | None
+    color: str
+
+
+class Query(NamedTuple):
+    """One expression and how its series are called in the legend."""
+
+    expr: str
+    legend: str = ""
+
+
+class Column(NamedTuple):
+    """One column of a table: a label or `Value #A`, its heading, and how it is shown."""
+
+    field: str
+    heading: str
+    width: int | None = None
+    unit: str = ""
+    decimals: int | None = None
+    bar: bool = False
+    steps: tuple[Step, ...] = ()
+    texts: tuple[tuple[str, str, str], ...] = ()  # value, text, colour
+    show: str = "color-text"  # how thresholds and texts are shown
+
+
+Shaped = BuilderOf[models.Panel]  # a finished builder
+
+
+def _dressed(builder: Builder, head: Head, unit: str, steps: Sequence[Step]) -> Builder:
+    place = models.GridPos(h=head.h, w=head.w, x=head.x, y=head.y)
+    return (
+        builder.id(head.id)
+        .title(head.title)
+        .description(head.description)
+        .grid_pos(place)
+        .datasource(SOURCE)
+        .unit(unit)
+        .thresholds(thresholds(steps))
+    )
+
+
+def thresholds(steps: Sequence[Step]) -> dashboard.ThresholdsConfig:
+    """Absolute thresholds; the first must be open below, or Grafana colours nothing under it."""
+    if not steps or steps[0].value is not None:
+        raise ValueError(f"thresholds {steps}: the first value must be None")
+    made = [models.Threshold(value=step.value, color=step.color) for step in steps]
+    return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
+
+
+def _range(number: int, query: Query) -> prometheus.Dataquery:
+    return prometheus.Dataquery().ref_id(_ref(number)).expr(query.expr).legend_format(query.legend).range()
+
+
+def _instant(number: int, query: Query) -> prometheus.Dataquery:
+    made = prometheus.Dataquery().ref_id(_ref(number)).expr(query.expr)
+    return made.legend_format(query.legend).instant()
+
+
+def _ref(number: int) -> str:
+    return chr(ord("A") + number)
+
+
+def _last() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+
+
+def row(id_: int, y: int, title: str) -> dashboard.Row:
+    """A heading over the panels below it."""
+    return dashboard.Row(title).id(id_).grid_pos(models.GridPos(h=1, w=24, x=0, y=y))
+
+
+def number(
+    head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, none: str = "no data"
+) -> Shaped:
+    """One number, coloured by its thresholds, with its course below it."""
+    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(_range(0, query))
+    made = made.decimals(decimals).no_value(none).reduce_options(_last())
+    made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(kinds.BigValueGraphMode.AREA)
+    return made.text_mode(kinds.BigValueTextMode.VALUE)  # type: ignore[no-any-return]
+
+
+def bars(head: Head, query: Query, unit: str, steps: Sequence[Step], *, most: float | None = None) -> Shaped:
+    """Horizontal bars, one a series, as they are now."""
+    made: Builder = _dressed(bargauge.Panel(), head, unit, steps).with_target(_instant(0, query))
+    made = made.min(0).decimals(0).no_value("none").reduce_options(_last())
+    if most is not None:
+        made = made.max(most)
+    made = made.orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
+    made = made.value_mode(kinds.BarGaugeValueMode.TEXT).name_placement(kinds.BarGaugeNamePlacement.LEFT)
+    return made.show_unfilled(True)  # type: ignore[no-any-return]
+
+
+def lines(
+    head: Head,
+    queries: Sequence[Query],
+    unit: str,
+    steps: Sequence[Step],
+    *,
+    stacked: bool = False,
+    most: float | None = None,
+    marked: bool = False,
+) -> Shaped:
+    """Series over time, from zero; `marked` draws the thresholds into them."""
+    made: Builder = _dressed(timeseries.Panel(), head, unit, steps).min(0)
+    for place, query in enumerate(queries):
+        made = made.with_target(_range(place, query))
+    if most is not None:
+        made = made.max(most)
+    made = made.line_width(1).fill_opacity(60 if stacked else 8).show_points(kinds.VisibilityMode.NEVER)
+    if stacked:
+        made = made.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
+    mode = kinds.GraphThresholdsStyleMode.DASHED if marked else kinds.GraphThresholdsStyleMode.OFF
+    made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(mode))
+    made = made.legend(_legend()).color_scheme(_color(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
+    return made.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))  # type: ignore[no-any-return]
+
+
+def _legend() -> common.VizLegendOptions:
+    made = common.VizLegendOptions().show_legend(True).display_mode(kinds.LegendDisplayMode.LIST)
+    return made.placement(kinds.LegendPlacement.BOTTOM).calcs([])
+
+
+def _color(mode: models.FieldColorModeId) -> dashboard.FieldColor:
+    return dashboard.FieldColor().mode(mode)
+
+
+def heat(head: Head, query: Query, unit: str, steps: Sequence[Step]) -> Shaped:
+    """One line of cells a series, coloured by thresholds: where it was busy, and when."""
+    made: Builder = _dressed(statushistory.Panel(), head, unit, steps).with_target(_range(0, query))
+    made = made.decimals(0).show_value(kinds.VisibilityMode.NEVER).row_height(0.9).fill_opacity(80)
+    made = made.line_width(0).max_data_points(72).legend(_legend())
+    return made.color_scheme(_color(models.FieldColorModeId.THRESHOLDS))  # type: ignore[no-any-return]
+
+
+def grid(
+    head: Head,
+    queries: Sequence[Query],
+    columns: Sequence[Column],
+    *,
+    sort: str,
+    descending: bool = True,
+    none: str = "none",
+) -> Shaped:
+    """A table of the present: queries with the same labels become one line.
+
+    Args:
+        sort: heading of the column that orders the lines.
+        none: what stands there when there is nothing to list.
+    """
+    made: Builder = _dressed(table.Panel(), head, COUNT, (Step(None, PLAIN),)).no_value(none)
+    for place, query in enumerate(queries):
+        made = made.with_target(_instant(place, query).format(PromQueryFormat.TABLE))
+    made = made.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    made = made.with_transformation(_organized(columns)).show_header(True)
+    made = made.cell_height(kinds.TableCellHeight.SM)
+    made = made.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
+    for column in columns:
+        if properties := _properties(column):
+            made = made.override_by_name(column.heading, properties)
+    return made  # type: ignore[no-any-return]
+
+
+def _organized(columns: Sequence[Column]) -> models.DataTransformerConfig:
+    """Only the listed columns, in their order, under their headings."""
+    options = {
+        "includeByName": {column.field: True for column in columns},
+        "indexByName": {column.field: place for place, column in enumerate(columns)},
+        "renameByName": {column.field: column.heading for column in columns},
+    }
+    return models.DataTransformerConfig(id_val="organize", options=options)
+
+
+def _properties(column: Column) -> list[models.DynamicConfigValue]:
+    found: dict[str, object] = {}
+    if column.width:
+        found["custom.width"] = column.width
+    if column.unit:
+        found["unit"] = column.unit
+    if column.decimals is not None:
+        found["decimals"] = column.decimals
+    if column.steps:
+        found["thresholds"] = thresholds(column.steps).build()
+    if column.texts:
+        found["mappings"] = [_mapping(column.texts)]
+    if column.bar:
+        found |= {
+            "min": 0,
+            "max": 1,
+            "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+        }
+    elif column.steps or column.texts:
+        found["custom.cellOptions"] = {"type": column.show}
+    return [models.DynamicConfigValue(id_val=key, value=value) for key, value in found.items()]
+
+
+def _mapping(texts: Sequence[tuple[str, str, str]]) -> models.ValueMap:
+    options = {
+        value: models.ValueMappingResult(text=text, color=color, index=place)
+        for place, (value, text, color) in enumerate(texts)
+    }
+    return models.ValueMap(options=options)
+
+
+def source() -> dashboard.DatasourceVariable:
+    """Which Prometheus."""
+    return dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+
+
+def choice(name: str, label: str, of: str) -> dashboard.QueryVariable:
+    """Values of a label to choose from, several or all.
+
+    Args:
+        of: the metric, with matchers, that carries the label.
+    """
+    made = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
+    made = made.query({"query": f"label_values({of}, {name})", "refId": name}).definition(
+        f"label_values({of}, {name})"
+    )
+    made = made.multi(True).include_all(True).all_value(".*")
+    made = made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(
+        models.VariableSort.ALPHABETICAL_ASC
+    )
+    return made.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))

@@ -1,0 +1,52 @@
+"""Prometheus rules from the table of alerts.
+
+Invariant: what routes an alert (severity, audience) are labels; what a person reads are annotations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from dashboards.alerts import ALERTS, Alert, Audience
+from dashboards.allocations_and_gpus import UID
+
+_GROUPS: tuple[Audience, ...] = ("allocations", "operations")
+
+
+def rules(grafana: str, runbook: str) -> str:
+    """The rule file.
+
+    Args:
+        grafana: root of Grafana's addresses; empty: links begin with `/d/`.
+        runbook: where docs/runbook.md can be read.
+    """
+    groups = [
+        {
+            "name": f"opsd-{audience}",
+            "rules": [rule(it, grafana, runbook) for it in ALERTS if it.audience == audience],
+        }
+        for audience in _GROUPS
+    ]
+    return str(yaml.safe_dump({"groups": groups}, sort_keys=False, allow_unicode=True, width=10_000))
+
+
+def rule(alert: Alert, grafana: str = "", runbook: str = "docs/runbook.md") -> dict[str, Any]:
+    """One rule."""
+    return {
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.hold,
+        "labels": {"severity": alert.severity, "audience": alert.audience},
+        "annotations": {
+            "summary": alert.summary,
+            "description": alert.description,
+            "runbook_url": f"{runbook}#{alert.name.lower()}",
+            "dashboard_url": f"{grafana}/d/{UID}?viewPanel={alert.panel}{_chosen(alert)}",
+        },
+    }
+
+
+def _chosen(alert: Alert) -> str:
+    return "".join(f"&var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in alert.variables)

@@ -1,0 +1,66 @@
+"""`opsd dashboards build|push`: Grafana dashboards, Prometheus rules and configurations."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from opsd.cli.context import note, warn
+from opsd.config import settings
+from opsd.core.errors import OpsdError, WrongUsage
+
+FOLDER = "opsd-dashboards"
+
+
+def register(parser: ArgumentParser) -> None:
+    """The arguments of the verb."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    build = verbs.add_parser("build", help="write dashboards, rules and configurations", allow_abbrev=False)
+    build.add_argument("--to", metavar="DIR", default=FOLDER, help=f"where to (default: {FOLDER})")
+    build.add_argument("--grafana", metavar="URL", default="", help="Grafana's address, for links in alerts")
+    build.add_argument("--runbook", metavar="URL", help="where docs/runbook.md is shown, for links in alerts")
+    push = verbs.add_parser("push", help="send the dashboards to Grafana", allow_abbrev=False)
+    push.add_argument("--dry-run", action="store_true", help="only say what would change")
+
+
+def run(args: Namespace) -> int:
+    """Build or push."""
+    return _build(args) if args.action == "build" else _push(args)
+
+
+def _build(args: Namespace) -> int:
+    from dashboards import build
+    from dashboards.configuration import Site
+
+    default = Site()
+    site = Site(grafana=args.grafana.rstrip("/"), runbook=args.runbook or default.runbook)
+    folder = Path(args.to)
+    try:
+        written = build.build(folder, site)
+    except build.BuildFailed as err:
+        raise OpsdError(str(err)) from err
+    for path in written:
+        print(path.relative_to(folder).as_posix())
+    note(f"{len(written)} files in {folder}")
+    return 0
+
+
+def _push(args: Namespace) -> int:
+    from dashboards import build, push
+
+    grafana = settings(args.db, args.config).grafana
+    if not grafana.url or not grafana.token:
+        missing = "url" if not grafana.url else "token (or token_file)"
+        raise WrongUsage(
+            f"dashboards push: [grafana] {missing} is not set in the configuration: see --config"
+        )
+    if grafana.url.startswith("http://") and not push.is_loopback(grafana.url):
+        warn(f"the token goes to {grafana.url} unencrypted: use https")
+    try:
+        changes = push.push(grafana.url, grafana.token, grafana.folder, build.boards(), dry_run=args.dry_run)
+    except (build.BuildFailed, push.PushFailed) as err:
+        raise OpsdError(str(err)) from err
+    would = "would be " if args.dry_run else ""
+    for change in changes:
+        print(f"{change.what} {would if change.done != 'unchanged' else ''}{change.done}")
+    return 0
