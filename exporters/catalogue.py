@@ -62,7 +62,9 @@ METRICS: tuple[Metric, ...] = (
            "Collections in which this GPU gave no sample, by reason: hung, lost, error."),
     Metric("opsd_gpu_rejected_readings_total", "counter", "node", (*_GPU, "reading"), 8 * _GPUS,
            "Readings left out because they were out of their physical range."),
-    Metric("opsd_gpu_unsupported_info", "gauge", "node", (*_GPU, "reading"), 32 * _GPUS,
+    Metric("opsd_gpu_failed_readings_total", "counter", "node", (*_GPU, "reading"), 8 * _GPUS,
+           "Readings that the driver failed to give, other than by not supporting them."),
+    Metric("opsd_gpu_unsupported_info", "gauge", "node", (*_GPU, "reading"), 40 * _GPUS,
            "Readings that this GPU or driver does not support; the value is always 1."),
     Metric("opsd_gpu_utilization_ratio", "gauge", "node", _GPU, _GPUS,
            "Share of the driver's last window in which a kernel ran, 0 to 1: busy, not efficient."),
@@ -96,7 +98,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_gpu_processes", "gauge", "node", _GPU, _GPUS, "Compute processes on this GPU."),
     # ---- opsd-node: whose GPU
     Metric("opsd_gpu_job_info", "gauge", "node", ("uuid", "jobid", "account", "user"), 8 * _GPUS,
-           "Which job holds a GPU; the value is the share of the GPU it holds, 0 to 1."),
+           "Which job holds a GPU; the value is its share: 1 by the number of jobs on that GPU."),
     Metric("opsd_gpu_job_unresolved", "gauge", "node", (), 1,
            "Entries of job files that name no GPU of this node, or that cannot be read."),
     # ---- opsd daemon: itself

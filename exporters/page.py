@@ -35,7 +35,7 @@ class Page:
         self._series: dict[str, dict[tuple[str, ...], float]] = {}
         self._dropped: dict[str, int] = {}
 
-    def add(self, name: str, value: float, **labels: str) -> None:
+    def add(self, name: str, value: float, /, **labels: str) -> None:
         """One sample; the same series again replaces it.
 
         Raises:

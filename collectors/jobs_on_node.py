@@ -1,0 +1,122 @@
+"""Which jobs run on this node with which GPUs: the files that Slurm's prolog drops and its epilog takes away.
+
+One file per job in one folder, named by the job id, KEY=VALUE lines, written under another name and renamed:
+
+    job_id=4711
+    account=es-bio
+    user=ana
+    gpus=0,1                 minor numbers (SLURM_JOB_GPUS)
+    uuids=GPU-…,GPU-…        only where Slurm knows them
+    started=1764280000
+
+Invariant: a file is read whole or counted as unreadable; a name that starts with a dot is being written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from opsd.core.errors import BadInput, BadText
+from opsd.core.telemetry import Job
+
+_MOST_BYTES = 65_536
+_NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_KEYS = ("job_id", "account", "user", "gpus", "uuids", "started")
+_NEEDED = ("job_id", "user", "gpus", "started")
+
+
+class Found(NamedTuple):
+    """The jobs of this node, and what is wrong with the files that could not be read."""
+
+    jobs: tuple[Job, ...]
+    faults: tuple[str, ...]
+
+
+def read(folder: Path) -> Found:
+    """Every job file of a folder.
+
+    Raises:
+        BadInput: the folder itself cannot be read.
+    """
+    try:
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as err:
+        raise BadInput(f"job directory {folder}: {err.strerror}: create it (docs/install.md)") from err
+    jobs, faults = [], []
+    for name in names:
+        try:
+            jobs.append(parse(name, _text(folder / name)))
+        except FileNotFoundError:
+            continue  # the job has just ended
+        except BadText as err:
+            faults.append(str(err))
+    return Found(tuple(jobs), tuple(faults))
+
+
+def parse(name: str, text: str) -> Job:
+    """One file.
+
+    Raises:
+        BadText: it is not such a file.
+    """
+    entries = _entries(name, text)
+    missing = [key for key in _NEEDED if key not in entries]
+    if missing:
+        raise BadText(f"job file {name}: needs {missing[0]}", text)
+    if entries["job_id"] != name or not name.isdigit():
+        raise BadText(f"job file {name}: holds another job", entries["job_id"])
+    return Job(
+        job_id=name,
+        account=entries.get("account", ""),
+        user=entries["user"],
+        minors=_numbers(name, entries["gpus"]),
+        uuids=tuple(uuid for uuid in entries.get("uuids", "").split(",") if uuid),
+    )
+
+
+def _entries(name: str, text: str) -> Mapping[str, str]:
+    entries: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if not equals or key not in _KEYS or key in entries:
+            raise BadText(f"job file {name}: not one of {', '.join(_KEYS)}, each once", line)
+        entries[key] = value
+    return entries
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    """`0,1` or `0-3`: both stand in SLURM_JOB_GPUS."""
+    if not text:
+        return ()
+    if not _NUMBERS.fullmatch(text) or len(text) > 400:
+        raise BadText(f"job file {name}: gpus are not numbers", text)
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), min(int(last or first), 4096) + 1)
+    return tuple(found)
+
+
+def _text(path: Path) -> str:
+    """A file's text, without ever waiting for it: a pipe or a link is no job file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        raise BadText(f"job file {path.name}: {err.strerror}", str(path)) from err
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BadText("job file: not a file", str(path))
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise BadText("job file: too long", str(path))
+    try:
+        return content.decode()
+    except UnicodeDecodeError as err:
+        raise BadText(f"job file {path.name}: not UTF-8", repr(content)) from err

@@ -1,0 +1,67 @@
+"""A thread that does one thing when asked, and may get stuck doing it.
+
+Invariant: a call into a driver cannot be cancelled, so it is never waited for without end, and a stuck
+thread is neither asked again nor replaced: there is at most one per worker, for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Worker(Generic[T]):
+    """Runs `task` in a daemon thread of its own, once per `ask`."""
+
+    def __init__(self, name: str, task: Callable[[], T]) -> None:
+        self._task = task
+        self._asked = threading.Semaphore(0)
+        self._done = threading.Event()
+        self._busy = False
+        self._closed = False
+        self._answers: list[T] = []
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Ask for a run; one that is still stuck in an earlier run is left alone."""
+        if self._busy or not self._thread.is_alive():
+            return
+        self._busy = True
+        self._answers = []
+        self._done.clear()
+        self._asked.release()
+
+    def answer(self, until: float) -> T | None:
+        """What the run that was last asked for gave; None if it has not ended by `until` (monotonic).
+
+        A run that comes back later is not used: its values are of no known moment.
+        """
+        in_time = self._done.wait(max(0.0, until - time.monotonic()))
+        return self._answers[0] if in_time and self._answers else None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a run has been asked for that has not ended."""
+        return self._busy
+
+    def close(self, patience: float) -> bool:
+        """End the thread; whether it did within so many seconds."""
+        self._closed = True
+        self._asked.release()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            self._asked.acquire()
+            if self._closed:
+                return
+            answer = self._task()  # what it raises is a bug: the thread ends, and its GPU stays hung
+            self._answers = [answer]
+            self._busy = False
+            self._done.set()
