@@ -197,7 +197,7 @@ _REMEDIES = (
     ("unable to open", "it cannot be opened: check that the folder exists and that you may write there"),
     ("not a database", "it is no SQLite database: check the path"),
     ("malformed", "the file is damaged: restore a backup or import again into a new one"),
-    ("is locked", "another process has been writing for two minutes: try again when it is done"),
+    ("is locked", "another process keeps writing: try again when it is done"),
     ("no such table", "its tables are missing: run opsd db upgrade"),
     ("does not exist", "something it needs is missing: create the database, then run opsd db upgrade"),
     ("connection refused", "nobody answers there: check host and port, and that the server runs"),

@@ -6,7 +6,11 @@ log of readings that found nothing new, are older than a given moment, and to wh
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from opsd.store import tables
 from opsd.store.engine import Store, explained
@@ -42,11 +46,21 @@ def tidy(store: Store) -> bool:
     """
     if not store.is_sqlite:
         return True
-    with explained(store.shown), store.engine.connect() as connection:
-        plain = connection.execution_options(isolation_level="AUTOCOMMIT")
-        plain.exec_driver_sql("PRAGMA optimize")
-        waited = plain.exec_driver_sql("PRAGMA busy_timeout").scalar()
-        plain.exec_driver_sql(f"PRAGMA busy_timeout={_CHECKPOINT_WAIT_MS}")
-        busy = plain.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
-        plain.exec_driver_sql(f"PRAGMA busy_timeout={waited}")
+    with explained(store.shown), closing(store.engine.raw_connection()) as connection:
+        plain = connection.cursor()  # outside any transaction, where alone a checkpoint is possible
+        plain.execute("PRAGMA optimize")
+        plain.execute("PRAGMA busy_timeout")
+        waited = _only(plain)[0]
+        plain.execute(f"PRAGMA busy_timeout={_CHECKPOINT_WAIT_MS}")
+        try:
+            plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = _only(plain)[0]
+        finally:
+            plain.execute(f"PRAGMA busy_timeout={waited}")
     return not busy
+
+
+def _only(cursor: DBAPICursor) -> Any:  # noqa: ANN401 (a row of whatever a PRAGMA says)
+    row = cursor.fetchone()
+    assert row is not None
+    return row

@@ -1,0 +1,132 @@
+"""`opsd daemon`: what runs by itself, until it is told to end; or once, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from opsd.cli.context import now, open_store
+from opsd.config import Settings, settings
+from opsd.notify import notify, watchdog_seconds
+
+if TYPE_CHECKING:
+    from collectors.protocol import AccountingSource
+    from opsd.store.engine import Store
+
+_EPILOG = """\
+steps: ingest (read Slurm's accounting), rebuild (day facts), balances (everything on the page),
+housekeeping (tidy up, once a day). One daemon runs on a database; --once may run beside it.
+"""
+_BEATS_PER_WATCH = 3
+
+
+def register(parser: ArgumentParser) -> None:
+    """The arguments of the verb."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "--once",
+        nargs="*",
+        metavar="STEP",
+        help="run these steps (default: all) now and end",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Run until SIGTERM or SIGINT, or the steps of --once."""
+    from opsd.daemon import named
+
+    chosen = named(args.once or ())
+    _log_to_stderr()
+    asked = settings(args.db, args.config)
+    with open_store(args) as store:
+        source = _source(asked)
+        if args.once is None:
+            return _until_told(store, asked, source)
+        return _once(store, asked, source, [step.name for step in chosen])
+
+
+def _source(asked: Settings) -> AccountingSource:
+    from collectors.slurm.live import LiveSlurm
+
+    slurm = asked.slurm
+    return LiveSlurm(
+        folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds, clock=time.time
+    )
+
+
+def _once(store: Store, asked: Settings, source: AccountingSource, names: list[str]) -> int:
+    from opsd.daemon import named
+    from opsd.daemon.runner import Runner, World
+    from opsd.store import hold
+    from opsd.store.steps import DONE
+
+    runner = Runner(World(store, source, asked, now, time.time))
+    runner.load(alone=hold.holder(store) is None)
+    results = [runner.run(step).result for step in named(names)]
+    return 0 if all(result == DONE for result in results) else 1
+
+
+def _until_told(store: Store, asked: Settings, source: AccountingSource) -> int:
+    from opsd.daemon import Daemon
+    from opsd.daemon.service import BEAT_SECONDS
+
+    watch = watchdog_seconds()
+    with _signals() as told:
+        daemon = Daemon(
+            store, asked, source, on_beat=lambda: notify("WATCHDOG=1"), on_end=told.put,
+            beat_seconds=min(BEAT_SECONDS, watch / _BEATS_PER_WATCH) if watch else BEAT_SECONDS,
+        )  # fmt: skip
+        daemon.start()
+        notify("READY=1")
+        why = told.get()
+        notify("STOPPING=1")
+        all_ended = daemon.stop()
+    if not why.startswith("SIG"):
+        print(f"opsd: {why}", file=sys.stderr)
+    if not all_ended:
+        _leave()
+    return 0 if why.startswith("SIG") else 1
+
+
+@contextmanager
+def _signals() -> Iterator[SimpleQueue[str]]:
+    """The signals that end a service, as texts; a SimpleQueue may be filled from a signal's handler."""
+    told: SimpleQueue[str] = SimpleQueue()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {
+        number: signal.signal(number, lambda number, _frame: told.put(signal.Signals(number).name))
+        for number in numbers
+    }
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave() -> None:
+    """A run that hangs must not keep the process: what it had not committed is undone by the database."""
+    import os
+
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    form = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    form.converter = time.gmtime
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

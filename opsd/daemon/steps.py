@@ -1,0 +1,143 @@
+"""The steps of the daemon, in one table.
+
+Invariant: every step may be run at any time and again: a second run changes nothing. So several may run
+beside each other, and beside the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from collectors.protocol import AccountingSource
+from exporters import balances
+from exporters.page import Rendered
+from opsd import config
+from opsd.core.errors import WrongUsage
+from opsd.core.names import nearest
+from opsd.core.period import DAY, HOUR
+from opsd.store.engine import Store
+
+_LEAST_STALE_SECONDS = 300
+_MOST_WAIT_SECONDS = 600
+
+
+class Stopped(Exception):
+    """The daemon ends, and a run between two transactions with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run of a step gets."""
+
+    store: Store
+    source: AccountingSource
+    slurm: config.Slurm
+    now: int
+    go_on: Callable[[], None]  # call between transactions; raises Stopped when the daemon ends
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run brought: numbers for the log, and samples for the page."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    page: Rendered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Again and again."""
+
+    seconds: Callable[[config.Daemon], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """Once a day, UTC: a local time comes twice in autumn."""
+
+    hour: int
+    minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of the table."""
+
+    name: str
+    run: Callable[[Work], Outcome]
+    trigger: Every | Daily
+    deadline: int  # seconds after which a run is reported; commands inside have time-outs of their own
+    stale_after: int  # intervals without a success after which its data are stale
+    follows: str = ""  # the step after whose success it runs as well
+
+    def interval(self, settings: config.Daemon) -> float:
+        """Seconds from one run to the next."""
+        return self.trigger.seconds(settings) if isinstance(self.trigger, Every) else DAY
+
+    def stale_seconds(self, settings: config.Daemon) -> int:
+        """The age of the last success from which its data are stale."""
+        return max(_LEAST_STALE_SECONDS, int(self.stale_after * self.interval(settings)))
+
+    def wait(self, settings: config.Daemon, failures: int) -> float:
+        """Seconds to the next run after so many failures on end: twice as long each time, up to a limit."""
+        least = min(self.interval(settings), HOUR)
+        doubled = least * 2.0 ** min(failures - 1, 32)
+        return max(least, min(doubled, _MOST_WAIT_SECONDS))
+
+
+def _ingest(work: Work) -> Outcome:
+    from opsd.pipeline import sweep
+
+    done = sweep.run(
+        work.store, work.source, now=work.now, since=sweep.beginning(work.slurm.since, work.now),
+        window_seconds=work.slurm.window_hours * HOUR, progress=lambda _done, _whole: work.go_on(),
+    )  # fmt: skip
+    tally = done.read.tally
+    return Outcome({
+        "windows": done.windows, "asked_again": done.asked_again, "new": tally.new,
+        "changed": tally.changed, "quarantined": done.read.quarantined,
+    })  # fmt: skip
+
+
+def _rebuild(work: Work) -> Outcome:
+    from opsd.pipeline import rebuild
+
+    done = rebuild.run(work.store, progress=lambda _done, _waiting: work.go_on())
+    return Outcome({"cells": done.cells, "runs": done.runs})
+
+
+def _balances(work: Work) -> Outcome:
+    from opsd.pipeline import figures
+
+    found = figures.run(work.store, now=work.now)
+    over = sum(award.left < 0 for award in found.awards)
+    return Outcome({"awards": len(found.awards), "over_quota": over}, balances.page(found).render())
+
+
+def _housekeeping(work: Work) -> Outcome:
+    from opsd.pipeline import housekeeping
+
+    done = housekeeping.run(work.store, now=work.now)
+    return Outcome({"readings_forgotten": done.readings_forgotten, "log_emptied": int(done.log_emptied)})
+
+
+STEPS: tuple[Step, ...] = (
+    Step("ingest", _ingest, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3),
+    Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
+    Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
+    Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
+)
+
+
+def named(names: Sequence[str], steps: Sequence[Step] = STEPS) -> list[Step]:
+    """The steps of these names, in the table's order; all when none is named.
+
+    Raises:
+        WrongUsage: there is no such step.
+    """
+    known = [step.name for step in steps]
+    for name in names:
+        if name not in known:
+            raise WrongUsage(f"step {name!r}: no such step{nearest(name, known)}; steps: {' '.join(known)}")
+    return [step for step in steps if not names or step.name in names]
