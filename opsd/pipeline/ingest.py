@@ -24,6 +24,15 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     broken: BadInput | None = None  # why the source could not be read to its end
 
+    def add(self, other: Result) -> None:
+        """Count another reading in."""
+        self.rows += other.rows
+        self.steps += other.steps
+        self.quarantined += other.quarantined
+        self.reasons += other.reasons
+        self.tally.add(other.tally)
+        self.broken = self.broken or other.broken
+
 
 def run(
     store: Store,
@@ -33,6 +42,7 @@ def run(
     observed_at: int,
     now: int,
     batch_rows: int = 20_000,
+    placed: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Store everything a reader yields.
@@ -41,6 +51,8 @@ def run(
         source: the name under which runs and bad records are traced back.
         batch_rows: rows per transaction: others wait half a second for it, not ten.
         observed_at: when Slurm said this, epoch seconds: the later of two versions wins.
+        placed: whether a bad record is told by its place in the source. An answer printed anew each time
+            has no places: the same bytes in the next one are the same bad record.
         progress: called with the bytes of the source consumed so far.
     """
     with store.write() as connection:
@@ -49,7 +61,7 @@ def run(
         writer = Writer(connection, inventories.current(connection), import_id, observed_at)
     result = Result()
     for batch in _until_broken(reader, result, batch_rows):
-        bad = _bad(batch, reader, source)
+        bad = _bad(batch, reader, source, placed=placed)
         with store.write() as connection:
             writer.classify_by(inventories.current(connection))
             tally = writer.batch(connection, batch.runs)
@@ -83,9 +95,10 @@ def _until_broken(reader: SacctReader, result: Result, batch_rows: int) -> Itera
         )
 
 
-def _bad(batch: Batch, reader: SacctReader, source: str) -> list[imports.Bad]:
+def _bad(batch: Batch, reader: SacctReader, source: str, *, placed: bool) -> list[imports.Bad]:
     layout = reader.layout.to_json() if batch.bad else ""
     return [
-        imports.Bad(source, bad.position, bad.line, bad.digest, bad.length, bad.data, layout, bad.reason)
+        imports.Bad(source, position, bad.line, bad.digest, bad.length, bad.data, layout, bad.reason)
         for bad in batch.bad
+        for position in [bad.position if placed else 0]
     ]

@@ -74,13 +74,15 @@ AccountingStoragePass=socket={folder}/munge.sock
 AccountingStorageEnforce=associations,limits,qos
 AccountingStorageTRES=gres/gpu,gres/gpu:h100
 GresTypes=gpu
-PartitionName=cpu Nodes={cpu_nodes} Default=YES MaxTime=1-0 DefaultTime=10 TRESBillingWeights=CPU=1.0,Mem=0.25G
-PartitionName=gpu Nodes={gpu_nodes} MaxTime=1-0 DefaultTime=10 TRESBillingWeights=CPU=1.0,Mem=0.25G,GRES/gpu=8.0
+PartitionName=DEFAULT MaxTime=1-0 DefaultTime=10
+PartitionName=cpu Nodes={cpu_nodes} Default=YES TRESBillingWeights=CPU=1.0,Mem=0.25G
+PartitionName=gpu Nodes={gpu_nodes} TRESBillingWeights=CPU=1.0,Mem=0.25G,GRES/gpu=8.0
 """
 NODE = (
     "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=16 Sockets=2"
     " CoresPerSocket=8 ThreadsPerCore=1 RealMemory=64000 {gres}"
 )
+GRES_CONF = "NodeName={gpu_nodes} Name=gpu Type=h100 File={folder}/dev/gpu[0-{last}]\n"
 SLURMDBD_CONF = """\
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.sock
@@ -180,7 +182,7 @@ class Daemons:
         written = {
             "slurm.conf": "\n".join([*nodes, SLURM_CONF.format(**values)]),
             "slurmdbd.conf": SLURMDBD_CONF.format(**values),
-            "gres.conf": f"NodeName={','.join(GPU_NODES)} Name=gpu Type=h100 File={folder}/dev/gpu[0-{GPUS - 1}]\n",
+            "gres.conf": GRES_CONF.format(**values, last=GPUS - 1),
             "cgroup.conf": "CgroupAutomount=no\n",  # an empty file makes slurmd complain
             "grants.sql": GRANTS,
             "tree": _tree(),
@@ -194,7 +196,9 @@ class Daemons:
         self.start("munged")
         self._make_database()
         self.start("mariadbd", user="mysql")
-        self._until("munged", lambda: self._says("munge", "-S", f"{self.folder}/munge.sock", "-n") is not None)
+        self._until(
+            "munged", lambda: self._says("munge", "-S", f"{self.folder}/munge.sock", "-n") is not None
+        )
         self._until("mariadbd", lambda: _listens(self.ports["sql"]))
         self.start("slurmdbd")
         self._until("slurmdbd", self._accounting_answers)
@@ -209,7 +213,13 @@ class Daemons:
         made.mkdir()
         owner = pwd.getpwnam("mysql")
         os.chown(made, owner.pw_uid, owner.pw_gid)
-        command = ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={made}", "--skip-test-db"]
+        command = [
+            "mariadb-install-db",
+            "--no-defaults",
+            "--user=mysql",
+            f"--datadir={made}",
+            "--skip-test-db",
+        ]
         with (self.folder / "mariadb-install-db.log").open("wb") as log:
             subprocess.run(command, env=self.environment, stdout=log, stderr=log, check=True)
 
@@ -256,13 +266,15 @@ def _tree() -> str:
     for account in accounts:
         lines.append(f"Parent - '{account}'")
         lines += [
-            f"User - '{user}':DefaultAccount='{theirs[0]}'" for user, theirs in USERS.items() if account in theirs
+            f"User - '{user}':DefaultAccount='{theirs[0]}'"
+            for user, theirs in USERS.items()
+            if account in theirs
         ]
     return "\n".join(lines) + "\n"
 
 
 def _loopback(host: str) -> str:
-    """Slurm listens where the host's own name leads to. Where that is not the loopback, munge alone guards it."""
+    """Slurm listens where the host's own name leads to; if that is elsewhere, munge alone guards it."""
     try:
         inside = socket.gethostbyname(host).startswith("127.")
     except OSError:
@@ -365,7 +377,10 @@ class Slurm:
     def up(self) -> None:
         """Bring it up in a process of its own, which ends when this one does."""
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self.folder, self.zone], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, self.folder, self.zone],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._heard() == "up", f"no Slurm came up in {self.folder}"
 
@@ -392,7 +407,13 @@ class Slurm:
         """What a Slurm command prints; it must succeed without a word on stderr."""
         owner = {} if user is None else _as(user)
         done = subprocess.run(
-            command, env=self.environment | dict(more or {}), cwd="/", capture_output=True, text=True, check=False, **owner
+            command,
+            env=self.environment | dict(more or {}),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            **owner,
         )
         assert (done.returncode, done.stderr) == (0, ""), f"{' '.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
