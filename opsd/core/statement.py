@@ -164,6 +164,7 @@ class Unbound:
     cluster: str
     account: str
     seconds: Amounts
+    hours: Amounts  # in hundredths; they add up to the line of what is unattributed
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +262,7 @@ def _branch(leaves: Mapping[Place, Amounts], depth: int, hours: Amounts) -> Iter
         head = place if last or place == NOWHERE else Place(*place[: depth + 1])
         groups.setdefault(head, {})[place] = leaves[place]
     sums = [_sum(group.values()) for group in groups.values()]
-    shown = _apportioned(sums, hours)
+    shown = apportioned(sums, hours)
     for (head, group), seconds, part in zip(groups.items(), sums, shown, strict=True):
         yield UsageRow(UNATTRIBUTED if head == NOWHERE else LEVELS[depth], head, seconds, part)
         if not last and head != NOWHERE:
@@ -279,7 +280,8 @@ def _sum(amounts: Iterable[Amounts]) -> Amounts:
     return total
 
 
-def _apportioned(sums: Sequence[Amounts], hours: Amounts) -> list[Amounts]:
+def apportioned(sums: Sequence[Amounts], hours: Amounts) -> list[Amounts]:
+    """Seconds as hundredths of hours that add up to the line above."""
     columns = (
         figures.largest_remainder([found[at] for found in sums], SHOWN_SECONDS, whole)
         for at, whole in enumerate(hours)

@@ -30,6 +30,7 @@ from opsd.core.statement import (
     Span,
     Statement,
     Unbound,
+    apportioned,
     balance_table,
     usage_tree,
 )
@@ -79,7 +80,7 @@ def run(
         scope=scope,
         names=_names(consortium, used.leaves, balances.rows),
         pools={pool.id: (pool.funder, facts.payer(pool.funder) or UNATTRIBUTED) for pool in held},
-        usage=usage_tree(used.leaves),
+        usage=used.tree,
         balances=balance_table(balances.rows),
         units=tuple(table for table in consortium.unit_tables if _in_force(table, span.window)),
         funders=_funders(consortium, {pool.funder for pool in held} if scope else consortium.funders),
@@ -158,7 +159,11 @@ class _Used:
             if labels["award"] == UNATTRIBUTED:
                 where = (labels["cluster"], labels["account"])
                 nobody[where] = nobody[where].plus(seconds)
-        self.unbound = tuple(Unbound(*where, seconds) for where, seconds in sorted(nobody.items()))
+        self.tree = usage_tree(self.leaves)
+        whole = next((row.hours for row in self.tree if row.level == UNATTRIBUTED), Amounts())
+        shown = apportioned([nobody[where] for where in sorted(nobody)], whole)
+        lines = zip(sorted(nobody), shown, strict=True)
+        self.unbound = tuple(Unbound(*where, nobody[where], hours) for where, hours in lines)
 
 
 def _place(labels: Mapping[str, str]) -> Place:

@@ -116,8 +116,8 @@ def warnings(statement: Statement) -> Iterator[str]:
     quality = statement.quality
     if statement.provisional:
         yield f"Provisional: the period is not over; use up to {moment(statement, statement.as_of)} counts."
-    if not statement.covered:
-        yield "Slurm's accounting has not been read up to the end of what is reported: late runs will be added."
+    elif not statement.covered:
+        yield "Slurm's accounting has not been read up to the end of the period: late runs will be added."
     if statement.unattributed:
         yield "Some use belongs to no award and is shown as unattributed."
     if quality.quarantined:
@@ -131,25 +131,25 @@ def warnings(statement: Statement) -> Iterator[str]:
 def notes(statement: Statement) -> Iterator[str]:
     """How to read the numbers."""
     yield (
-        "Every second of every run is counted once, as Slurm counts; a run across the edge of the period counts"
-        " with its seconds inside it."
+        "Every second of every run is counted once, as Slurm counts; of a run across the edge of the period,"
+        " the seconds inside it."
     )
     yield (
-        "Hours are rounded to hundredths by the largest remainder, once: every subtotal and total is the sum of"
-        " the lines shown below it, and no line is a hundredth or more off. CSV and JSON have exact seconds."
+        "Hours are rounded to hundredths by the largest remainder, once: every subtotal and total is the sum"
+        " of the lines shown below it, and no line is a hundredth or more off. CSV and JSON are exact."
     )
     yield (
-        "CPU-hours count Slurm CPUs, which are hardware threads where threads are scheduled; the unit table says"
-        " how many make a core-hour on each class of nodes."
+        "CPU-hours count Slurm CPUs, which are hardware threads where threads are scheduled; the unit table"
+        " says how many make a core-hour on each class of nodes."
     )
-    yield "Country is where the leading organisation is. Who pays is the pool's funder; JU is no country."
+    yield "Country is where the leading organisation is. Who pays is the pool's funder; the JU is no country."
     yield (
         "Use before or after an award's life keeps its project and country, is marked, and is in none of the"
         " award's charges."
     )
     yield (
-        "Granted, settled (ended runs), accrued (open runs so far) and left are as of the end of the period, in"
-        " the unit of the grant; left = granted - settled - accrued. Charged is the part of the period."
+        "Granted, settled (ended runs), accrued (open runs so far) and left are as of the end of the period,"
+        " in the unit of the grant; left = granted - settled - accrued. Charged is what the period added."
     )
     if statement.scope:
         yield (
