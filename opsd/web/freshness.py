@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from opsd.core.period import HOUR
 from opsd.store.steps import DONE, RUNNING, Last
 from opsd.web import words
 from opsd.web.overview import Overview
 
 _LATE_SECONDS = 600  # after its time at which a step counts as overdue
-_STALE_SECONDS = 6 * 3600
+_STALE_SECONDS = 6 * HOUR
+GOOD, WATCH, BAD = "good", "watch", "bad"  # styles of the mark before a fact
 
 
 class Step(NamedTuple):
@@ -23,7 +25,7 @@ class Step(NamedTuple):
     when: str
     exact: str
     result: str
-    healthy: bool
+    mark: str
 
 
 class Fact(NamedTuple):
@@ -32,7 +34,7 @@ class Fact(NamedTuple):
     name: str
     text: str
     exact: str = ""
-    healthy: bool = True
+    mark: str = GOOD
 
 
 def facts(found: Overview) -> Iterator[Fact]:
@@ -43,19 +45,19 @@ def facts(found: Overview) -> Iterator[Fact]:
             f"Cluster {sweep.cluster}",
             f"complete until {words.instant(sweep.covered_until, found.tz)}",
             words.ago(sweep.covered_until, found.now),
-            healthy=not stale,
+            mark=BAD if stale else GOOD,
         )
     if reading := found.ages.reading:
         text = f"as Slurm said on {words.instant(reading.observed_at, found.tz)}"
         yield Fact("Last reading", text, words.ago(reading.observed_at, found.now))
     waiting = found.ages.quarantined
     quarantine = words.count(waiting, "record") + " could not be read" if waiting else "no record"
-    yield Fact("Quarantine", quarantine, healthy=not waiting)
+    yield Fact("Quarantine", quarantine, mark=BAD if waiting else GOOD)
     if found.balances.unknown_limits:
         count = words.count(found.balances.unknown_limits, "open run")
-        yield Fact("Time limits", f"unknown for {count}: what they may still use is not known", healthy=False)
+        yield Fact("Time limits", f"unknown for {count}: what they may still use is not known", mark=WATCH)
     for reason in found.balances.unpriced:
-        yield Fact("Not charged", reason, healthy=False)
+        yield Fact("Not charged", reason, mark=WATCH)
 
 
 def steps(found: Overview) -> tuple[Step, ...]:
@@ -76,7 +78,7 @@ def _step(step: Last, found: Overview) -> Step:
         when="never" if never else words.ago(step.succeeded_at or 0, found.now),
         exact="" if never else words.instant(step.succeeded_at or 0, found.tz),
         result=result,
-        healthy=not (step.failures or overdue or (never and step.result != RUNNING)),
+        mark=BAD if step.failures or overdue or (never and step.result != RUNNING) else GOOD,
     )
 
 
@@ -84,6 +86,6 @@ def headline(found: Overview) -> Fact:
     """The age of the data in one line."""
     until = found.ages.until
     if until is None:
-        return Fact("Data", "nothing was read yet", healthy=False)
-    healthy = found.now - until <= _STALE_SECONDS
-    return Fact("Data", f"up to {words.instant(until, found.tz)}", words.ago(until, found.now), healthy)
+        return Fact("Data", "No data yet", mark=WATCH)
+    mark = GOOD if found.now - until <= _STALE_SECONDS else BAD
+    return Fact("Data", f"Data up to {words.instant(until, found.tz)}", words.ago(until, found.now), mark)
