@@ -20,6 +20,7 @@ from opsd.core.errors import Unavailable
 
 _PIECE = 1 << 18
 _STDERR_KEPT = 1 << 16
+_running: set[subprocess.Popen[bytes]] = set()  # adding and discarding are atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,22 @@ def run(
         process = _start(arguments, kept | dict(environment))
         with process:
             try:
+                _running.add(process)
                 stderr = _listen(name, process, spool, timeout_seconds)
             finally:
                 _end_group(process)
+                _running.discard(process)
         spool.seek(0)
     except BaseException:
         spool.close()
         raise
     return Answer(spool, stderr, process.returncode)
+
+
+def end_all() -> None:
+    """End what other threads have running: a service that stops does not wait for Slurm."""
+    for process in list(_running):
+        _end_group(process)
 
 
 def found(*names: str) -> dict[str, str]:

@@ -136,7 +136,7 @@ class Runner:
         except Stopped:
             return STOPPED, "the daemon ended", Outcome()
         except OpsdError as err:
-            return FAILED, str(err), Outcome()
+            return (STOPPED if self._stopping.is_set() else FAILED), str(err), Outcome()
         except Exception as err:  # noqa: BLE001 (a bug in one step must not end the others; its trace is logged)
             event("step_bug", level=logging.ERROR, trace=True, step=step.name)
             return FAILED, f"{type(err).__name__}: {err}", Outcome()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from collectors import command
 from collectors.protocol import AccountingSource
 from exporters import health, web_config
 from exporters.page import Rendered
@@ -29,7 +30,7 @@ from opsd.store.engine import Store
 from opsd.store.steps import DONE, FAILED, Last
 
 BEAT_SECONDS = 5.0
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 _UNWELL_AFTER_BEATS = 6
 
 
@@ -110,6 +111,7 @@ class Daemon:
             Whether every run has ended; if not, the hold is kept until the process ends.
         """
         self._runner.stop()
+        command.end_all()
         ended = self._schedule.stop(seconds)
         if self._server is not None:
             self._server.stop()
