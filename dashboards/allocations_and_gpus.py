@@ -44,7 +44,7 @@ _HOT = (Step(None, GOOD), Step(83, WARN), Step(90, BAD))
 _FULL = (Step(None, "blue"), Step(0.95, WARN))
 _BUSY = (Step(None, "dark-blue"), Step(0.05, "blue"), Step(0.4, "yellow"), Step(0.7, GOOD))
 _STATES = (
-    ("0", "ok", GOOD),
+    ("0", "ok", "transparent"),
     ("1", "no answer", WARN),
     ("2", "hung", BAD),
     ("3", "lost", BAD),
@@ -66,8 +66,8 @@ def dashboard() -> builders.Dashboard:
     for id_, y, title, shaped in (
         (1, 0, "What needs eyes", _eyes()),
         (2, 5, "Allocations", _allocations()),
-        (3, 27, "GPUs", _gpu_numbers() + _gpu_courses() + _gpu_tables()),
-        (4, 58, "opsd itself", _opsd()),
+        (3, 28, "GPUs", _gpu_numbers() + _gpu_courses() + _gpu_tables()),
+        (4, 59, "opsd itself", _opsd()),
     ):
         made = made.with_row(panels.row(id_, y, title))
         for panel in shaped:
@@ -95,36 +95,36 @@ def _eyes() -> list[Shaped]:
     silent = f"count({up(ours)} == 0) or vector(0)"
     return [
         panels.number(
-            Head(10, 0, 1, 4, 4, "Awards over quota",
+            Head(10, 0, 1, 4, 4, "Over quota",
                  "Awards that have been charged more than was granted."),
             Query(f"sum({over})"), COUNT, _ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(11, 4, 1, 4, 4, "Awards past a threshold",
+            Head(11, 4, 1, 4, 4, "Past threshold",
                  "Awards that have passed one of their thresholds (by default 80 and 95 %), and are not "
                  "over quota."),
             Query(past), COUNT, _ZERO_IS_BEST,
         ),
         panels.number(
-            Head(12, 8, 1, 4, 4, "Unattributed GPU-hours",
+            Head(12, 8, 1, 4, 4, "Unattributed",
                  "GPU-hours of the last 30 days that no award pays for: opsd account list says whose they"
                  " are."),
-            Query(nobodys), COUNT, _ZERO_IS_BEST,
+            Query(nobodys), "suffix: GPU-h", _ZERO_IS_BEST,
         ),
         panels.number(
-            Head(13, 12, 1, 4, 4, "Age of accounting",
+            Head(13, 12, 1, 4, 4, "Data age",
                  "What Slurm recorded within this time may not be in the balances yet. The oldest of the "
                  "chosen clusters."),
-            Query(f"max({covered})"), SECONDS, _DATA_AGE, decimals=1,
+            Query(f"max({covered})"), SECONDS, _DATA_AGE, decimals=1, course=False,
         ),
         panels.number(
-            Head(14, 16, 1, 4, 4, "GPUs not answering",
+            Head(14, 16, 1, 4, 4, "GPUs silent",
                  "GPUs that gave no reading in the last collection: hung, lost or in error. The table "
                  "below says which."),
             Query(f"sum(1 - {gpu('opsd_gpu_up')})"), COUNT, _ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(SCRAPES, 20, 1, 4, 4, "Targets not scraped",
+            Head(SCRAPES, 20, 1, 4, 4, "Targets down",
                  "Nodes and daemons whose last scrape failed: their numbers are absent, not zero."),
             Query(silent), COUNT, _ZERO_IS_GOOD,
         ),
@@ -146,53 +146,60 @@ def _allocations() -> list[Shaped]:
                 Query(f"{used()} / {granted}"),
             ],
             [
-                Column("award", "Award", 150),
+                Column("award", "Award", 130),
                 Column("project", "Project"),
-                Column("organisation", "Organisation"),
-                Column("country", "Country", 90),
-                Column("pool", "Pool"),
+                Column("country", "Country", 80),
+                Column("Value #D", "Used share", 220, PERCENT, 0, bar=True, steps=_SHARE),
+                Column("Value #C", "Left, h", 100, "locale", 0, steps=(Step(None, BAD), Step(0, PLAIN))),
+                Column("Value #B", "Used, h", 100, "locale", 0),
+                Column("Value #A", "Granted, h", 100, "locale", 0),
                 Column("unit", "Unit", 110),
-                Column("Value #A", "Granted, h", 120, "locale", 0),
-                Column("Value #B", "Used, h", 120, "locale", 0),
-                Column("Value #C", "Left, h", 120, "locale", 0, steps=(Step(None, BAD), Step(0, PLAIN))),
-                Column("Value #D", "Used share", 300, PERCENT, 0, bar=True, steps=_SHARE),
+                Column("organisation", "Organisation"),
+                Column("pool", "Pool"),
             ],
-            sort="Used share",
+            sort=("-Used share", "Award"),
         ),
-        panels.bars(
-            Head(21, 0, 18, 8, 9, "Used share, by country",
-                 "Charged as a share of what was granted to projects that each country leads, one bar a "
-                 "unit."),
-            _share_by("country"),
-            PERCENT, _SHARE, most=1,
+        _shares(
+            Head(21, 0, 18, 8, 10, "Used share, by country",
+                 "Charged as a share of what was granted to projects that each country leads, unit by unit."),
+            "country", "Country",
         ),
-        panels.bars(
-            Head(22, 8, 18, 8, 9, "Used share, by pool",
+        _shares(
+            Head(22, 8, 18, 8, 10, "Used share, by pool",
                  "Charged as a share of what was granted from each pool, whoever leads the project."),
-            _share_by("pool"),
-            PERCENT, _SHARE, most=1,
+            "pool", "Pool",
         ),
         panels.grid(
-            Head(UNATTRIBUTED, 16, 18, 8, 9, "Used, but bound to no award",
+            Head(UNATTRIBUTED, 16, 18, 8, 10, "Used, but bound to no award",
                  "Hours of the last 30 days of Slurm accounts that no award pays for. "
                  "opsd account list says more; opsd account bind says whose they are."),
             [Query(f"max by (cluster, account, resource) ({unattributed}) / {_HOUR}")],
             [
-                Column("cluster", "Cluster"),
+                Column("cluster", "Cluster", 100),
                 Column("account", "Account"),
-                Column("resource", "Resource", 100),
-                Column("Value", "Hours", 110, "locale", 0, steps=_ZERO_IS_BEST),
+                Column("resource", "Resource", 90),
+                Column("Value", "Hours", 90, "locale", 0, steps=_ZERO_IS_BEST),
             ],
-            sort="Hours",
+            sort=("-Hours",),
         ),
     ]  # fmt: skip
 
 
-def _share_by(label: str) -> Query:
-    """Units are never added up: a bar for each."""
-    granted = award("opsd_award_granted_seconds")
-    expr = f"sum by ({label}, unit) ({used()}) / sum by ({label}, unit) ({granted})"
-    return Query(expr, f"{{{{{label}}}}} · {{{{unit}}}}")
+def _shares(head: Head, label: str, heading: str) -> Shaped:
+    """Units are never added up: a line for each."""
+
+    def by(expression: str) -> str:
+        return f"sum by ({label}, unit) ({expression})"
+
+    granted, left = award("opsd_award_granted_seconds"), award("opsd_award_left_seconds")
+    columns = [
+        Column(label, heading, 110),
+        Column("unit", "Unit", 100),
+        Column("Value #B", "Used share", None, PERCENT, 0, bar=True, steps=_SHARE),
+        Column("Value #A", "Left, h", 90, "locale", 0),
+    ]
+    queries = [Query(f"{by(left)} / {_HOUR}"), Query(f"{by(used())} / {by(granted)}")]
+    return panels.grid(head, queries, columns, sort=("-Used share",))
 
 
 def _gpu_numbers() -> list[Shaped]:
@@ -201,33 +208,33 @@ def _gpu_numbers() -> list[Shaped]:
     idle = f"count(max by (cluster, node, uuid) ({jobs}) and on (cluster, node, uuid) ({busy} < 0.01))"
     return [
         panels.number(
-            Head(30, 0, 28, 4, 4, "GPUs", "GPUs that the drivers of the chosen nodes count."),
+            Head(30, 0, 29, 4, 4, "GPUs", "GPUs that the drivers of the chosen nodes count."),
             Query(f"sum({gpu('opsd_gpu_devices_visible')})"), COUNT, _NEUTRAL,
         ),
         panels.number(
-            Head(31, 4, 28, 4, 4, "Held by jobs",
+            Head(31, 4, 29, 4, 4, "Held by jobs",
                  "Share of the GPUs that jobs hold now, by the prolog's job files."),
             Query(f"(sum({jobs}) or vector(0)) / sum({gpu('opsd_gpu_devices_visible')})"), PERCENT, _NEUTRAL,
         ),
         panels.number(
-            Head(32, 8, 28, 4, 4, "Mean utilisation",
+            Head(32, 8, 29, 4, 4, "Utilisation",
                  "Share of time in which a kernel ran, over all GPUs that answer: busy, not necessarily "
                  "efficient."),
             Query(f"avg({gpu('opsd_gpu_utilization_ratio')})"), PERCENT, _NEUTRAL,
         ),
         panels.number(
-            Head(33, 12, 28, 4, 4, "Held, but idle",
+            Head(33, 12, 29, 4, 4, "Held, but idle",
                  "GPUs that a job holds and that ran nothing (under 1 % on average) in the last 30 minutes."),
             Query(f"{idle} or vector(0)"),
             COUNT, _ZERO_IS_BEST,
         ),
         panels.number(
-            Head(34, 16, 28, 4, 4, "Power",
+            Head(34, 16, 29, 4, 4, "Power",
                  "What the GPUs of the chosen nodes draw, without the rest of the node."),
             Query(f"sum({gpu('opsd_gpu_power_average_watts')})"), WATTS, _NEUTRAL, decimals=1,
         ),
         panels.number(
-            Head(35, 20, 28, 4, 4, "Hottest GPU",
+            Head(35, 20, 29, 4, 4, "Hottest GPU",
                  "The highest core temperature now; clocks are lowered near 90 °C."),
             Query(f"max({heat()})"), CELSIUS, _HOT,
         ),
@@ -238,27 +245,28 @@ def _gpu_courses() -> list[Shaped]:
     memory = f"sum by (node) ({gpu('opsd_gpu_memory_used_bytes')})"
     return [
         panels.heat(
-            Head(40, 0, 32, 12, 8, "Utilisation, by node",
+            Head(40, 0, 33, 12, 8, "Utilisation, by node",
                  "Mean over a node's GPUs of the share of time in which a kernel ran."),
             Query(f"avg by (node) ({gpu('opsd_gpu_utilization_ratio')})", "{{node}}"), PERCENT, _BUSY,
         ),
         panels.lines(
-            Head(41, 12, 32, 12, 8, "GPUs held, by account",
-                 "GPUs that jobs of each Slurm account hold; a GPU shared by jobs counts by its shares."),
-            [Query(f"sum by (account) ({gpu('opsd_gpu_job_info')})", "{{account}}")],
+            Head(41, 12, 33, 12, 8, "GPUs held, by country",
+                 "GPUs that jobs of projects led by each country hold; one that jobs share counts by its "
+                 "shares. The table below says which account."),
+            [Query(f"sum by (country) ({held()})", "{{country}}")],
             COUNT, _NEUTRAL, stacked=True,
         ),
         panels.lines(
-            Head(42, 0, 40, 8, 8, "Power, by node", "What the GPUs of each node draw."),
+            Head(42, 0, 41, 8, 8, "Power, by node", "What the GPUs of each node draw."),
             [Query(f"sum by (node) ({gpu('opsd_gpu_power_average_watts')})", "{{node}}")], WATTS, _NEUTRAL,
         ),
         panels.lines(
-            Head(43, 8, 40, 8, 8, "GPU memory in use, by node",
+            Head(43, 8, 41, 8, 8, "GPU memory in use, by node",
                  "GPU memory that processes hold, without what the driver keeps."),
             [Query(memory, "{{node}}")], BYTES, _NEUTRAL,
         ),
         panels.lines(
-            Head(44, 16, 40, 8, 8, "Hottest GPU, by node",
+            Head(44, 16, 41, 8, 8, "Hottest GPU, by node",
                  "The highest core temperature on each node. Dashed: 83 and 90 °C."),
             [Query(f"max by (node) ({heat()})", "{{node}}")], CELSIUS, _HOT, marked=True,
         ),
@@ -274,7 +282,7 @@ def _gpu_tables() -> list[Shaped]:
     memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
     return [
         panels.grid(
-            Head(GPUS, 0, 48, 17, 10, "Every GPU",
+            Head(GPUS, 0, 49, 17, 10, "Every GPU",
                  "State, load and the job on it. A GPU that does not answer has no readings; the sick "
                  "ones stand first."),
             [
@@ -292,16 +300,17 @@ def _gpu_tables() -> list[Shaped]:
                 Column("Value #B", "Busy", 140, PERCENT, 0, bar=True, steps=_BUSY),
                 Column("Value #C", "Memory", 140, PERCENT, 0, bar=True, steps=_FULL),
                 Column("Value #D", "Power", 80, WATTS, 0),
-                Column("Value #E", "Heat", 70, CELSIUS, 0, steps=_HOT),
+                Column("Value #E", "Temp.", 70, CELSIUS, 0, steps=_HOT),
                 Column("jobid", "Job", 90),
                 Column("account", "Account", 110),
-                Column("project", "Project", 110),
+                Column("project", "Project"),
                 Column("country", "Country", 80),
             ],
-            sort="State",
+            sort=("-State", "Node", "GPU"),
+            none="-",
         ),
         panels.grid(
-            Head(XIDS, 17, 48, 7, 10, "XID errors",
+            Head(XIDS, 17, 49, 7, 10, "XID errors",
                  "Errors the driver reported since each agent started; the runbook says which of them "
                  "need a drain."),
             [
@@ -309,13 +318,13 @@ def _gpu_tables() -> list[Shaped]:
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
             ],
             [
-                Column("node", "Node"),
+                Column("node", "Node", 80),
                 Column("gpu", "GPU", 55),
                 Column("xid", "XID", 55),
                 Column("Value #B", "Count", 65, COUNT, 0),
-                Column("Value #A", "Last", 130, "dateTimeFromNow"),
+                Column("Value #A", "Last", None, "dateTimeFromNow"),
             ],
-            sort="Last",
+            sort=("-Last",),
         ),
     ]  # fmt: skip
 
@@ -327,7 +336,7 @@ def _opsd() -> list[Shaped]:
     old = age("opsd_step_last_success_timestamp_seconds")
     return [
         panels.grid(
-            Head(STEPS, 0, 59, 14, 8, "Steps of the daemon",
+            Head(STEPS, 0, 60, 14, 8, "Steps of the daemon",
                  "What the daemon does by itself. Age: since the last success; at 100 % of its limit the "
                  "data are stale."),
             [
@@ -345,27 +354,27 @@ def _opsd() -> list[Shaped]:
                 Column("Value #D", "Took", 100, SECONDS, 1),
                 Column("Value #E", "Failures", 90, COUNT, 0, steps=_ZERO_IS_BEST),
             ],
-            sort="Age / limit",
+            sort=("-Age / limit",),
             none="no daemon has been scraped",
         ),
         panels.number(
-            Head(QUARANTINE, 14, 59, 5, 4, "Quarantined records",
+            Head(QUARANTINE, 14, 60, 5, 4, "Quarantine",
                  "Accounting records that could not be read: opsd quarantine list says why."),
             Query(f"max({series('opsd_quarantine_records')})"), COUNT, _ZERO_IS_BEST,
         ),
         panels.number(
-            Head(DROPPED, 19, 59, 5, 4, "Series dropped",
+            Head(DROPPED, 19, 60, 5, 4, "Series dropped",
                  "Series left out of a page because their family is past its ceiling: some numbers are "
                  "too low."),
             Query(f"sum({series('opsd_series_dropped')}) or vector(0)"), COUNT, _ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(COLLECTORS, 14, 63, 5, 4, "Failing collectors",
+            Head(COLLECTORS, 14, 64, 5, 4, "Failing collectors",
                  "Collections on nodes that failed the last time they ran."),
             Query(f"sum(1 - {gpu('opsd_node_collector_up')})"), COUNT, _ZERO_IS_BEST,
         ),
         panels.number(
-            Head(JOB_FILES, 19, 63, 5, 4, "Unread job files",
+            Head(JOB_FILES, 19, 64, 5, 4, "Unread job files",
                  "Entries of job files that name no GPU of their node, or cannot be read: whose GPU it is"
                  " remains unknown."),
             Query(f"sum({gpu('opsd_gpu_job_unresolved')})"), COUNT, _ZERO_IS_BEST,

@@ -33,12 +33,11 @@ def used() -> str:
 
 
 def held() -> str:
-    """Each GPU, the job on it, and whose it is; an account without an award keeps its line."""
+    """Each GPU's jobs by their shares, and whose they are: also of an account that no award pays for."""
     jobs = f"max by (cluster, node, uuid, jobid, account) ({gpu('opsd_gpu_job_info')})"
     # Bindings of one partition or QOS give an account several awards: one is shown.
     known = f"max by (cluster, account, project, country) ({series('opsd_account_info')})"
     one = f"topk by (cluster, account) (1, {known})"
-    return (
-        f"({jobs} * on (cluster, account) group_left (project, country) {one})"
-        f" or ({jobs} unless on (cluster, account) {known})"
-    )
+    unknown = f"{jobs} unless on (cluster, account) {known}"
+    nobodys = f'label_replace({unknown}, "country", "unattributed", "", "")'
+    return f"({jobs} * on (cluster, account) group_left (project, country) {one}) or {nobodys}"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from grafana_foundation_sdk.builders import (
-    bargauge,
     common,
     dashboard,
     prometheus,
@@ -117,24 +116,14 @@ def row(id_: int, y: int, title: str) -> dashboard.Row:
 
 
 def number(
-    head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, none: str = "no data"
+    head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, course: bool = True
 ) -> Shaped:
-    """One number, coloured by its thresholds, with its course below it."""
+    """One number, coloured by its thresholds, with its course behind it."""
     made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(_range(0, query))
-    made = made.decimals(decimals).no_value(none).reduce_options(_last())
-    made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(kinds.BigValueGraphMode.AREA)
+    made = made.decimals(decimals).no_value("no data").reduce_options(_last())
+    graph = kinds.BigValueGraphMode.AREA if course else kinds.BigValueGraphMode.NONE
+    made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(graph)
     return made.text_mode(kinds.BigValueTextMode.VALUE)  # type: ignore[no-any-return]
-
-
-def bars(head: Head, query: Query, unit: str, steps: Sequence[Step], *, most: float | None = None) -> Shaped:
-    """Horizontal bars, one a series, as they are now."""
-    made: Builder = _dressed(bargauge.Panel(), head, unit, steps).with_target(_instant(0, query))
-    made = made.min(0).decimals(0).no_value("none").reduce_options(_last())
-    if most is not None:
-        made = made.max(most)
-    made = made.orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
-    made = made.value_mode(kinds.BarGaugeValueMode.TEXT).name_placement(kinds.BarGaugeNamePlacement.LEFT)
-    return made.show_unfilled(True)  # type: ignore[no-any-return]
 
 
 def lines(
@@ -153,12 +142,12 @@ def lines(
         made = made.with_target(_range(place, query))
     if most is not None:
         made = made.max(most)
-    made = made.line_width(1).fill_opacity(60 if stacked else 8).show_points(kinds.VisibilityMode.NEVER)
+    made = made.line_width(1).fill_opacity(60 if stacked else 0).show_points(kinds.VisibilityMode.NEVER)
     if stacked:
         made = made.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
     mode = kinds.GraphThresholdsStyleMode.DASHED if marked else kinds.GraphThresholdsStyleMode.OFF
     made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(mode))
-    made = made.legend(_legend()).color_scheme(_color(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    made = made.legend(_legend()).color_scheme(_color(models.FieldColorModeId.PALETTE_CLASSIC))
     tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
     return made.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))  # type: ignore[no-any-return]
 
@@ -185,14 +174,13 @@ def grid(
     queries: Sequence[Query],
     columns: Sequence[Column],
     *,
-    sort: str,
-    descending: bool = True,
+    sort: Sequence[str],
     none: str = "none",
 ) -> Shaped:
     """A table of the present: queries with the same labels become one line.
 
     Args:
-        sort: heading of the column that orders the lines.
+        sort: headings of the columns that order the lines; `-` before one: the largest first.
         none: what stands there when there is nothing to list.
     """
     made: Builder = _dressed(table.Panel(), head, COUNT, (Step(None, PLAIN),)).no_value(none)
@@ -201,11 +189,16 @@ def grid(
     made = made.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     made = made.with_transformation(_organized(columns)).show_header(True)
     made = made.cell_height(kinds.TableCellHeight.SM)
-    made = made.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
+    made = made.sort_by([_sorted(heading) for heading in sort])
     for column in columns:
         if properties := _properties(column):
             made = made.override_by_name(column.heading, properties)
     return made  # type: ignore[no-any-return]
+
+
+def _sorted(heading: str) -> common.TableSortByFieldState:
+    made = common.TableSortByFieldState().display_name(heading.removeprefix("-"))
+    return made.desc(heading.startswith("-"))
 
 
 def _organized(columns: Sequence[Column]) -> models.DataTransformerConfig:
