@@ -25,7 +25,11 @@ import hypothesis
 import pytest
 from psycopg import OperationalError, connect, sql
 
-NO_POSTGRESQL = "PostgreSQL tests left out: "
+from tests.fakes.nvml.build import FakeNvml
+from tests.fakes.nvml.build import build as nvml_build
+
+LEFT_OUT = "tests left out: "
+NO_POSTGRESQL = f"PostgreSQL {LEFT_OUT}"
 START_DEADLINE_SECONDS = 60
 START_ATTEMPTS = 5
 
@@ -48,6 +52,35 @@ def golden() -> Callable[[Path, str], None]:
         assert expected_file.read_bytes().decode() == actual
 
     return compare
+
+
+# -------------------------------------------------------------------------------------------------- GPUs
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in for NVIDIA's library, built for this run (tests/fakes/nvml)."""
+    if shutil.which("gcc") is None:
+        pytest.skip("GPU tests left out: gcc was not found; install the package gcc and libc6-dev")
+    return nvml_build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake_nvml(nvml_library: Path, tmp_path: Path) -> FakeNvml:
+    """A machine with 8 GPUs; its knobs can be turned while programs run on it."""
+    return FakeNvml(nvml_library, tmp_path / "nvml.control", {"gpus": 8})
+
+
+# -------------------------------------------------------------------------------------------- Prometheus
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checker."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("Prometheus tests left out: promtool was not found; install the package prometheus")
+    return found
 
 
 # --------------------------------------------------------------------------------------------- databases
@@ -87,10 +120,10 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end, and in red, what was left out for want of PostgreSQL."""
+    """Say at the end, and in red, what was left out for want of a program."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
-    missing = [reason.removeprefix("Skipped: ") for reason in reasons if NO_POSTGRESQL in reason]
+    missing = [reason.removeprefix("Skipped: ") for reason in reasons if LEFT_OUT in reason]
     for reason in sorted(set(missing)):
         terminalreporter.write_line(f"{missing.count(reason)} {reason}", red=True, bold=True)
 

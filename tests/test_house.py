@@ -182,6 +182,19 @@ def test_the_wheel_holds_the_migrations(wheel: list[str]) -> None:
     assert expected == {name for name in wheel if name.startswith("opsd/_alembic/")}
 
 
+def test_the_wheel_holds_what_the_portal_shows(wheel: list[str]) -> None:
+    """Templates, style sheet and pictures travel with the modules that use them."""
+    folders = [ROOT / "opsd" / "web" / name for name in ("templates", "static")]
+    expected = {
+        str(file.relative_to(ROOT))
+        for file in repository_files()
+        if any(file.is_relative_to(folder) for folder in folders)
+    }
+
+    assert len(expected) >= 5
+    assert expected <= set(wheel)
+
+
 def test_the_wheel_holds_sources_only(wheel: list[str]) -> None:
     """No bytecode and no tests travel along."""
     assert [] == [name for name in wheel if name.endswith(".pyc") or "/tests/" in name]
