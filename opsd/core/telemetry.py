@@ -41,7 +41,7 @@ QUANTITIES = {
         Quantity("power_instant_watts", 0, _WATTS),
         Quantity("power_limit_watts", 0, _WATTS, ("kind",)),
         Quantity("energy_joules_total", 0, 1e13),
-        Quantity("temperature_celsius", -50, 200, ("sensor",)),
+        Quantity("temperature_celsius", 0, 200, ("sensor",)),  # below zero is a sentinel, not a machine hall
         Quantity("clock_hertz", 0, 1e10, ("domain",)),
         Quantity("clock_max_hertz", 0, 1e10, ("domain",)),
         Quantity("clock_event_active", 0, 1, ("reason",)),
