@@ -110,10 +110,12 @@ def _text(path: Path) -> str:
         raise
     except OSError as err:
         raise BadText(f"job file {path.name}: {err.strerror}", str(path)) from err
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BadText("job file: not a file", str(path))
-        content = file.read(_MOST_BYTES + 1)
+        content = os.read(descriptor, _MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > _MOST_BYTES:
         raise BadText("job file: too long", str(path))
     try:

@@ -1,0 +1,136 @@
+"""Job files: what the prolog writes is what the agent reads; anything else is counted, never guessed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collectors.jobs_on_node import parse, read
+from opsd.core.errors import BadInput, BadText
+from opsd.core.telemetry import Job
+
+SCRIPTS = Path(__file__).parents[2] / "systemd" / "slurm"
+GOOD = "job_id=4711\naccount=es-bio\nuser=ana\ngpus=0,2-3\nstarted=1764280000\n"
+
+
+def slurm(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as slurmd does: in an environment of its own."""
+    environment = {"PATH": "/usr/bin:/bin", "OPSD_JOBS_DIRECTORY": str(folder), **variables}
+    return subprocess.run(
+        [SCRIPTS / script], env=environment, check=False, capture_output=True, text=True, timeout=30
+    )
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_job_file() -> None:
+    """Numbers may be single or ranges."""
+    assert Job("4711", "es-bio", "ana", minors=(0, 2, 3)) == parse("4711", GOOD)
+
+
+def test_prolog_and_epilog(tmp_path: Path) -> None:
+    """The prolog's file tells job, account, user and GPUs; the epilog takes it away."""
+    variables = {"SLURM_JOB_ID": "31", "SLURM_JOB_USER": "ana", "SLURM_JOB_ACCOUNT": "es-bio"}
+    began = slurm("opsd-prolog", tmp_path, **variables, SLURM_JOB_GPUS="0,1", CUDA_VISIBLE_DEVICES="0,1")
+
+    assert (0, "", "") == (began.returncode, began.stdout, began.stderr)
+    assert ((Job("31", "es-bio", "ana", minors=(0, 1)),), ()) == read(tmp_path)
+    assert ["31"] == names(tmp_path)
+
+    ended = slurm("opsd-epilog", tmp_path, **variables)
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert [] == names(tmp_path)
+
+
+def test_the_prolog_keeps_uuids(tmp_path: Path) -> None:
+    """Newer Slurm gives UUIDs in the prolog; without an account or a name there is still a job."""
+    slurm(
+        "opsd-prolog",
+        tmp_path,
+        SLURM_JOB_ID="5",
+        SLURM_JOB_UID="1001",
+        SLURM_JOB_GPUS="0,1",
+        CUDA_VISIBLE_DEVICES="GPU-a,GPU-b",
+    )
+
+    assert (Job("5", "", "1001", minors=(0, 1), uuids=("GPU-a", "GPU-b")),) == read(tmp_path).jobs
+
+
+def test_a_job_without_gpus_leaves_nothing(tmp_path: Path) -> None:
+    """There is nothing to say about it."""
+    assert 0 == slurm("opsd-prolog", tmp_path, SLURM_JOB_ID="5", SLURM_JOB_USER="ana").returncode
+    assert [] == names(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["opsd-prolog", "opsd-epilog"])
+@pytest.mark.parametrize("job", ["", "12a", "../etc/passwd"])
+def test_scripts_never_fail_a_job(script: str, job: str, tmp_path: Path) -> None:
+    """A strange environment is complained about on stderr, with exit code 0."""
+    ran = slurm(script, tmp_path, SLURM_JOB_ID=job, SLURM_JOB_GPUS="0")
+
+    assert 0 == ran.returncode
+    assert "SLURM_JOB_ID is not a number" in ran.stderr
+    assert [] == names(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
+    """What is in the way is said on stderr, with exit code 0."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    (tmp_path / "5").mkdir()
+    variables = {"SLURM_JOB_ID": "5", "SLURM_JOB_USER": "ana", "SLURM_JOB_GPUS": "0"}
+
+    began = slurm("opsd-prolog", blocked, **variables)
+    ended = slurm("opsd-epilog", tmp_path, **variables)
+
+    assert (0, True) == (began.returncode, "cannot be made" in began.stderr)
+    assert (0, True) == (ended.returncode, "cannot be removed" in ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "needs job_id"),
+        (GOOD.replace("user=ana\n", ""), "needs user"),
+        (GOOD.replace("4711", "4712"), "holds another job"),
+        (GOOD.replace("0,2-3", "0;2"), "gpus are not numbers"),
+        (GOOD + "user=eva\n", "each once"),
+        (GOOD + "colour=red\n", "each once"),
+        (GOOD + "half a li", "each once"),
+    ],
+)
+def test_a_file_that_is_none(text: str, words: str) -> None:
+    """What cannot be read is said with its name."""
+    with pytest.raises(BadText, match=words) as refused:
+        parse("4711", text)
+    assert "4711" in str(refused.value)
+
+
+def test_what_else_lies_in_the_folder(tmp_path: Path) -> None:
+    """A file being written is not looked at; pipes, links, folders and nonsense are faults, no obstacles."""
+    (tmp_path / "4711").write_text(GOOD)
+    (tmp_path / ".4712.99").write_text("job_id=47")
+    (tmp_path / "4713").write_bytes(b"\xff\xfe")
+    (tmp_path / "4714").mkdir()
+    (tmp_path / "4715").symlink_to(tmp_path / "4711")
+    (tmp_path / "4716").write_text("x" * 70_000)
+    (tmp_path / "README").write_text(GOOD)
+    os.mkfifo(tmp_path / "4717")
+
+    found = read(tmp_path)
+
+    assert ["4711"] == [job.job_id for job in found.jobs]
+    assert 6 == len(found.faults)
+    assert all("471" in fault or "README" in fault for fault in found.faults)
+
+
+def test_without_the_folder_it_says_so(tmp_path: Path) -> None:
+    """A missing folder is not an empty one."""
+    with pytest.raises(BadInput, match="job directory"):
+        read(tmp_path / "absent")
