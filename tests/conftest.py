@@ -25,6 +25,7 @@ import hypothesis
 import pytest
 from psycopg import OperationalError, connect, sql
 
+from tests.fakes.certificates import make as make_certificates
 from tests.fakes.nvml.build import FakeNvml
 from tests.fakes.nvml.build import build as nvml_build
 
@@ -81,6 +82,16 @@ def promtool() -> str:
     if found is None:
         pytest.skip("Prometheus tests left out: promtool was not found; install the package prometheus")
     return found
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with certificates of a server, a client and a stranger (tests/fakes/certificates.py)."""
+    if shutil.which("openssl") is None:
+        pytest.skip("TLS tests left out: openssl was not found; install the package openssl")
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
 
 
 # --------------------------------------------------------------------------------------------- databases

@@ -234,10 +234,14 @@ class Statement:
         return self.as_of < self.span.window.end
 
     @property
+    def read_until(self) -> int | None:
+        """How far Slurm's accounting was read, everywhere."""
+        return min((found.until for found in self.quality.covered), default=self.quality.last_observed)
+
+    @property
     def covered(self) -> bool:
-        """Whether Slurm's accounting was read up to the end of what is reported."""
-        read = [found.until for found in self.quality.covered] or [self.quality.last_observed or 0]
-        return min(read) >= self.as_of
+        """Whether it was read up to the end of what is reported."""
+        return self.read_until is not None and self.read_until >= self.as_of
 
     def name(self, level: str, key: str) -> str:
         """The name of what has this id, or the id."""

@@ -115,7 +115,10 @@ def warnings(statement: Statement) -> Iterator[str]:
     """What must be known before a number is relied on."""
     quality = statement.quality
     if statement.provisional:
-        yield f"Provisional: the period is not over; use up to {moment(statement, statement.as_of)} counts."
+        yield (
+            f"Provisional: the period is not over. Use up to {moment(statement, statement.as_of)} counts,"
+            f" as far as Slurm's accounting was read: {_reach(statement)}."
+        )
     elif not statement.covered:
         yield "Slurm's accounting has not been read up to the end of the period: late runs will be added."
     if statement.unattributed:
@@ -126,6 +129,10 @@ def warnings(statement: Statement) -> Iterator[str]:
         yield "Some use could not be charged; the awards concerned are marked."
     if any(not funder.confirmed for funder in statement.funders if funder.amount_meur is not None):
         yield "Some contributions of funders are unconfirmed and are marked so."
+
+
+def _reach(statement: Statement) -> str:
+    return "never" if statement.read_until is None else f"up to {moment(statement, statement.read_until)}"
 
 
 def notes(statement: Statement) -> Iterator[str]:
