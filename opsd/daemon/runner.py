@@ -110,14 +110,13 @@ class Runner:
     def run(self, step: Step) -> Last:
         """Run a step to its end, whatever that is."""
         started = time.monotonic()
-        self._remember(self._begun(step))
+        self._note(self._keep(self._begun(step)))
         result, message, outcome = self._outcome(step)
         seconds = time.monotonic() - started
         ended = self._ended(step, result, message, seconds)
-        self._keep_page(step, result, outcome)
-        ended = replace(ended, next_at=self._plan(step, ended))
+        ended = self._keep(replace(ended, next_at=self._plan(step, ended)), outcome.page)
         _tell(ended, outcome, seconds)
-        self._remember(ended)
+        self._note(ended)
         return ended
 
     def _begun(self, step: Step) -> Last:
@@ -156,17 +155,17 @@ class Runner:
             message=message, failures=failures,
         )  # fmt: skip
 
-    def _keep_page(self, step: Step, result: str, outcome: Outcome) -> None:
-        """What could not be collected is absent, not old."""
-        with self._lock:
-            if outcome.page is not None:
-                self._pages[step.name] = (outcome.page, self.world.wall())
-            elif result == FAILED:
-                self._pages.pop(step.name, None)
-
-    def _remember(self, last: Last) -> None:
+    def _keep(self, last: Last, page: Rendered | None = None) -> Last:
+        """In memory, at once with the page: what could not be collected is absent, not old."""
         with self._lock:
             self._last[last.name] = last
+            if page is not None:
+                self._pages[last.name] = (page, self.world.wall())
+            elif last.result == FAILED:
+                self._pages.pop(last.name, None)
+        return last
+
+    def _note(self, last: Last) -> None:
         try:
             table.note(self.world.store, last)
         except StoreError as err:  # the next note is whole again

@@ -117,6 +117,7 @@ class Daemon:
             self._server.stop()
         if self._hold is not None and ended:
             self._hold.release()
+            self._hold = None
         event(
             "daemon_stopped", level=logging.INFO if ended else logging.WARNING, all_ended=str(ended).lower()
         )
