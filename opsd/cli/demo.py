@@ -102,7 +102,7 @@ def _print_addresses(started: Started, folder: Path, database: str) -> None:
         "A simulated AI factory lives on this machine. Ctrl-C stops all of it.",
         "",
         f"  portal    {started.portal}",
-        f"  metrics   {started.daemon.rstrip('/')}/metrics    the daemon: allocations, ingest, its own health",
+        f"  metrics   {started.daemon.rstrip('/')}/metrics    the daemon: allocations, steps",
         *(f"            {url.rstrip('/')}/metrics    GPU node {node}" for node, url in started.nodes.items()),
         f"  targets   {folder / 'targets'}    for Prometheus' file_sd (make stack)",
         "",

@@ -13,7 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from collectors.simulated import prolog
 from collectors.simulated.accounting import SimulatedAccounting
@@ -41,6 +41,16 @@ _LAST_PORT = 65_535
 
 Clock = Callable[[], float]
 Progress = Callable[[str], None]
+
+
+class Part(Protocol):
+    """Something that runs in threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> object:
+        """End."""
 
 
 class Started(NamedTuple):
@@ -97,7 +107,8 @@ def living(
             for place, (node, address) in enumerate(zip(nodes, nodes_at, strict=True))
         }
         daemon, web = Daemon(store, settings, source, clock=clock), WebServer(store, settings, clock=clock)
-        for part in (*agents.values(), daemon, web):
+        parts: tuple[Part, ...] = (*agents.values(), daemon, web)
+        for part in parts:
             part.start()
             running.callback(part.stop)
         started = Started(web.url, daemon.url, {node: agent.url for node, agent in agents.items()})
@@ -126,11 +137,11 @@ def _first_look(
 
 def _options(folder: Path, node: str, address: Address, place: int, seed: int) -> Options:
     return Options(
-        address=address,
+        listen_address=str(address),
         interval=NODE_SECONDS,
         jobs_directory=_jobs(folder, node),
         simulated=GPUS,
-        simulated_seed=seed * NODES + place,  # other GPUs on each node
+        simulated_seed=f"{seed}/{place}",  # other GPUs on each node
     )
 
 
