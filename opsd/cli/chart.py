@@ -13,7 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from opsd.cli.draw import HEIGHTS, QUIET, grouped
+from opsd.cli.draw import HEIGHTS, QUIET
+from opsd.core.figures import grouped
 
 ASCII = ".:#"
 Span = tuple[str, float]
