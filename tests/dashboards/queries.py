@@ -1,0 +1,61 @@
+"""What a query names, found by a real PromQL parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import promql_parser as promql
+
+from exporters.catalogue import BY_NAME
+
+OF_PROMETHEUS = {"up": ("job", "instance", "cluster", "node")}
+TARGET = {"job", "instance", "cluster", "node"}
+
+
+class Named(NamedTuple):
+    """Metrics with the labels of their matchers; labels of aggregations and joins."""
+
+    metrics: tuple[tuple[str, tuple[str, ...]], ...]
+    labels: tuple[str, ...]
+
+
+def named(expression: str) -> Named:
+    """Everything that an expression names; raises where it is no PromQL."""
+    nodes = list(_nodes(promql.parse(expression)))
+    selectors = [it for it in nodes if isinstance(it, promql.VectorSelector)]
+    metrics = tuple((it.name, tuple(one.name for one in it.matchers.matchers)) for it in selectors)
+    return Named(metrics, tuple(label for node in nodes for label in _labels(node)))
+
+
+def _nodes(expr: promql.Expr) -> Iterator[promql.Expr]:
+    yield expr
+    if isinstance(expr, promql.MatrixSelector):
+        yield expr.vector_selector
+    below = [getattr(expr, name, None) for name in ("lhs", "rhs", "expr")]
+    for child in [*below, *getattr(expr, "args", ())]:
+        if isinstance(child, promql.Expr):
+            yield from _nodes(child)
+
+
+def _labels(node: promql.Expr) -> Iterator[str]:
+    modifier = getattr(node, "modifier", None)
+    if isinstance(node, promql.AggregateExpr) and modifier:
+        yield from modifier.labels
+    if isinstance(node, promql.BinaryExpr) and modifier:
+        if modifier.matching:
+            yield from modifier.matching.labels
+        yield from modifier.group_labels or ()
+
+
+def foreign(expression: str) -> list[str]:
+    """Names in an expression that no page has."""
+    found = named(expression)
+    known = {name: set(BY_NAME[name].labels) | TARGET for name in BY_NAME}
+    known |= {name: set(labels) for name, labels in OF_PROMETHEUS.items()}
+    somewhere = set().union(*(known.get(name, set()) for name, _ in found.metrics))
+    return [
+        *(name for name, _ in found.metrics if name not in known),
+        *(f"{name}.{it}" for name, labels in found.metrics for it in labels if it not in known.get(name, ())),
+        *(label for label in found.labels if label not in somewhere),
+    ]
