@@ -167,6 +167,16 @@ def test_the_deadline_follows_a_short_interval() -> None:
         Options(interval=1, deadline=-1)
 
 
+def test_every_option_is_documented() -> None:
+    """Each stands in the agent's section of docs/commands.md."""
+    text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = text.partition("\n## opsd-node\n")[2].partition("\n## ")[0]
+    options = [option for action in node._parser()._actions for option in action.option_strings]
+
+    assert section
+    assert [] == [option for option in options if option not in ("-h", "--help") and option not in section]
+
+
 # ---------------------------------------------------------------------------------------------- the agent
 
 

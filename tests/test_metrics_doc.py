@@ -1,0 +1,45 @@
+"""docs/metrics.md lists every metric of the catalogue; `make golden` writes its tables anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from exporters.catalogue import METRICS, Metric
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
+BEGIN, END = "<!-- tables: written by make golden -->\n", "<!-- end of tables -->"
+PAGES = {"both": "On both pages", "node": "On a node's page", "daemon": "On the daemon's page"}
+
+
+def row(metric: Metric) -> str:
+    """One metric as a row."""
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
+
+
+def tables() -> str:
+    """One table for each page."""
+    parts = []
+    for where, title in PAGES.items():
+        rows = [row(metric) for metric in METRICS if metric.where == where]
+        head = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+        parts.append("\n".join([f"### {title}", "", *head, *rows, ""]))
+    return "\n" + "\n".join(parts) + "\n"
+
+
+@pytest.mark.golden
+def test_every_metric_is_documented() -> None:
+    """Name, type, labels and meaning stand in the document as they stand in the catalogue."""
+    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    written, end, after = rest.partition(END)
+    assert begin
+    assert end
+    if os.environ.get("OPSD_GOLDEN"):
+        written = tables()
+        DOCUMENT.write_text(before + begin + written + end + after, encoding="utf-8")
+
+    assert tables() == written
+    assert {metric.where for metric in METRICS} <= PAGES.keys()
