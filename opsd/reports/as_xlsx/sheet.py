@@ -84,6 +84,8 @@ class Sheet:
         self.raw = raw
         self._widths: dict[int, float] = {}
         self._heads: dict[int, Sequence[str]] = {}
+        self._lines: dict[int, int] = {}  # of rows that hold a wrapped text
+        self._levels: dict[int, int] = {}
 
     def text(self, row: int, column: int, text: str, *, fit: bool = True, **look: Any) -> None:  # noqa: ANN401
         """Text as it is; a long one is wrapped, and with `fit` off it may run over its neighbours."""
@@ -91,6 +93,7 @@ class Sheet:
             self._fit(column, min(len(text), _LONGEST) + 1.5 * look.get("indent", 0), bold="bold" in look)
             if len(text) > _LONGEST:
                 look["text_wrap"] = True
+                self._lines[row] = max(self._lines.get(row, 1), _lines(text, _LONGEST))
         if "indent" in look:
             look["align"] = "left"
         if reports.harmless(text) != text:
@@ -163,6 +166,10 @@ class Sheet:
         self.raw.merge_range(row, 0, row, last, "", self.book.style(text_wrap=True, **look))
         self.raw.write_string(row, 0, text, self.book.style(text_wrap=True, **look))
 
+    def fold(self, row: int, level: int) -> None:
+        """Let a row be hidden with others of its level."""
+        self._levels[row] = level
+
     def freeze(self, row: int, columns: int = 0) -> None:
         """Keep what is above and left in sight, and print it on every page."""
         self.raw.freeze_panes(row, columns)
@@ -173,8 +180,12 @@ class Sheet:
         for column in self._widths:
             self.raw.set_column(column, column, self._width(column))
         for row, names in self._heads.items():
-            most = max(_lines(f"{name} ", self._width(column)) for column, name in enumerate(names))
-            self.raw.set_row(row, _LINE * most + 2)
+            self._lines[row] = max(_lines(name, self._width(column)) for column, name in enumerate(names))
+        for row in sorted({*self._lines, *self._levels}):
+            lines = self._lines.get(row)
+            folded = {"level": self._levels.get(row, 0)}
+            # Not every program makes room for a wrapped text by itself.
+            self.raw.set_row(row, _LINE * lines + 2 if lines else None, None, folded)
         self.raw.set_landscape()
         self.raw.set_paper(_A4)
         self.raw.set_margins(left=0.5, right=0.5, top=0.6, bottom=0.7)

@@ -59,11 +59,11 @@ def _both(statement: Statement, at: int) -> str:
 
 
 def _warnings(sheet: Sheet, statement: Statement, line: int) -> int:
-    for text in reports.warnings(statement):
-        sheet.text(line, 0, "Please note", font_color=RED, bold=True)
-        sheet.text(line, 1, text, fit=False, font_color=RED)
-        line += 1
-    return line
+    texts = list(reports.warnings(statement))
+    for at, text in enumerate(texts, line):
+        sheet.text(at, 0, "Please note" if at == line else "", font_color=RED, bold=True)
+        sheet.text(at, 1, text, fit=False, font_color=RED)
+    return line + len(texts)
 
 
 def _by_pool(

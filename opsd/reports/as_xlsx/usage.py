@@ -41,7 +41,7 @@ def draw(sheet: Sheet, statement: Statement) -> dict[Place, int]:
             sheet, line, row, statement, (HEAD + 1, last - 1) if row.level == TOTAL else _below(rows, line)
         )
         if row.level in LEVELS[1:]:
-            sheet.raw.set_row(line, None, None, {"level": LEVELS.index(row.level)})
+            sheet.fold(line, LEVELS.index(row.level))
     sheet.freeze(HEAD + 1, 1)
     return {row.place: line for line, row in enumerate(rows, HEAD + 1) if row.level != LEVELS[-1]}
 
