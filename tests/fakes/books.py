@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 from collectors.slurm.hosts import expand
@@ -41,10 +42,16 @@ def fill(store: Store) -> None:
         Entry(a.start, T, "grant", a.id, a.unit, micro_unit_seconds(a.amount), "", "test")
         for a in KNOWN.awards.values()
     ]
-    runs = [run._replace(hash=run.job_id) for run in RUNS]
     with store.write() as connection:
         parties.save(connection, type(KNOWN)(), KNOWN)
         parties.post(connection, grants)
+    read(store, RUNS)
+
+
+def read(store: Store, runs: Sequence[RunRecord]) -> None:
+    """Runs as Slurm told them at NOW."""
+    hashed = [run._replace(hash=run.job_id) for run in runs]
+    with store.write() as connection:
         number = imports.open_import(connection, "test", NOW, NOW)
-        Writer(connection, Inventory(KNOWN.node_classes, expand), number, NOW).batch(connection, runs)
+        Writer(connection, Inventory(KNOWN.node_classes, expand), number, NOW).batch(connection, hashed)
         imports.close_import(connection, number, NOW)
