@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opsd.cli.context import now, open_store
 from opsd.cli.times import add_format
 from opsd.config import settings
+from opsd.core.period import DAY, HOUR, isoformat
 
 if TYPE_CHECKING:
     from opsd.cli.draw import Cell
@@ -48,11 +49,10 @@ def _plain(values: Sequence[object]) -> list[object]:
 def _print(found: Status, at: int) -> None:
     from opsd.cli import draw
     from opsd.cli.draw import Column
-    from opsd.core.period import isoformat
 
     columns = [
         Column("step"), Column("result"), Column("last run"), Column("took", numeric=True),
-        Column("next run"), Column("age", numeric=True), Column("stale after", numeric=True),
+        Column("next run"), Column("age", numeric=True), Column("limit", numeric=True),
         Column("failed", numeric=True),
     ]  # fmt: skip
     who = f"daemon: {found.holder}" if found.holder else "no daemon runs on this database"
@@ -95,17 +95,13 @@ def _complaints(found: Status) -> list[str]:
             said.append(f"{line.name}: {line.last.message}")
         elif line.stale:
             never = "has never succeeded" if line.age is None else f"last succeeded {span(line.age)} ago"
-            said.append(f"{line.name}: stale: {never}; it should every {span(line.stale_after)}")
+            said.append(f"{line.name}: stale: {never}; it should at least every {span(line.stale_after)}")
     return said
 
 
 def span(seconds: int) -> str:
-    """A length of time in its two largest units: `5 s`, `3 min 20 s`, `2 d 4 h`."""
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    seconds = max(0, seconds)
-    for place, (name, size) in enumerate(units):
-        if seconds >= size:
-            rest = seconds % size // units[place + 1][1] if place + 1 < len(units) else 0
-            tail = f" {rest} {units[place + 1][0]}" if rest else ""
-            return f"{seconds // size} {name}{tail}"
-    return "0 s"
+    """A length of time in one unit that leaves two digits or so: `90 s`, `62 min`, `11 h`, `3 d`."""
+    for name, size, most in (("s", 1, 100), ("min", 60, 100), ("h", HOUR, 48)):
+        if seconds < most * size:
+            return f"{max(0, seconds) // size} {name}"
+    return f"{seconds // DAY} d"

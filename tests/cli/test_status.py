@@ -1,0 +1,161 @@
+"""`opsd status`: what each step did last, and the exit code that says whether eyes are needed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from opsd.cli import main, status
+from opsd.store import hold, migrate, steps, sweeps
+from opsd.store.engine import Store, open_engine
+from opsd.store.hold import Holder
+from opsd.store.steps import DONE, FAILED, RUNNING, Last
+
+NOW = 1_795_000_000
+WELL = (
+    Last("ingest", NOW - 130, NOW - 126, NOW - 126, 4_200, DONE, "", 0, NOW + 170),
+    Last("rebuild", NOW - 126, NOW - 125, NOW - 125, 812, DONE, "", 0, NOW + 174),
+    Last("balances", NOW - 30, NOW - 29, NOW - 29, 470, DONE, "", 0, NOW + 30),
+    Last("housekeeping", NOW - 40_000, NOW - 39_999, NOW - 39_999, 53, DONE, "", 0, NOW + 46_400),
+)
+DATA = Path(__file__).parent.parent / "data" / "golden"
+
+
+@pytest.fixture
+def store(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A database whose steps are all well, and a clock that stands still."""
+    monkeypatch.setattr(status, "now", lambda: NOW)
+    monkeypatch.setenv("OPSD_DB", sqlite_url)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("OPSD_CONFIG", raising=False)
+    store = open_engine(sqlite_url)
+    migrate.upgrade(store)
+    note(store, *WELL)
+    yield store
+    store.close()
+
+
+def note(store: Store, *rows: Last) -> None:
+    """Let the database say so."""
+    for row in rows:
+        steps.note(store, row)
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """The exit code and the output."""
+    code = main(["status", *words])
+    return code, capsys.readouterr().out
+
+
+def test_all_is_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0, and each step with its times."""
+    code, out = told(capsys, "--format", "json")
+    found = json.loads(out)
+
+    assert (0, ["ok"] * 4, [126, 125, 29, 39_999]) == (
+        code, [row["result"] for row in found], [row["age_seconds"] for row in found]
+    )  # fmt: skip
+    assert ("2026-11-18T11:04:30+00:00", 4_200, 900, False) == (
+        found[0]["started_at"], found[0]["duration_ms"], found[0]["stale_after_seconds"], found[0]["stale"]
+    )  # fmt: skip
+
+
+def test_csv_has_the_same(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line per step, truth values in words."""
+    _, out = told(capsys, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+
+    assert ["ingest", "rebuild", "balances", "housekeeping"] == [row["step"] for row in rows]
+    assert {"false"} == {row["stale"] for row in rows}
+
+
+def test_nothing_ever_ran(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """What has never succeeded is stale."""
+    with store.write() as connection:
+        connection.exec_driver_sql("DELETE FROM step")
+    code, out = told(capsys, "--format", "json")
+
+    assert (3, {"never"}, {None}) == (
+        code, {row["result"] for row in json.loads(out)}, {row["age_seconds"] for row in json.loads(out)}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "held", "result"),
+    [
+        (Last("balances", NOW - 30, NOW - 29, NOW - 301, 470, DONE), True, "ok"),  # stale
+        (Last("balances", NOW - 30, NOW - 29, NOW - 90, 470, FAILED, "it broke", 1), True, "failed"),
+        (Last("balances", NOW - 30, None, NOW - 90, 470, RUNNING, "process 1 on x", 2), True, "running"),
+        (Last("balances", NOW - 121, None, NOW - 130, 470, RUNNING, "process 1 on x"), True, "late"),
+        (Last("balances", NOW - 121, None, NOW - 130, 470, RUNNING, "process 1 on x"), False, "died"),
+    ],
+)
+def test_what_needs_eyes(
+    store: Store, capsys: pytest.CaptureFixture[str], row: Last, held: bool, result: str
+) -> None:
+    """Stale, failed, failing while it runs again, late, died: each ends with 3."""
+    note(store, row)
+    taken = hold.take(store, Holder(7, "here", NOW)) if held else None
+    code, out = told(capsys, "--format", "json")
+    if taken:
+        taken.release()
+
+    assert (3, result) == (code, json.loads(out)[2]["result"])
+
+
+def test_running_in_time(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run under way is nothing to worry about."""
+    note(store, Last("balances", NOW - 119, None, NOW - 130, 470, RUNNING, "process 1 on x"))
+
+    assert 0 == told(capsys)[0]
+
+
+@pytest.mark.golden
+def test_as_a_table(
+    store: Store, capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None]
+) -> None:
+    """Who runs the daemon, how far Slurm is read, and what is wrong, in eighty columns."""
+    problem = "sacct: no whole answer within 300 s: it was stopped"
+    note(store, Last("ingest", NOW - 130, NOW - 126, NOW - 3_700, 300_211, FAILED, problem, 4, NOW + 470))
+    with store.write() as connection:
+        sweeps.cover(connection, "mn5", NOW - 3_700, NOW - 3_700)
+    taken = hold.take(store, Holder(4711, "service1", NOW - 90_000))
+    code, out = told(capsys)
+    taken.release()
+
+    golden(DATA / "status.txt", out)
+    assert 3 == code
+
+
+@pytest.mark.golden
+def test_as_a_table_without_a_daemon(
+    store: Store, capsys: pytest.CaptureFixture[str], golden: Callable[[Path, str], None]
+) -> None:
+    """Nothing comes next; what is stale is said."""
+    note(store, Last("balances", NOW - 8_000, NOW - 7_999, NOW - 7_999, 470, DONE, "", 0, NOW - 7_940))
+    code, out = told(capsys)
+
+    golden(DATA / "status-no-daemon.txt", out)
+    assert 3 == code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "0 s"),
+        (99, "99 s"),
+        (100, "1 min"),
+        (5_999, "99 min"),
+        (6_000, "1 h"),
+        (172_799, "47 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_spans(seconds: int, text: str) -> None:
+    """One unit, rounded down."""
+    assert text == status.span(seconds)
