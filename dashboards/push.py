@@ -6,6 +6,7 @@ never overwritten unseen. All failures come out as PushFailed with what to do, a
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -41,7 +42,10 @@ class Change(NamedTuple):
 def is_loopback(url: str) -> bool:
     """Whether an address stays on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def push(
@@ -59,9 +63,11 @@ def push(
         PushFailed: Grafana is away, refuses, or is no Grafana.
     """
     grafana = _connect(url, token, timeout_seconds)
-    changes = [_folder(grafana, url, folder, dry_run=dry_run)]
-    for uid, board in boards.items():
-        changes.append(_dashboard(grafana, url, uid, board, dry_run=dry_run))
+    try:
+        changes = [_folder(grafana, url, folder, dry_run=dry_run)]
+        changes += [_dashboard(grafana, url, uid, board, dry_run=dry_run) for uid, board in boards.items()]
+    finally:
+        grafana.client.s.close()  # grafana-client leaves its connections open
     return changes
 
 
