@@ -404,7 +404,7 @@ class Slurm:
         return self._process.stdout.readline().strip()
 
     def run(self, *command: str, user: str | None = None, more: Mapping[str, str] | None = None) -> str:
-        """What a Slurm command prints; it must succeed without a word on stderr."""
+        """What a Slurm command prints; it must succeed."""
         owner = {} if user is None else _as(user)
         done = subprocess.run(
             command,
@@ -415,7 +415,7 @@ class Slurm:
             check=False,
             **owner,
         )
-        assert (done.returncode, done.stderr) == (0, ""), f"{' '.join(command)}: {done.stderr or done.stdout}"
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
 
     def submit(self, user: str, *options: str) -> int:

@@ -1,0 +1,266 @@
+"""`opsd ingest` beside a Slurm that misbehaves: stand-ins for its commands, at their true border.
+
+Each test asserts what is counted afterwards and what is said. A real Slurm is in tests/slurm.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from collectors.slurm.commands import FIELDS
+from opsd.cli import main
+from opsd.store import sweeps
+from opsd.store.engine import open_engine
+
+HEADER = "|".join(FIELDS)
+DAY = 86_400
+AT = int(time.time()) // DAY * DAY - DAY  # yesterday, midnight
+SACCTMGR = 'case "$*" in *show\\ user*) echo Operator ;; *show\\ cluster*) echo lab ;; *) exit 9 ;; esac'
+DENIED = "sacctmgr: error: Your user doesn't have privilege to perform this action"
+
+
+def row(job: int, seconds: int = 100, end: str | None = None) -> str:
+    """A line as sacct prints it."""
+    values = {
+        "JobIDRaw": job, "JobID": job, "Cluster": "lab", "Account": "es-bio", "User": "ana",
+        "Partition": "acc", "QOS": "normal", "State": "COMPLETED", "Submit": AT, "Eligible": AT, "Start": AT,
+        "End": AT + seconds if end is None else end, "ElapsedRaw": seconds, "Suspended": "00:00:00",
+        "TimelimitRaw": 60, "AllocTRES": "billing=4,cpu=4,gres/gpu=1,mem=1000M,node=1", "NodeList": "n1",
+        "AssocID": 7, "DBIndex": job,
+    }  # fmt: skip
+    return "|".join(str(values.get(name, "")) for name in FIELDS) + "\n"
+
+
+class Site:
+    """A folder with stand-ins for Slurm's commands, and opsd with a database beside them."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.capsys = capsys
+        self.options = ["--db", f"sqlite:///{folder}/opsd.db", "--config", f"{folder}/opsd.toml"]
+        (folder / "bin").mkdir()
+        (folder / "opsd.toml").write_text(
+            f'[slurm]\nbin = "{folder}/bin"\nsince = "2 days"\nwindow_hours = 24\ntimeout_seconds = 1\n'
+        )
+        self.command("sacctmgr", SACCTMGR)
+        self.command("sacct", "exit 1")
+
+    def command(self, name: str, script: str) -> None:
+        """Put a stand-in into the folder."""
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def answer(self, text: str, after: str = "") -> None:
+        """Let sacct print a text, and then do something."""
+        (self.folder / "answer").write_text(text)
+        self.command("sacct", f'echo "$@" >>{self.folder}/asked\ncat {self.folder}/answer\n{after}')
+
+    def asked(self) -> list[str]:
+        """How sacct was called, and forget it."""
+        found = (self.folder / "asked").read_text().splitlines()
+        (self.folder / "asked").unlink()
+        return found
+
+    def opsd(self, *words: str) -> tuple[int, str]:
+        """Exit code and everything said of one command."""
+        code = main([*words, *self.options])
+        said = self.capsys.readouterr()
+        return code, said.out + said.err
+
+    def gpu_seconds(self) -> int:
+        """Everything that is counted."""
+        main(["usage", "--from", "2020-01-01", "--to", "2100-01-01", "--format", "csv", *self.options])
+        header, *lines = self.capsys.readouterr().out.splitlines()
+        return int(lines[0].split(",")[header.split(",").index("gpu_seconds")]) if lines else 0
+
+    def covered(self) -> int | None:
+        """How far the cluster counts as read."""
+        store = open_engine(self.options[1])
+        with store.read() as connection:
+            found = sweeps.covered_until(connection, "lab")
+        store.close()
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+    """A site whose Slurm says nothing yet."""
+    return Site(tmp_path, capsys)
+
+
+WHOLE = HEADER + "\n" + row(1) + row(2)
+BROKEN = {
+    "hangs": (WHOLE, "sleep 60", "sacct: no whole answer within 1 s"),
+    "prints rubbish": ("Welcome!\n" + WHOLE, "", "no header of the columns asked for but 'Wel"),
+    "prints nothing": ("", "", "no header of the columns asked for but ''"),
+    "prints other columns": ("JobID|User\n1|ana\n", "", "no header of the columns asked for but 'JobID|User"),
+    "breaks off in a line": (WHOLE[:-20], "", "sacct broke off: the last line of its answer has no end"),
+    "complains": (WHOLE, "echo 'sacct: error: lost' >&2", "sacct ended with 0: sacct: error: lost"),
+    "fails half-way": (HEADER + "\n" + row(1), "exit 1", "sacct ended with 1: without a word"),
+    "is killed": (HEADER + "\n" + row(1), "kill -9 $$", "sacct was ended by signal 9"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_answer_that_is_not_whole_counts_nothing(site: Site, case: str) -> None:
+    """It is a failure, with its reason; nothing of it is stored, and the next ingest catches up."""
+    text, after, said = BROKEN[case]
+    site.answer(text, after)
+    code, words = site.opsd("ingest")
+
+    assert 1 == code
+    assert said in words
+    assert 0 == site.gpu_seconds()
+    assert site.covered() is None
+    site.answer(WHOLE)
+    assert 0 == site.opsd("ingest")[0]
+    assert 200 == site.gpu_seconds()
+
+
+def test_a_later_failure_leaves_what_is_counted(site: Site) -> None:
+    """Totals and how far they reach stay what they were."""
+    site.answer(WHOLE)
+    site.opsd("ingest")
+    covered = site.covered()
+    site.answer(WHOLE + row(3), "exit 1")
+
+    assert 1 == site.opsd("ingest")[0]
+    assert 200 == site.gpu_seconds()
+    assert covered == site.covered()
+    site.answer(WHOLE + row(3))
+    assert "1 new, 0 changed" in site.opsd("ingest")[1]
+    assert 300 == site.gpu_seconds()
+
+
+def test_a_line_with_too_few_columns_is_set_aside(site: Site) -> None:
+    """Its neighbours count, it does not, and the exit code says that something needs eyes."""
+    cut = row(2)[:30] + "\n"
+    site.answer(HEADER + "\n" + row(1) + cut + row(3))
+    code, words = site.opsd("ingest")
+
+    assert 3 == code
+    assert "fields where the layout has" in words
+    assert 200 == site.gpu_seconds()
+    assert 3 == site.opsd("ingest")[0]
+    assert 1 == site.opsd("quarantine", "list", "--format", "csv")[1].count("fields where")
+
+
+def test_a_program_that_is_not_there_is_named(site: Site) -> None:
+    """With the folder in which it was looked for."""
+    (site.folder / "bin" / "sacct").unlink()
+    code, words = site.opsd("ingest")
+
+    assert 1 == code
+    assert f"{site.folder}/bin/sacct: no such program here" in words
+
+
+def test_without_rights_nothing_is_asked(site: Site) -> None:
+    """A user that is no operator, and whom Slurm denies what only administrators may see."""
+    site.command("sacctmgr", f'case "$*" in *stats*) echo "{DENIED}" >&2; exit 1 ;; *) echo None ;; esac')
+    site.answer(WHOLE)
+    code, words = site.opsd("ingest")
+
+    assert 1 == code
+    assert "may not see everybody's runs in Slurm" in words
+    assert "adminlevel=Operator" in words
+    assert not (site.folder / "asked").exists()
+    assert 0 == site.gpu_seconds()
+
+
+def test_who_stands_in_no_list_of_users_is_proven_by_what_it_may_see(site: Site) -> None:
+    """SlurmUser has every right without being a user of the accounting."""
+    site.command("sacctmgr", 'case "$*" in *show\\ cluster*) echo lab ;; *stats*) echo statistics ;; esac')
+    site.answer(WHOLE)
+
+    assert 0 == site.opsd("ingest")[0]
+    assert 200 == site.gpu_seconds()
+
+
+def test_rights_that_cannot_be_asked_for_are_none(site: Site) -> None:
+    """slurmdbd away is no proof of anything."""
+    site.command("sacctmgr", 'echo "sacctmgr: error: Connection refused" >&2; exit 1')
+    code, words = site.opsd("ingest")
+
+    assert 1 == code
+    assert "sacctmgr ended with 1: sacctmgr: error: Connection refused" in words
+
+
+def test_of_several_clusters_the_controller_says_which_is_ours(site: Site) -> None:
+    """A slurmdbd may serve many; sacct answers for the one whose slurm.conf it reads."""
+    site.command("sacctmgr", 'case "$*" in *show\\ user*) echo Operator ;; *) echo far; echo lab ;; esac')
+    site.command("scontrol", 'echo "ClusterName             = lab"')
+    site.answer(WHOLE)
+
+    assert "cluster lab: " in site.opsd("ingest")[1]
+    assert site.covered() is not None
+
+
+def test_how_sacct_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTC, epochs, everybody, every attempt, no state; and nothing of the caller's own taste."""
+    monkeypatch.setenv("SACCT_FORMAT", "JobName")
+    monkeypatch.setenv("SLURM_CLUSTERS", "far")
+    monkeypatch.setenv("SLURM_CONF", "/etc/elsewhere/slurm.conf")
+    site.answer(WHOLE, f"env | grep -E '^(TZ|SACCT|SLURM)' | sort >{site.folder}/env")
+    site.opsd("ingest", "--from", "2026-01-05", "--to", "2026-01-06T06:00:00+02:00")
+
+    options = "--allusers --duplicates --allocations --local --parsable2 --noconvert --format=" + ",".join(
+        FIELDS
+    )
+    assert [
+        f"{options} --starttime=2026-01-05T00:00:00 --endtime=2026-01-06T00:00:00",
+        f"{options} --starttime=2026-01-06T00:00:00 --endtime=2026-01-06T04:00:00",
+    ] == site.asked()
+    expected = ["SLURM_CONF=/etc/elsewhere/slurm.conf", "SLURM_TIME_FORMAT=%s", "TZ=UTC"]
+    assert expected == (site.folder / "env").read_text().splitlines()
+    assert site.covered() is None
+
+
+def test_an_open_run_is_asked_for_by_its_job(site: Site) -> None:
+    """Once its window no longer shows it."""
+    site.answer(HEADER + "\n" + row(5, end="Unknown").replace("COMPLETED", "RUNNING"))
+    site.opsd("ingest")
+    site.asked()
+    time.sleep(1.1)  # an answer of the same second is no later one
+    by_job = f'case "$*" in *--jobs=5) printf "%s" "{row(5, 50)}" ;; esac'
+    site.command("sacct", f'echo "$@" >>{site.folder}/asked; echo "{HEADER}"\n{by_job}')
+    code, words = site.opsd("ingest")
+
+    assert 0 == code
+    assert "asked again  1 open runs" in words
+    assert site.asked()[-1].endswith(" --jobs=5")
+    assert 50 == site.gpu_seconds()
+
+
+def test_a_disk_that_is_full_while_the_answer_comes(site: Site) -> None:
+    """Said as what it is, whatever sacct itself made of it; afterwards nothing is missing."""
+    site.opsd("db", "upgrade")
+    site.answer(HEADER + "\n" + row(1) * 20_000)
+    small = 3_000_000  # of an answer of four million bytes
+    full = subprocess.run(
+        [sys.executable, "-m", "opsd", "ingest", *site.options], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (small, small)),
+    )  # fmt: skip
+
+    assert 1 == full.returncode
+    assert "its output does not fit into the folder" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert 0 == site.gpu_seconds()
+    site.answer(WHOLE)
+    assert 0 == site.opsd("ingest")[0]
+    assert 200 == site.gpu_seconds()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--to", "2026-01-01"), ("--from", "2026-01-02", "--to", "2026-01-01"), ("--from", "2099-01-01")],
+)
+def test_a_span_that_is_none_is_refused(site: Site, words: tuple[str, ...]) -> None:
+    """Without a start, backwards, or in the future."""
+    assert 2 == site.opsd("ingest", *words)[0]

@@ -1,0 +1,221 @@
+"""One reading of accounting: which windows are asked for, what is asked again, how far it is covered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from collectors.protocol import AccountingText
+from opsd.core.errors import BadText, Refused, Unavailable
+from opsd.core.period import DAY, HOUR, Window
+from opsd.pipeline import sweep, usage
+from opsd.store import imports, migrate, sweeps
+from opsd.store.engine import Store, open_engine
+
+NOW = 1_790_000_000
+HEADER = "JobIDRaw|Cluster|Account|State|Submit|Eligible|Start|End|AllocTRES\n"
+
+
+class Slurm:
+    """A source that answers from a table of rows, and can be told to fail or to leave rows out."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[str, int, int | None]] = {}  # job -> state, start, end
+        self.hidden: set[int] = set()  # jobs that windows leave out
+        self.more = ""  # what answers end with
+        self.asked: list[tuple[int, int] | list[int]] = []
+        self.fails_at = 0  # the how manieth question fails
+        self.clock = NOW
+
+    def prove(self) -> str:
+        """Everybody's runs, of the cluster lab."""
+        return "lab"
+
+    def changed(self, start: int, end: int) -> AccountingText:
+        """Rows alive in a window, except those it hides."""
+        self._count((start, end))
+        return self._text([
+            job
+            for job, (_, begin, finish) in self.rows.items()
+            if begin < end and (finish is None or finish >= start) and job not in self.hidden
+        ])  # fmt: skip
+
+    def runs(self, job_ids: Sequence[int]) -> AccountingText:
+        """Rows of some jobs."""
+        self._count(list(job_ids))
+        return self._text([job for job in job_ids if job in self.rows])
+
+    def _count(self, question: tuple[int, int] | list[int]) -> None:
+        self.asked.append(question)
+        if len(self.asked) == self.fails_at:
+            raise Unavailable("sacct ended with 1")
+
+    def _text(self, jobs: Sequence[int]) -> AccountingText:
+        lines = [
+            f"{job}|lab|a|{state}|{start}|{start}|{start}|{end or 'Unknown'}|cpu=2,node=1\n"
+            for job, (state, start, end) in self.rows.items()
+            if job in jobs
+        ]
+        return AccountingText(io.BytesIO((HEADER + "".join(lines) + self.more).encode()), self.clock, "sacct")
+
+
+@pytest.fixture
+def slurm() -> Slurm:
+    """A Slurm with one ended and one running job."""
+    found = Slurm()
+    found.rows = {1: ("COMPLETED", NOW - 10 * DAY, NOW - 10 * DAY + 100), 2: ("RUNNING", NOW - DAY, None)}
+    return found
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A store with its tables."""
+    found = open_engine(store_url)
+    migrate.upgrade(found)
+    yield found
+    found.close()
+
+
+def run(store: Store, slurm: Slurm, now: int = NOW, span: Window | None = None) -> sweep.Result:
+    """One sweep, as a daemon would do it at `now`."""
+    slurm.clock = now
+    return sweep.run(store, slurm, now=now, since=NOW - 14 * DAY, window_seconds=7 * DAY, span=span)
+
+
+def cpu_seconds(store: Store, until: int) -> int:
+    """What is counted in all."""
+    with store.read() as connection:
+        return usage.run(connection, Window(NOW - 20 * DAY, until), ()).rows[0].measures.cpu_seconds
+
+
+def covered(store: Store) -> int | None:
+    """How far the cluster counts as read."""
+    with store.read() as connection:
+        return sweeps.covered_until(connection, "lab")
+
+
+def test_the_first_sweep_reads_from_since_in_windows(store: Store, slurm: Slurm) -> None:
+    """No question spans more than a window, and together they leave no gap."""
+    result = run(store, slurm)
+
+    assert [(NOW - 14 * DAY, NOW - 7 * DAY), (NOW - 7 * DAY, NOW)] == slurm.asked
+    assert (2, 0, 2) == (result.new, result.changed, result.windows)
+    assert NOW == covered(store)
+    assert 2 * (100 + DAY) == cpu_seconds(store, NOW)
+
+
+def test_the_next_sweep_starts_two_hours_before_the_last_ended(store: Store, slurm: Slurm) -> None:
+    """Records that reached slurmdbd late are read, and what is read twice counts once."""
+    run(store, slurm)
+    slurm.rows[3] = ("COMPLETED", NOW - HOUR, NOW - HOUR + 10)
+    result = run(store, slurm, NOW + 60)
+
+    assert (NOW - 2 * HOUR, NOW + 60) == slurm.asked[-1]
+    assert (1, 0) == (result.new, result.changed)
+    assert NOW + 60 == covered(store)
+    assert 2 * (100 + DAY + 60 + 10) == cpu_seconds(store, NOW + 60)
+
+
+def test_a_failure_keeps_what_was_whole_and_the_next_sweep_goes_on(store: Store, slurm: Slurm) -> None:
+    """Windows before the failing one are in and covered; of the failing one nothing is."""
+    slurm.fails_at = 2
+    with pytest.raises(Unavailable):
+        run(store, slurm)
+
+    assert NOW - 7 * DAY == covered(store)
+    assert 2 * 100 == cpu_seconds(store, NOW)
+    run(store, slurm)
+    assert (NOW - 7 * DAY - 2 * HOUR, NOW - 2 * HOUR) == slurm.asked[2]
+    assert 2 * (100 + DAY) == cpu_seconds(store, NOW)
+
+
+def test_a_run_that_ended_long_ago_is_asked_for_again(store: Store, slurm: Slurm) -> None:
+    """A runaway job that was fixed has an end in the past, which no window of today shows."""
+    run(store, slurm)
+    slurm.rows[2] = ("COMPLETED", NOW - DAY, NOW - DAY + 7)
+    result = run(store, slurm, NOW + 60)
+
+    assert [2] == slurm.asked[-1]
+    assert (1, 1) == (result.asked_again, result.changed)
+    assert 2 * (100 + 7) == cpu_seconds(store, NOW + 60)
+
+
+def test_an_answer_that_leaves_out_a_run_is_not_whole(store: Store, slurm: Slurm) -> None:
+    """A run that goes on must have been in it; so others may be missing, and the span is read again."""
+    run(store, slurm)
+    slurm.rows[3] = ("COMPLETED", NOW - 10, NOW - 5)
+    slurm.hidden = {2, 3}
+    with pytest.raises(Unavailable, match=r"was not whole: it left out 1 runs .*\(job 2\)"):
+        run(store, slurm, NOW + 60)
+
+    assert NOW == covered(store)
+    slurm.hidden = set()
+    assert 1 == run(store, slurm, NOW + 120).new
+
+
+def test_a_stated_span_is_read_again_alone(store: Store, slurm: Slurm) -> None:
+    """How far the cluster is covered does not change, and open runs are left as they are."""
+    span = Window(NOW - 12 * DAY, NOW - 9 * DAY)
+    result = run(store, slurm, span=span)
+
+    assert [(span.start, span.end)] == slurm.asked
+    assert 1 == result.new
+    assert covered(store) is None
+
+
+def test_a_bad_record_is_set_aside_once(store: Store, slurm: Slurm) -> None:
+    """The same bytes in the next answer, at whatever place, are the same record."""
+    slurm.more = "7|lab|a|COMPLETED|broken\n"
+    first = run(store, slurm)
+    slurm.rows[3] = ("COMPLETED", NOW - 10, NOW - 5)
+    second = run(store, slurm, NOW + 60)
+
+    assert 2 == first.quarantined  # in each of two windows
+    assert 1 == second.quarantined
+    with store.read() as connection:
+        assert 1 == imports.quarantine_count(connection)
+    assert NOW + 60 == covered(store)
+
+
+def test_without_rights_nothing_is_read(store: Store, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the runs would look like all of them."""
+
+    def refuse() -> str:
+        raise Refused("user opsd may not see everybody's runs")
+
+    monkeypatch.setattr(slurm, "prove", refuse)
+    with pytest.raises(Refused):
+        run(store, slurm)
+
+    assert [] == slurm.asked
+    assert covered(store) is None
+
+
+def test_a_clock_set_back_asks_for_nothing_strange(store: Store, slurm: Slurm) -> None:
+    """Covered until tomorrow: the two hours before now are read."""
+    run(store, slurm, NOW + DAY)
+    run(store, slurm, NOW)
+
+    assert (NOW - 2 * HOUR, NOW) == slurm.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("since", "start"),
+    [
+        ("30 days", NOW - 30 * DAY),
+        ("1 day", NOW - DAY),
+        ("2026-09-01", 1_788_220_800),
+        ("99999 days", 631_152_000),
+    ],
+)
+def test_the_first_sweep_starts_where_the_settings_say(since: str, start: int) -> None:
+    """So many days ago, or at a date."""
+    assert start == sweep.beginning(since, NOW)
+
+
+def test_a_beginning_that_is_no_time_is_refused() -> None:
+    """The setting is named."""
+    with pytest.raises(BadText, match=r"slurm\.since"):
+        sweep.beginning("a while ago", NOW)
