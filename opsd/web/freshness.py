@@ -55,7 +55,9 @@ def facts(found: Overview) -> Iterator[Fact]:
     yield Fact("Quarantine", quarantine, mark=BAD if waiting else GOOD)
     if found.balances.unknown_limits:
         count = words.count(found.balances.unknown_limits, "open run")
-        yield Fact("Time limits", f"unknown for {count}: what they may still use is not known", mark=WATCH)
+        yield Fact(
+            "Time limits", f"{count} without a known one: what is still committed is unknown", mark=WATCH
+        )
     for reason in found.balances.unpriced:
         yield Fact("Not charged", reason, mark=WATCH)
 

@@ -72,10 +72,13 @@ def test_stopping_before_starting_frees_the_port(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_ends_cleanly_when_told(tmp_path: Path, told: signal.Signals) -> None:
-    """It makes its database, says where it is, answers, and ends with 0."""
+    """It makes its database, says where it is (systemd hears of it), answers, and ends with 0."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
     command = [sys.executable, "-m", "opsd", "web", "--web.listen-address", "127.0.0.1:0"]
     environ = {**os.environ, "OPSD_DB": f"sqlite:///{tmp_path / 'new' / 'opsd.db'}"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
+    environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+    with heard, subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
         try:
             assert process.stderr
             url = process.stderr.readline().split()[-1]
@@ -83,11 +86,14 @@ def test_the_command_ends_cleanly_when_told(tmp_path: Path, told: signal.Signals
                 text = answer.read().decode()
             process.send_signal(told)
             _, rest = process.communicate(timeout=30)
+            heard.setblocking(False)
+            states = [heard.recv(64), heard.recv(64)]
         finally:
             process.kill()
 
     assert "Nothing has been read yet" in text
     assert (0, "") == (process.returncode, rest)
+    assert [b"READY=1", b"STOPPING=1"] == states
 
 
 def test_the_command_refuses_the_network(tmp_path: Path) -> None:
