@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+_PATIENCE = 8  # times as old as an answer may be, while a new one is worked out
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -41,11 +42,14 @@ class Recent(Generic[Key, Value]):
         self._lock = threading.Lock()  # held for a look, never for work
 
     def get(self, key: Key) -> Value:
-        """An answer no older than `seconds`, or the one before while a new one is on its way."""
+        """An answer no older than `seconds`, or the one before while a new one is on its way.
+
+        Where the new one is very long in coming, the one before is not shown as if it were the present.
+        """
         with self._lock:
             kept = self._kept.get(key)
-            fresh = kept is not None and self._clock() - kept.at < self._seconds
-            if kept is not None and (fresh or key in self._at_work):
+            patience = self._seconds * (_PATIENCE if key in self._at_work else 1)
+            if kept is not None and self._clock() - kept.at < patience:
                 return kept.value
             self._at_work.add(key)
         try:

@@ -60,6 +60,28 @@ def test_who_comes_while_it_is_worked_out_again_gets_the_one_before() -> None:
     assert ["a1", "a2"] == [meanwhile, recent.get("a")]
 
 
+def test_an_answer_that_is_long_in_coming_does_not_keep_the_old_one_alive() -> None:
+    """A worker that hangs would otherwise show the past as the present, for ever."""
+    now, work = [0.0], Work()
+    recent = Recent(work, seconds=10, most=5, clock=lambda: now[0])
+    recent.get("a")
+    now[0] = 20
+    work.begun.clear()
+    work.go_on.clear()
+    slow = threading.Thread(target=recent.get, args=("a",))
+    slow.start()
+    assert work.begun.wait(10)
+    now[0] = 80
+    found: list[str] = []
+    late = threading.Thread(target=lambda: found.append(recent.get("a")))
+    late.start()
+    work.go_on.set()
+    late.join(10)
+    slow.join(10)
+
+    assert found[0] in ("a2", "a3")
+
+
 def test_a_failure_is_not_hidden_behind_an_old_answer() -> None:
     """It is raised each time, and the next success is an answer again."""
     now, work = [0.0], Work()
