@@ -16,7 +16,7 @@ PAGES = {"both": "On both pages", "node": "On a node's page", "daemon": "On the 
 
 def row(metric: Metric) -> str:
     """One metric as a row."""
-    labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
     return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
 
 

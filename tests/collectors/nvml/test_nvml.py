@@ -223,6 +223,19 @@ def test_a_gpu_that_hangs_from_the_start(fake_nvml: FakeNvml, jobs: Path) -> Non
         agent.wait_for(lambda page: page.value("opsd_gpu_up", gpu=1, uuid=UUID.format(1)))
 
 
+def test_a_driver_that_hangs_from_the_start(fake_nvml: FakeNvml, jobs: Path) -> None:
+    """While the driver does not even open, the page answers; once it does, its GPUs are there."""
+    fake_nvml.set(hang__all=1)
+    with running(fake_nvml.environment(), f"--jobs.directory={jobs}") as agent:
+        agent.wait_for(lambda page: page.value("opsd_node_collector_up", collector="nvml") == 0)
+        page = agent.pages(2)
+        assert [] == page.values("opsd_gpu_up") == page.values("opsd_gpu_devices_visible")
+        assert 1 == page.value("opsd_node_collector_up", collector="jobs")
+
+        fake_nvml.set(hang__all=None)
+        agent.wait_for(lambda page: page.values("opsd_gpu_up") == [1] * 8)
+
+
 def test_a_driver_that_hangs_as_a_whole(fake_nvml: FakeNvml, agent: RunningAgent) -> None:
     """With one lock over all calls everything hangs: the page answers, says so, and the agent still ends."""
     fake_nvml.set(driver_lock=1, hang__all=1)

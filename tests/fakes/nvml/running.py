@@ -89,8 +89,12 @@ class RunningAgent:
             time.sleep(0.02)
 
     def threads(self) -> int:
-        """How many threads the process has."""
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+        """How many threads the process has, those of a moment (answering a scrape) left out."""
+        counts = []
+        for _ in range(10):
+            counts.append(len(list(Path(f"/proc/{self.process.pid}/task").iterdir())))
+            time.sleep(0.02)
+        return min(counts)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit code."""
