@@ -11,6 +11,7 @@ Slurm;slurmctld slurmd slurmdbd sacct sacctmgr sreport munged munge mariadbd mar
 Prometheus;prometheus promtool prometheus-alertmanager amtool;prometheus prometheus-alertmanager;metrics, rules and alerts in a real Prometheus
 Chromium;chromium;chromium;the portal in a real browser
 LibreOffice;soffice pdftoppm;libreoffice-calc poppler-utils;reports opened in an office program
+OpenSSL;openssl;openssl;metrics pages over TLS
 C compiler;gcc /usr/include/stdio.h;gcc libc6-dev;the node agent beside a fake NVML
 '
 PATH="$PATH:/usr/sbin:/sbin"
