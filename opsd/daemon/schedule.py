@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -62,7 +64,7 @@ class Schedule:
 
     def put(self, name: str, seconds: float) -> None:
         """Let a step run so many seconds from now, and from then on by its trigger again."""
-        if self._scheduler.running:
+        with suppress(JobLookupError):  # it was stopped meanwhile
             at = datetime.now(UTC) + timedelta(seconds=seconds)  # noqa: TID251 (APScheduler's own clock)
             self._scheduler.modify_job(name, next_run_time=at)
 

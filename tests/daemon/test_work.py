@@ -1,0 +1,147 @@
+"""What the steps do with the pipeline: settings go in, counts come out, pauses lie between transactions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from collectors.protocol import AccountingText
+from collectors.slurm.commands import FIELDS
+from opsd import config
+from opsd.core.period import DAY, HOUR
+from opsd.daemon import named
+from opsd.daemon.steps import Outcome, Stopped, Work
+from opsd.store import state
+from opsd.store.engine import Store
+from tests.fakes import books
+from tests.fakes.consortia import CLUSTER
+
+NOW = books.T + 5 * DAY
+BAD = "|".join("?" for _ in FIELDS)
+
+
+class OneJobADay:
+    """A Slurm whose jobs run for the first hour of each day; the one that was running has ended."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.rubbish = False
+        self._jobs = {day: ("es-new", day * DAY, day * DAY) for day in range(books.T // DAY, NOW // DAY)}
+        self._jobs[3] = ("es-large", books.T, books.T + 8 * HOUR)
+
+    def prove(self) -> str:
+        """The name of its cluster."""
+        return CLUSTER
+
+    def changed(self, start: int, end: int) -> AccountingText:
+        """The jobs in between."""
+        self.asked.append((start, end))
+        inside = [job for job, (_, _, begin) in self._jobs.items() if begin < end and begin + HOUR > start]
+        return self._text(inside, [BAD] * self.rubbish)
+
+    def runs(self, job_ids: Sequence[int]) -> AccountingText:
+        """Jobs by their numbers."""
+        return self._text(job_ids)
+
+    def _text(self, jobs: Sequence[int], more: Sequence[str] = ()) -> AccountingText:
+        rows = ("|".join(FIELDS), *(_row(job, *self._jobs[job]) for job in jobs), *more)
+        return AccountingText(io.BytesIO("".join(f"{row}\n" for row in rows).encode()), NOW, "sacct")
+
+
+def _row(job: int, account: str, submit: int, begin: int) -> str:
+    known = dict.fromkeys(FIELDS, "") | {
+        "JobIDRaw": str(job), "JobID": str(job), "Cluster": CLUSTER, "Account": account, "User": "ana",
+        "Partition": "acc", "QOS": "normal", "State": "COMPLETED", "Submit": str(submit),
+        "Eligible": str(submit), "Start": str(begin), "End": str(begin + HOUR), "ElapsedRaw": str(HOUR),
+        "Suspended": "00:00:00", "TimelimitRaw": "60", "AllocTRES": books.ONE_GPU, "NodeList": "a1",
+    }  # fmt: skip
+    return "|".join(known[name] for name in FIELDS)
+
+
+@pytest.fixture
+def slurm() -> OneJobADay:
+    """A Slurm."""
+    return OneJobADay()
+
+
+Does = Callable[..., Outcome]
+
+
+@pytest.fixture
+def does(store: Store, slurm: OneJobADay) -> Does:
+    """What a step brings, five days after the books were made."""
+    asked = config.Slurm(since="2026-09-04", window_hours=48)
+
+    def run(name: str, go_on: Callable[[], None] = lambda: None) -> Outcome:
+        return named([name])[0].run(Work(store, slurm, asked, NOW, go_on))
+
+    return run
+
+
+def test_an_ingest(does: Does, slurm: OneJobADay, store: Store) -> None:
+    """It begins where the settings say, in windows as they say, and counts what it found."""
+    done = does("ingest")
+
+    assert books.T == slurm.asked[0][0]
+    assert [48 * HOUR, 48 * HOUR, 24 * HOUR] == [end - start for start, end in slurm.asked]
+    assert {"windows": 3, "new": 5, "changed": 1, "quarantined": 0} == {
+        name: count for name, count in done.counts.items() if name != "asked_again"
+    }
+    with store.read() as connection:
+        assert ({CLUSTER: NOW}, {CLUSTER: 0}) == (state.covered(connection), state.open_runs(connection))
+
+
+def test_an_ingest_again(does: Does, slurm: OneJobADay) -> None:
+    """Only what may have changed is asked for, and nothing counts twice."""
+    does("ingest")
+    slurm.asked.clear()
+    done = does("ingest")
+
+    assert ([(NOW - 2 * HOUR, NOW)], 0, 0) == (slurm.asked, done.counts["new"], done.counts["changed"])
+
+
+def test_an_ingest_that_is_told_to_stop(does: Does, slurm: OneJobADay, store: Store) -> None:
+    """It ends after a window, which is covered; the next one goes on from there."""
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        does("ingest", go_on=stop)
+    with store.read() as connection:
+        assert {CLUSTER: books.T + 2 * DAY} == state.covered(connection)
+    slurm.asked.clear()
+    does("ingest")
+
+    assert books.T + 2 * DAY - 2 * HOUR == slurm.asked[0][0]
+
+
+def test_rubbish_is_counted(does: Does, slurm: OneJobADay) -> None:
+    """And shown: in the ingest's line, and in the balances' page."""
+    slurm.rubbish = True
+    assert does("ingest").counts["quarantined"] >= 1
+
+    page = does("balances").page
+    assert page is not None
+    assert b"\nopsd_quarantine_records 1.0\n" in page.plain
+
+
+def test_a_rebuild(does: Does) -> None:
+    """What was stale is built, once; a stop ends it after a transaction."""
+    does("ingest")
+    told: list[None] = []
+    first, second = does("rebuild", go_on=lambda: told.append(None)), does("rebuild")
+
+    assert first.counts["cells"] > 0
+    assert ({"cells": 0, "runs": 0}, True) == (second.counts, len(told) > 0)
+
+
+def test_balances_are_as_of_the_accountings_present(does: Does) -> None:
+    """The time is the clock's that the daemon was given, not the machine's."""
+    page = does("balances").page
+    assert page is not None
+
+    (line,) = [row for row in page.plain.decode().splitlines() if row.startswith("opsd_balances_as_of")]
+    assert NOW == float(line.split()[1])
