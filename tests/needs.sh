@@ -9,8 +9,9 @@ NEEDS='
 PostgreSQL;/usr/lib/postgresql/*/bin/initdb|/usr/pgsql-*/bin/initdb|initdb;postgresql;the tests marked `postgresql`
 Slurm;slurmctld slurmd slurmdbd sacct sacctmgr sreport munged munge mariadbd mariadb-install-db /usr/lib/*/slurm*/accounting_storage_mysql.so;slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin munge mariadb-server;the tests marked `slurm` (root needed, too): usage against a real Slurm
 Prometheus;prometheus promtool prometheus-alertmanager amtool;prometheus prometheus-alertmanager;metrics, rules and alerts in a real Prometheus
-Chromium;chromium;chromium;the portal in a real browser
-LibreOffice;soffice pdftoppm;libreoffice-calc poppler-utils;reports opened in an office program
+Chromium;chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf;chromium fonts-dejavu-core;the portal in a real browser
+LibreOffice;soffice pdftoppm /usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf;libreoffice-calc poppler-utils fonts-liberation;reports opened in an office program
+systemd;systemd-analyze systemd-sysusers systemd-tmpfiles;systemd;the units of a site, read by systemd
 OpenSSL;openssl;openssl;metrics pages over TLS
 C compiler;gcc /usr/include/stdio.h;gcc libc6-dev;the node agent beside a fake NVML
 '
