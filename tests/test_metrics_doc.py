@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+import promql_parser
 import pytest
 
-from exporters.catalogue import METRICS, Metric
+from exporters.catalogue import BY_NAME, METRICS, Metric
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
 BEGIN, END = "<!-- tables: written by make golden -->\n", "<!-- end of tables -->"
@@ -43,3 +45,14 @@ def test_every_metric_is_documented() -> None:
 
     assert tables() == written
     assert {metric.where for metric in METRICS} <= PAGES.keys()
+
+
+def test_the_queries_shown_can_be_asked() -> None:
+    """Each query of the document is PromQL, and names metrics and labels that exist."""
+    (block,) = re.findall(r"```promql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    queries = [text.strip() for text in re.split(r"^#.*$", block, flags=re.MULTILINE) if text.strip()]
+
+    assert 2 == len(queries)
+    for query in queries:
+        promql_parser.parse(query)
+        assert [] == [name for name in re.findall(r"opsd_\w+", query) if name not in BY_NAME]

@@ -16,6 +16,29 @@ SCRIPTS = Path(__file__).parents[2] / "systemd" / "slurm"
 GOOD = "job_id=4711\naccount=es-bio\nuser=ana\ngpus=0,2-3\nstarted=1764280000\n"
 
 
+# What Slurm 22.05.8's slurmd was seen to give both scripts, less the paths.
+SEEN = {
+    "CUDA_VISIBLE_DEVICES": "0,1",
+    "GPU_DEVICE_ORDINAL": "0,1",
+    "ROCR_VISIBLE_DEVICES": "0,1",
+    "SLURMD_NODENAME": "n1",
+    "SLURM_CLUSTER_NAME": "lab",
+    "SLURM_JOBID": "31",
+    "SLURM_JOB_ACCOUNT": "es-bio",
+    "SLURM_JOB_CPUS_PER_NODE": "1",
+    "SLURM_JOB_GID": "0",
+    "SLURM_JOB_GPUS": "0,1",
+    "SLURM_JOB_ID": "31",
+    "SLURM_JOB_NUM_NODES": "1",
+    "SLURM_JOB_PARTITION": "gpu",
+    "SLURM_JOB_UID": "5",
+    "SLURM_JOB_USER": "ana",
+    "SLURM_NODELIST": "n1",
+    "SLURM_UID": "5",
+    "ZE_AFFINITY_MASK": "0,1",
+}
+
+
 def slurm(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script as slurmd does: in an environment of its own."""
     environment = {"PATH": "/usr/bin:/bin", "OPSD_JOBS_DIRECTORY": str(folder), **variables}
@@ -36,14 +59,13 @@ def test_a_job_file() -> None:
 
 def test_prolog_and_epilog(tmp_path: Path) -> None:
     """The prolog's file tells job, account, user and GPUs; the epilog takes it away."""
-    variables = {"SLURM_JOB_ID": "31", "SLURM_JOB_USER": "ana", "SLURM_JOB_ACCOUNT": "es-bio"}
-    began = slurm("opsd-prolog", tmp_path, **variables, SLURM_JOB_GPUS="0,1", CUDA_VISIBLE_DEVICES="0,1")
+    began = slurm("opsd-prolog", tmp_path, **SEEN)
 
     assert (0, "", "") == (began.returncode, began.stdout, began.stderr)
     assert ((Job("31", "es-bio", "ana", minors=(0, 1)),), ()) == read(tmp_path)
     assert ["31"] == names(tmp_path)
 
-    ended = slurm("opsd-epilog", tmp_path, **variables)
+    ended = slurm("opsd-epilog", tmp_path, **SEEN)
     assert (0, "") == (ended.returncode, ended.stderr)
     assert [] == names(tmp_path)
 
