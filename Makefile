@@ -30,7 +30,7 @@ demo: setup  ## a simulated AI factory that lives in demo/ until Ctrl-C: portal,
 
 test: setup  ## run the tests; PostgreSQL's start a private server
 	@tests/needs.sh
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 check: setup  ## lint, format, types, who may import whom
 	@$(BIN)/ruff check $(CODE)
