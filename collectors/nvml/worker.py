@@ -19,9 +19,11 @@ class Worker(Generic[T]):
 
     def __init__(self, name: str, task: Callable[[], T]) -> None:
         self._task = task
+        self._lock = threading.Lock()  # of what follows, which changes together
         self._asked = threading.Semaphore(0)
         self._done = threading.Event()
         self._busy = False
+        self._is_late = False
         self._closed = False
         self._answers: list[T] = []
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -29,20 +31,25 @@ class Worker(Generic[T]):
 
     def ask(self) -> None:
         """Ask for a run; one that is still stuck in an earlier run is left alone."""
-        if self._busy or not self._thread.is_alive():
-            return
-        self._busy = True
-        self._answers = []
-        self._done.clear()
-        self._asked.release()
+        with self._lock:
+            self._is_late = self._busy
+            if self._is_late:
+                return
+            self._busy = True
+            self._answers = []
+            self._done.clear()
+            self._asked.release()
 
     def answer(self, until: float) -> T | None:
-        """What the run that was last asked for gave; None if it has not ended by `until` (monotonic).
+        """What the run that was just asked for gave; None if it has not ended by `until` (monotonic).
 
-        A run that comes back later is not used: its values are of no known moment.
+        A run that outlasted an earlier question is not waited for, nor used when it comes back: part
+        of what it read may be as old as the question.
         """
+        if self._is_late:
+            return None
         in_time = self._done.wait(max(0.0, until - time.monotonic()))
-        return self._answers[0] if in_time and self._answers else None
+        return self._answers[0] if in_time else None
 
     @property
     def is_stuck(self) -> bool:
@@ -62,6 +69,7 @@ class Worker(Generic[T]):
             if self._closed:
                 return
             answer = self._task()  # what it raises is a bug: the thread ends, and its GPU stays hung
-            self._answers = [answer]
-            self._busy = False
-            self._done.set()
+            with self._lock:
+                self._answers = [answer]
+                self._busy = False
+                self._done.set()
