@@ -21,6 +21,7 @@ from opsd.store.engine import open_engine, sqlite_address
 from opsd.store.steps import RUNNING, Last
 from tests.fakes import books
 from tests.fakes.daemons import page_of, samples, until
+from tests.stack.programs import require
 
 ENOUGH_SECONDS = 30  # for an end; a run that hangs may take five of them
 ROOM = 33_000  # bytes of a file: enough for what SQLite shares in memory, not for what it writes
@@ -133,7 +134,7 @@ def test_the_page_as_promtool_reads_it(place: Place, daemon: Callable[..., Proce
     until(lambda: "ingest" in samples(running.url, "opsd_step_success"))
     page = page_of(running.url)
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=page, check=False, capture_output=True, text=True
+        [require("promtool"), "check", "metrics"], input=page, check=False, capture_output=True, text=True
     )
 
     assert (0, "", "") == (checked.returncode, checked.stdout, checked.stderr)

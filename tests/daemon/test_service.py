@@ -321,3 +321,12 @@ def test_it_remembers_across_restarts(started: Started, store: Store) -> None:
     with store.read() as connection:
         until(lambda: steps.last(connection)["it"].result in (RUNNING, "failed"))
     free.set()
+
+
+def test_certificates_that_are_not_there(store: Store) -> None:
+    """The message names the file; the hold is given back."""
+    daemon = Daemon(store, settings(web_config="/nowhere/web.yml"), SlurmAway(), steps=[])
+
+    with pytest.raises(BadInput, match=r"web configuration /nowhere/web\.yml: No such file"):
+        daemon.start()
+    assert hold.holder(store) is None
