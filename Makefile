@@ -18,15 +18,19 @@ BIN   := .venv/bin
 STAMP := .venv/installed
 CODE  := opsd collectors exporters dashboards alembic tests
 
-.PHONY: help setup demo test check format golden bench dist install lock clean
+.PHONY: help setup demo stack dashboards test check format golden bench dist install lock clean
 
 help:  ## list these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP)  ## build .venv from the lock, with opsd in it (seconds when nothing changed)
 
 demo: setup  ## a simulated AI factory that lives in demo/ until Ctrl-C: portal, daemon, four GPU nodes
 	@$(BIN)/opsd demo --dir demo
+
+stack: setup  ## the demo under a real Prometheus and Alertmanager: see the over-quota alerts fire
+	@tests/needs.sh
+	$(BIN)/python tests/stack/run.py --dir demo
 
 test: setup  ## run the tests; PostgreSQL's start a private server
 	@tests/needs.sh
@@ -42,12 +46,17 @@ format: setup  ## rewrite the sources in the one format
 	@$(BIN)/ruff check --fix --quiet $(CODE) || true
 	$(BIN)/ruff format $(CODE)
 
+dashboards: setup  ## rewrite dashboards/generated; then read the diff
+	@$(BIN)/opsd dashboards build --to dashboards/generated
+	git status --short dashboards/generated
+
 golden: setup  ## rewrite the expected outputs; then read the diff
 	@OPSD_GOLDEN=1 $(BIN)/pytest -m golden
 	git status --short tests
 
-bench: setup  ## import and usage against slurm2sql on ROWS made-up runs
+bench: setup  ## import and usage against slurm2sql on ROWS made-up runs; the agent's page against nvitop-exporter
 	@$(BIN)/python tests/benchmarks/import_rate.py --rows $(ROWS)
+	$(BIN)/python tests/benchmarks/scrape.py
 
 dist: setup  ## build the wheel in dist/
 	@rm -rf dist
