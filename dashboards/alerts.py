@@ -41,6 +41,7 @@ _over = f"max by ({AWARD}) ({series('opsd_award_over_quota')})"
 _left = f"max by ({AWARD}) ({series('opsd_award_left_seconds')})"
 _reached = f"max by ({AWARD}) ({series('opsd_award_threshold_reached_ratio')})"
 _SUCCESS = "opsd_step_last_success_timestamp_seconds"
+_page = series("opsd_page_timestamp_seconds")
 _visible = series("opsd_gpu_devices_visible")
 _paging = 'xid=~"' + "|".join(map(str, PAGING_XIDS)) + '"'
 _daemon, _node = f'job="{DAEMON}"', f'job="{NODE}"'
@@ -121,8 +122,8 @@ ALERTS: tuple[Alert, ...] = (
         board.SCRAPES, ("node",),
     ),
     Alert(
-        "OpsdPageStuck", f"changes({series('opsd_page_timestamp_seconds')}[10m]) == 0", "5m", "warning",
-        "operations",
+        # One sample does not change either: only what was there ten minutes ago can be stuck.
+        "OpsdPageStuck", f"changes({_page}[10m]) == 0 and {_page} offset 10m", "5m", "warning", "operations",
         "{{ $labels.job }} at {{ $labels.instance }} shows old numbers",
         "It answers, but has made no new page for ten minutes: what it shows is frozen. Restart it, and keep "
         "its journal: this should not happen.",
@@ -135,6 +136,13 @@ ALERTS: tuple[Alert, ...] = (
         "Step {{ $labels.step }} has not succeeded for {{ $value | humanizeDuration }}",
         "What the step {{ $labels.step }} makes is stale. opsd status says how its last run ended; "
         "opsd daemon --once {{ $labels.step }} runs it in the foreground.",
+        board.STEPS,
+    ),
+    Alert(
+        "OpsdStepLate", f"{series('opsd_step_late')} == 1", "5m", "warning", "operations",
+        "Step {{ $labels.step }} is past its deadline",
+        "A run of the step {{ $labels.step }} goes on past its deadline: something it waits for hangs. "
+        "Look at the database and at Slurm's commands; if nothing moves, restart the daemon.",
         board.STEPS,
     ),
     Alert(

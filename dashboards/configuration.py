@@ -21,7 +21,7 @@ class Site:
     receiver: str = "http://127.0.0.1:9095/opsd"  # takes Alertmanager's webhooks
     grafana: str = ""  # root of links to dashboards
     runbook: str = "docs/runbook.md"
-    boards: str = "/etc/opsd/grafana/dashboards"  # where Grafana finds the dashboards
+    boards: str = "/etc/opsd/monitoring/grafana/dashboards"  # where Grafana finds the dashboards
 
 
 def prometheus(site: Site) -> str:

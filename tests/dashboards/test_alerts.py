@@ -110,6 +110,7 @@ FIRING = [
         "OpsdStepStale", steps(last_success_timestamp_seconds="0x60", stale_after_seconds="900x60"), 30,
         DAEMON | STEP, "Step ingest has not succeeded for 30m 0s",
     ),
+    Case("OpsdStepLate", steps(late="1x20"), 10, DAEMON | STEP, "Step ingest is past its deadline"),
     Case("OpsdStepNeverSucceeded", steps(success="0x30"), 15, DAEMON | STEP,
          "Step ingest has never succeeded"),
     Case(
@@ -142,9 +143,11 @@ QUIET = [
     Case("OpsdDaemonDown", {UP: "1x20"}, 12),
     Case("OpsdAgentDown", {NODE_UP: "1x5 0x2 1x20"}, 12),
     Case("OpsdPageStuck", {PAGE: TICKING[1]}, 25),
+    Case("OpsdPageStuck", {PAGE: "300x30"}, 9),  # just started to be scraped
     Case(
         "OpsdStepStale", steps(last_success_timestamp_seconds="0+60x60", stale_after_seconds="900x60"), 30
     ),
+    Case("OpsdStepLate", steps(late="0x20"), 10),
     Case("OpsdStepNeverSucceeded", steps(success="0x30", last_success_timestamp_seconds="0x30"), 15),
     Case("OpsdStepNeverSucceeded", steps(next_timestamp_seconds="86400x60"), 30),  # its first time will come
     Case("OpsdAccountingBehind", on_daemon(page_timestamp_seconds="0+60x120") | {COVERED: "0+60x120"}, 90),

@@ -26,6 +26,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
 }
 START_DEADLINE_SECONDS = 30
+STOP_DEADLINE_SECONDS = 15
 
 
 def require(name: str) -> str:
@@ -75,19 +76,26 @@ def alertmanager(config: Path, data: Path, port: int) -> Iterator[str]:
 
 @contextmanager
 def running(command: list[str], log: Path, url: str) -> Iterator[str]:
-    """A program that has said that it is ready."""
+    """A server that has said that it is ready."""
+    with started(command, log) as process:
+        _wait_until_ready(process, log, url)
+        yield url
+
+
+@contextmanager
+def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, so that a Ctrl-C meets whoever started it, and nobody twice."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (makes one system call)
         )  # fmt: skip
     try:
-        _wait_until_ready(process, log, url)
-        yield url
+        yield process
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=STOP_DEADLINE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,0 +1,126 @@
+"""`make stack`: the demonstration under a real Prometheus and Alertmanager with the built configuration.
+
+Everything listens on the loopback and ends with Ctrl-C. Alerts are printed as Alertmanager sends them.
+Invariant: what this starts it stops, by process, however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a program: `tests` is beside `opsd`
+
+from dashboards.build import build
+from dashboards.configuration import Site
+from tests.stack import programs
+from tests.stack.pace import quicken
+from tests.stack.receiver import Alert, receiver
+
+PACE = 10
+OPSD_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT = 8750, 9790, 9793
+DEMO_DEADLINE_SECONDS = 180
+
+
+def main() -> int:
+    """Start, say where, wait for the end."""
+    args = options()
+    if missing := [it for it in ("prometheus", "prometheus-alertmanager") if not shutil.which(it)]:
+        packages = " ".join(sorted({programs.PACKAGES[it] for it in missing}))
+        print(f"make stack needs {' and '.join(missing)}: apt-get install {packages}", file=sys.stderr)
+        return 1
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        with stack(args, over):
+            over.wait()
+            print("stopping ...", flush=True)
+    except Interrupted:
+        return 130
+    print("stopped", flush=True)
+    return 0
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dir", default="demo", help="of the demonstration (default: demo)")
+    parser.add_argument("--port", type=int, default=OPSD_PORT, help="of the portal; 0: any")
+    parser.add_argument("--prometheus-port", type=int, default=PROMETHEUS_PORT, help="0: any")
+    parser.add_argument("--alertmanager-port", type=int, default=ALERTMANAGER_PORT, help="0: any")
+    parser.add_argument(
+        "--pace", type=int, default=PACE, help=f"divides every waiting time of the rules (default: {PACE})"
+    )
+    parser.add_argument("--receiver", help="where alerts go (default: they are printed here)")
+    return parser.parse_args()
+
+
+class Interrupted(Exception):
+    """Somebody wants an end before all was up."""
+
+
+@contextmanager
+def stack(args: argparse.Namespace, over: threading.Event) -> Iterator[None]:
+    """All of it, running."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="opsd-stack-")))
+        demo = Path(args.dir).absolute()
+        running.enter_context(demonstration(demo, args.port, folder / "demo.log", over))
+        hook = args.receiver or running.enter_context(receiver(shown))
+        ports = [args.prometheus_port or programs.free_port(), args.alertmanager_port or programs.free_port()]
+        configure(folder / "built", demo, hook, ports[1], args.pace)
+        alertmanager = running.enter_context(
+            programs.alertmanager(folder / "built" / "alertmanager.yml", folder / "alertmanager", ports[1])
+        )
+        prometheus = running.enter_context(
+            programs.prometheus(folder / "built" / "prometheus.yml", folder / "prometheus", ports[0])
+        )
+        print(f"  prometheus    {prometheus}/alerts", flush=True)
+        print(f"  alertmanager  {alertmanager}/api/v2/alerts", flush=True)
+        print(f"  Every waiting time of the rules is divided by {args.pace}. Ctrl-C stops all.", flush=True)
+        yield
+
+
+def configure(folder: Path, demo: Path, hook: str, alertmanager_port: int, pace: int) -> None:
+    """What a site would run, told where the demonstration is."""
+    site = Site(targets=str(demo / "targets"), alertmanager=f"127.0.0.1:{alertmanager_port}", receiver=hook)
+    build(folder, site)
+    quicken(folder, pace)
+
+
+@contextmanager
+def demonstration(folder: Path, port: int, log: Path, over: threading.Event) -> Iterator[None]:
+    """`opsd demo`, once it lives: it has said where everything is."""
+    command = [sys.executable, "-m", "opsd", "demo", "--dir", str(folder), "--port", str(port)]
+    print("starting the demonstration ...", flush=True)
+    with programs.started(command, log) as process:
+        for _ in range(DEMO_DEADLINE_SECONDS * 10):
+            if over.wait(0.1):
+                raise Interrupted
+            text = log.read_text(encoding="utf-8", errors="replace")
+            if process.poll() is not None:
+                raise SystemExit(f"opsd demo ended with {process.returncode}:\n{text}")
+            if "opsd balance\n" in text:
+                print(text, flush=True)
+                break
+        else:
+            raise SystemExit(f"opsd demo did not start:\n{text}")
+        yield
+
+
+def shown(name: str, alert: Alert) -> None:
+    """Print an alert."""
+    words = alert["annotations"]["summary"]
+    print(f"  {alert['status']:8}  to {name:16}  {alert['labels']['alertname']}: {words}", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
