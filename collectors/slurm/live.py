@@ -38,7 +38,7 @@ class LiveSlurm:
         self._folder = folder
         self._environment = {**commands.ENVIRONMENT, **command.found("SLURM_CONF")}
         if conf is not None:
-            self._environment["SLURM_CONF"] = conf
+            self._environment["SLURM_CONF"] = str(Path(conf).absolute())
         self._timeout_seconds = timeout_seconds
         self._clock = clock
 
@@ -47,7 +47,7 @@ class LiveSlurm:
 
         Without them `sacct -a` shows one's own runs alone wherever PrivateData is set, and does not say so.
         """
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = _user()
         if self._lines(commands.rights(user)).isdisjoint(_ENOUGH) and not self._is_administrator():
             raise Refused(
                 f"user {user} may not see everybody's runs in Slurm, so usage would silently be too small: "
@@ -108,11 +108,21 @@ class LiveSlurm:
 
     def _ask(self, arguments: Sequence[str]) -> command.Answer:
         name, *others = arguments
-        program = name if self._folder is None else str(Path(self._folder) / name)
+        program = name if self._folder is None else str(Path(self._folder, name).absolute())
         return command.run(
             [program, *others], timeout_seconds=self._timeout_seconds,
             environment=self._environment, without=commands.CLEARED,
         )  # fmt: skip
+
+
+def _user() -> str:
+    """Slurm's accounting knows users by name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError as err:
+        raise Refused(
+            f"user id {os.geteuid()} has no name here, so Slurm cannot know it: run opsd as another user"
+        ) from err
 
 
 def _refuse_failed(name: str, answer: command.Answer) -> None:

@@ -1,7 +1,8 @@
 """A real Slurm on the loopback: munged, mariadbd, slurmdbd, slurmctld and six slurmd in one folder.
 
 `python cluster.py FOLDER ZONE` brings it up, says `up`, and takes orders on stdin (`stop slurmdbd`,
-`start slurmdbd`), each answered by `done`. It goes down when its stdin ends, however that comes about.
+`start slurmdbd`), each answered by `done`. It goes down when its stdin ends, however that comes about,
+and takes the folder with it.
 
 Invariant: whatever it started, and whatever that started in turn, is a descendant of this one process
 (which adopts orphans), and is killed by its own process id before this process ends.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,7 +33,7 @@ PROGRAMS = (
     "scancel", "scontrol", "sinfo", "squeue", "sacct", "sacctmgr", "sreport",
 )  # fmt: skip
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 
 SLURM_CONF = """\
@@ -251,8 +253,14 @@ class Daemons:
         deadline = time.monotonic() + WAIT_SECONDS
         while not ready():
             if self.running[name].poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"{name} did not come up; its words are in {self.folder}/{name}.{{log,out}}")
+                raise SystemExit(f"{name} did not come up:\n{self._words(name)}")
             time.sleep(0.2)
+
+    def _words(self, name: str) -> str:
+        files = [
+            file for file in self.folder.iterdir() if file.suffix in (".out", ".log") and name in file.name
+        ]
+        return "\n".join(line for file in files for line in file.read_text().splitlines()[-20:])
 
 
 _IDLE = ["idle"] * len(NODES)
@@ -363,6 +371,7 @@ def main(folder: Path, zone: str) -> None:
             print("done", flush=True)
     finally:
         _kill_descendants()
+        shutil.rmtree(folder)
 
 
 class Slurm:
