@@ -40,6 +40,11 @@ class World:
     wall: Clock  # the machine's clock, by which runs are dated
 
 
+def is_late(step: Step, last: Last, now: float) -> bool:
+    """Whether a run is going on past its deadline."""
+    return last.result == RUNNING and now - last.started_at > step.deadline
+
+
 def _unplanned(_step: Step, last: Last) -> int | None:
     return last.next_at
 
@@ -53,16 +58,19 @@ class Runner:
         *,
         before: Callable[[], None] = lambda: None,
         plan: Plan = _unplanned,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing runs yet.
 
         Args:
             before: raises when nothing may run now.
             plan: told of each end.
+            changed: called whenever what is remembered has changed.
         """
         self.world = world
         self._before = before
         self._plan = plan
+        self._changed = changed
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._last: dict[str, Last] = {}
@@ -90,16 +98,15 @@ class Runner:
         with self._lock:
             return self._last.get(name)
 
-    def late(self, step: Step) -> bool:
-        """Whether a run is going on past its deadline."""
-        last = self.last(step.name)
-        running = last is not None and last.result == RUNNING
-        return bool(running and last and self.world.wall() - last.started_at > step.deadline)
+    def seen(self, not_before: Mapping[str, float]) -> tuple[dict[str, Last], list[Rendered]]:
+        """Every step's last run and its samples, of one moment.
 
-    def pages(self, not_before: Mapping[str, float]) -> list[Rendered]:
-        """The samples of each step's last run, unless they are older than its name says here."""
+        Args:
+            not_before: the oldest samples that may be shown, by step.
+        """
         with self._lock:
-            return [page for name, (page, at) in self._pages.items() if at >= not_before.get(name, at)]
+            pages = [page for name, (page, at) in self._pages.items() if at >= not_before.get(name, at)]
+            return dict(self._last), pages
 
     def stop(self) -> None:
         """Runs under way end at their next pause; none begins."""
@@ -163,6 +170,7 @@ class Runner:
                 self._pages[last.name] = (page, self.world.wall())
             elif last.result == FAILED:
                 self._pages.pop(last.name, None)
+        self._changed()
         return last
 
     def _note(self, last: Last) -> None:

@@ -22,7 +22,7 @@ from exporters.serve import Holder, PageServer, parse_address
 from opsd.config import Settings
 from opsd.core.errors import Refused
 from opsd.daemon.log import event
-from opsd.daemon.runner import Clock, Runner, World
+from opsd.daemon.runner import Clock, Runner, World, is_late
 from opsd.daemon.schedule import Schedule
 from opsd.daemon.steps import STEPS, Every, Step
 from opsd.store import hold
@@ -65,12 +65,13 @@ class Daemon:
         self._on_beat = on_beat
         self._on_end = on_end
         self._world = World(store, source, settings, clock, wall)
-        self._runner = Runner(self._world, before=self._keep_hold, plan=self._plan)
-        self._schedule = Schedule(steps, settings, self._run, self._beat, beat_seconds)
+        self._runner = Runner(self._world, before=self._keep_hold, plan=self._plan, changed=self._render)
+        self._schedule = Schedule(steps, settings, self._runner.run, self._beat, beat_seconds)
         self._unwell_after = beat_seconds * _UNWELL_AFTER_BEATS
         self._beaten = time.monotonic()
         self._told_late: set[tuple[str, int]] = set()
         self._page = Holder()
+        self._rendering = threading.Lock()
         self._holding = threading.Lock()
         self._hold: hold.Hold | None = None
         self._server: PageServer | None = None
@@ -97,6 +98,7 @@ class Daemon:
             self._server = self._listen()
         except BaseException:
             self._hold.release()
+            self._hold = None
             raise
         self._render()
         self._server.start()
@@ -142,10 +144,6 @@ class Daemon:
         known = last.succeeded_at if last and not last.failures else None
         return known is None or self._wall() - known >= step.interval(self._settings.daemon)
 
-    def _run(self, step: Step) -> None:
-        self._runner.run(step)
-        self._render()
-
     def _keep_hold(self) -> None:
         assert self._hold is not None
         with self._holding:
@@ -177,17 +175,20 @@ class Daemon:
         self._on_beat()
 
     def _render(self) -> None:
-        now = self._wall()
-        page = health.page([self._health(step) for step in self._steps], now)
-        oldest = {step.name: now - step.stale_seconds(self._settings.daemon) for step in self._steps}
-        self._page.put(_joined([page.render(), *self._runner.pages(oldest)]))
+        """From memory; one at a time, so that an older page never follows a newer one."""
+        with self._rendering:
+            now = self._wall()
+            oldest = {step.name: now - step.stale_seconds(self._settings.daemon) for step in self._steps}
+            runs, pages = self._runner.seen(oldest)
+            page = health.page([self._health(step, runs.get(step.name), now) for step in self._steps], now)
+            self._page.put(_joined([page.render(), *pages]))
 
-    def _health(self, step: Step) -> health.StepHealth:
-        last, late = self._runner.last(step.name), self._runner.late(step)
+    def _health(self, step: Step, last: Last | None, now: float) -> health.StepHealth:
         following = self._schedule.next_at(step.name)
         stale = step.stale_seconds(self._settings.daemon)
         if last is None:
             return health.StepHealth(step.name, stale, late=False, next=following)
+        late = is_late(step, last, now)
         if late and (step.name, last.started_at) not in self._told_late:
             self._told_late.add((step.name, last.started_at))
             event("step_late", level=logging.WARNING, step=step.name, deadline=step.deadline)

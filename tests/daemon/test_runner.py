@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from exporters.page import Rendered
-from opsd.daemon.runner import Runner, World
+from opsd.daemon.runner import Runner, World, is_late
 from opsd.daemon.steps import STEPS, Outcome, Work
 from opsd.store import engine, steps
 from opsd.store.engine import Store
@@ -160,35 +160,27 @@ def test_a_page_lives_until_the_step_fails(runner: Runner) -> None:
     """Absent is better than wrong; of other steps nothing changes."""
     runner.run(step("one", lambda _: Outcome(page=PAGE)))
     runner.run(step("two", lambda _: Outcome(page=Rendered(b"c", b"d"))))
-    assert [PAGE, Rendered(b"c", b"d")] == runner.pages({})
+    assert [PAGE, Rendered(b"c", b"d")] == runner.seen({})[1]
 
     runner.run(step("two", broken))
-    assert [PAGE] == runner.pages({})
+    assert [PAGE] == runner.seen({})[1]
 
 
 def test_a_page_that_has_become_old(runner: Runner, wall: Wall) -> None:
     """Also of a step that hangs instead of failing."""
     runner.run(step("it", lambda _: Outcome(page=PAGE)))
 
-    assert [PAGE] == runner.pages({"it": wall.at})
-    assert [] == runner.pages({"it": wall.at + 1})
+    assert [PAGE] == runner.seen({"it": wall.at})[1]
+    assert [] == runner.seen({"it": wall.at + 1})[1]
 
 
-def test_a_run_past_its_deadline(runner: Runner, wall: Wall) -> None:
+def test_a_run_past_its_deadline() -> None:
     """Late is what still runs then, not what took long."""
-    seen = []
-    row = step("it", lambda _: seen.append(runner.late(row)), deadline=60)
-    assert not runner.late(row)
+    row = step("it", nothing, deadline=60)
 
-    def slow(_work: Work) -> None:
-        wall.at += 60
-        seen.append(runner.late(row))
-        wall.at += 1
-        seen.append(runner.late(row))
-
-    runner.run(step("it", slow, deadline=60))
-    assert [False, True] == seen
-    assert not runner.late(row)
+    assert not is_late(row, Last("it", 1_000), 1_060)
+    assert is_late(row, Last("it", 1_000), 1_061)
+    assert not is_late(row, Last("it", 1_000, 1_500, result=DONE), 1_501)
 
 
 def test_every_step_twice(runner: Runner, store: Store) -> None:
