@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,18 @@ def test_the_folders_can_be_made(tmp_path: Path) -> None:
     assert {"etc/opsd", "run/opsd", "run/opsd/jobs"} <= {
         str(path.relative_to(root)) for path in root.rglob("*")
     }
+    # It is made anew at each start of a machine: all three services read it, so none may need a group.
+    assert 0o755 == stat.S_IMODE((root / "etc" / "opsd").stat().st_mode)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.stem for unit in UNITS])
+def test_what_a_service_may_not_do_is_refused_not_deadly(unit: Path) -> None:
+    """A call that is filtered out gives an error: a library that only tries must not kill the service."""
+    assert "\nSystemCallErrorNumber=EPERM\n" in unit.read_text(encoding="utf-8")
+
+
+def test_the_agent_sees_gpus_whose_driver_is_loaded_later() -> None:
+    """systemd looks names of drivers up when the service starts; NVIDIA's number is always the same."""
+    assert "\nDeviceAllow=char-195 rw\n" in (ROOT / "systemd" / "opsd-node.service").read_text(
+        encoding="utf-8"
+    )
