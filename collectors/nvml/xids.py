@@ -32,8 +32,8 @@ class XidListener:
         self._thread = threading.Thread(target=self._run, name="xids", daemon=True)
 
     def start(self) -> None:
-        """Begin, once the driver answers."""
-        if not self._thread.is_alive() and not self._closed.is_set():
+        """Begin, once the driver answers; a thread that ended is not started a second time."""
+        if self._thread.ident is None and not self._closed.is_set():
             self._thread.start()
 
     def counts(self, uuid: str) -> dict[int, Xid]:
