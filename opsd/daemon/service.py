@@ -113,8 +113,10 @@ class Daemon:
             Whether every run has ended; if not, the hold is kept until the process ends.
         """
         self._runner.stop()
-        command.end_all()
-        ended = self._schedule.stop(seconds)
+        ended = False
+        for _ in range(2):  # a run between two commands may begin its next one after the first time
+            command.end_all()
+            ended = ended or self._schedule.stop(seconds / 2)
         if self._server is not None:
             self._server.stop()
         if self._hold is not None and ended:
