@@ -25,6 +25,7 @@ from opsd.core.errors import BadInput, BadText
 from opsd.core.telemetry import Job
 
 _MOST_BYTES = 65_536
+_HIGHEST_MINOR = 4_095
 _NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _KEYS = ("job_id", "account", "user", "gpus", "uuids", "started")
 _NEEDED = ("job_id", "user", "gpus", "started")
@@ -97,8 +98,11 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         raise BadText(f"job file {name}: gpus are not numbers", text)
     found: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), min(int(last or first), 4096) + 1)
+        low, _, high = part.partition("-")
+        first, last = int(low), int(high or low)
+        if not first <= last <= _HIGHEST_MINOR:
+            raise BadText(f"job file {name}: gpus are not numbers of GPUs", part)
+        found += range(first, last + 1)
     return tuple(found)
 
 

@@ -122,6 +122,8 @@ def test_a_folder_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
         (GOOD.replace("user=ana\n", ""), "needs user"),
         (GOOD.replace("4711", "4712"), "holds another job"),
         (GOOD.replace("0,2-3", "0;2"), "gpus are not numbers"),
+        (GOOD.replace("0,2-3", "3-2"), "gpus are not numbers of GPUs"),
+        (GOOD.replace("0,2-3", "0-99999"), "gpus are not numbers of GPUs"),
         (GOOD + "user=eva\n", "each once"),
         (GOOD + "colour=red\n", "each once"),
         (GOOD + "half a li", "each once"),
