@@ -24,7 +24,7 @@ def overview(found: Overview) -> dict[str, Any]:
         "from": isoformat(found.window.start, found.tz),
         "to": isoformat(found.window.end, found.tz),
         "now": isoformat(found.now, found.tz),
-        "complete": not found.running,
+        "complete": found.window.end <= found.now,
         "usage": [_use(BY, row) for row in found.use],
         "usage_by_day": [_use(BY_DAY, row) for row in found.by_day],
         "balances_as_of": isoformat(found.balances.as_of, found.tz),

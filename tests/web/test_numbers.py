@@ -173,6 +173,12 @@ def test_json_is_exact(store: Store, browser: TestClient) -> None:
     assert "2026-11-01T00:00:00+01:00" == found["to"]
 
 
+@pytest.mark.parametrize(("month", "complete"), [("2026-10", True), ("2026-11", False), ("2027-01", False)])
+def test_only_a_month_that_is_over_is_complete(browser: TestClient, month: str, complete: bool) -> None:
+    """Neither the present one nor one to come."""
+    assert complete is browser.get("/api/overview", params={"month": month}).json()["complete"]
+
+
 def test_days_are_those_of_usage(store: Store, browser: TestClient) -> None:
     """The chart's days, also that with 25 hours, add up to the month."""
     found = browser.get("/api/overview", params={"month": "2026-10"}).json()
