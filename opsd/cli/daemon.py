@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from opsd.cli.context import now, open_store
+from opsd.cli.ingest import source
 from opsd.config import Settings, settings
 from opsd.notify import notify, watchdog_seconds
 
@@ -49,19 +50,10 @@ def run(args: Namespace) -> int:
     _log_to_stderr()
     asked = settings(args.db, args.config)
     with open_store(args) as store:
-        source = _source(asked)
+        slurm = source(asked)
         if args.once is None:
-            return _until_told(store, asked, source)
-        return _once(store, asked, source, [step.name for step in chosen])
-
-
-def _source(asked: Settings) -> AccountingSource:
-    from collectors.slurm.live import LiveSlurm
-
-    slurm = asked.slurm
-    return LiveSlurm(
-        folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds, clock=time.time
-    )
+            return _until_told(store, asked, slurm)
+        return _once(store, asked, slurm, [step.name for step in chosen])
 
 
 def _once(store: Store, asked: Settings, source: AccountingSource, names: list[str]) -> int:
