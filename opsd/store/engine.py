@@ -27,8 +27,8 @@ _LOCK_STEP_MS = 1_000
 _NOTE_WAIT_MS = 2_000
 _WRITER_LOCK = 0x6F707364  # "opsd"
 _UNCLEAN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_WAL_SECONDS, _WAL_PAUSE_SECONDS = 10, 0.02
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
     f"PRAGMA busy_timeout={_LOCK_WAIT_MS}",
     "PRAGMA temp_store=MEMORY",
@@ -136,6 +136,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(raw: sqlite3.Connection, _record: object) -> None:
         raw.isolation_level = None  # the driver's own BEGIN would come too late
+        _use_wal(raw)
         for pragma in _PRAGMAS:
             raw.execute(pragma)
 
@@ -148,6 +149,20 @@ def _sqlite(url: URL) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _use_wal(raw: sqlite3.Connection) -> None:
+    """Write-ahead logging. Two that open a new file at once: SQLite refuses one of them without waiting."""
+    deadline = time.monotonic() + _WAL_SECONDS
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as err:
+            if "is locked" not in str(err) or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _take_write_lock(connection: Connection, wait_ms: int) -> None:
