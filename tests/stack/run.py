@@ -119,7 +119,9 @@ def demonstration(folder: Path, port: int, log: Path, over: threading.Event) -> 
 def shown(name: str, alert: Alert) -> None:
     """Print an alert."""
     words = alert["annotations"]["summary"]
-    print(f"  {alert['status']:8}  to {name:16}  {alert['labels']['alertname']}: {words}", flush=True)
+    line = f"  {alert['status']:8}  to {name:16}  {alert['labels']['alertname']}: {words}\n"
+    sys.stdout.write(line)  # one write: alerts come in several threads
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
