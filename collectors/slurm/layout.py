@@ -23,6 +23,7 @@ _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 _FIRST_GAP = re.compile(r"[A-Za-z][A-Za-z0-9_]*([^A-Za-z0-9_]+)[A-Za-z]", re.ASCII)
 _STATED = ("columns", "delimiter", "trailing", "crlf", "zone", "cluster")
 _USUAL = ("|", "\x1f", ";|;", "\t", ";", ",")
+_DRIFT = ("Elapsed", "ElapsedRaw", "Suspended")  # grow while a run is open
 _FREE_TEXT_WARNING = (
     "the columns {names} hold text that users choose, and sacct escapes nothing: a crafted job name or "
     "comment can forge or hide a record. Leave them out of the export; opsd does not use them"
@@ -73,6 +74,16 @@ class Layout:
         """Where a column stands; None if the export has none of that name."""
         at = self._places.get(name)
         return at if at is not None else self._places.get(name.lower())
+
+    def steady(self, line: bytes) -> bytes:
+        """A record without what grows while its run is open; as it is, if its columns cannot be told."""
+        pieces = line.split(self.delimiter.encode())
+        if len(pieces) != self.fields:
+            return line
+        for at in map(self.index, _DRIFT):
+            if at is not None:
+                pieces[at] = b""
+        return self.delimiter.encode().join(pieces)
 
     def to_json(self) -> str:
         """Text that `from_json` reads back."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from collectors.slurm.sacct import Batch, SacctReader
+from collectors.slurm.sacct import BadRecord, Batch, SacctReader
 from opsd.core.errors import BadInput
 from opsd.pipeline.inventory import Inventories
 from opsd.store import imports
@@ -52,7 +53,8 @@ def run(
         batch_rows: rows per transaction: others wait half a second for it, not ten.
         observed_at: when Slurm said this, epoch seconds: the later of two versions wins.
         placed: whether a bad record is told by its place in the source. An answer printed anew each time
-            has no places: the same bytes in the next one are the same bad record.
+            has no places: the same bytes in the next one are the same bad record, also when its run goes
+            on and has grown.
         progress: called with the bytes of the source consumed so far.
     """
     with store.write() as connection:
@@ -98,7 +100,13 @@ def _until_broken(reader: SacctReader, result: Result, batch_rows: int) -> Itera
 def _bad(batch: Batch, reader: SacctReader, source: str, *, placed: bool) -> list[imports.Bad]:
     layout = reader.layout.to_json() if batch.bad else ""
     return [
-        imports.Bad(source, position, bad.line, bad.digest, bad.length, bad.data, layout, bad.reason)
+        imports.Bad(source, position, bad.line, digest, bad.length, bad.data, layout, bad.reason)
         for bad in batch.bad
-        for position in [bad.position if placed else 0]
+        for position, digest in [(bad.position, bad.digest) if placed else (0, _steady_digest(bad, reader))]
     ]
+
+
+def _steady_digest(bad: BadRecord, reader: SacctReader) -> str:
+    """The same for a record that differs only in what grows while its run is open."""
+    is_whole = bad.length == len(bad.data)
+    return sha256(reader.layout.steady(bad.data)).hexdigest() if is_whole else bad.digest

@@ -19,7 +19,7 @@ class Bad(NamedTuple):
     source: str
     position: int  # byte offset in the (decompressed) source
     line: int
-    digest: str  # sha256 of all its bytes
+    digest: str  # sha256 of all its bytes, of a record read live less what grows while its run is open
     length: int
     data: bytes  # its bytes, the first MiB of a longer one
     layout: str  # what is needed to read it again

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from collectors.protocol import AccountingText
+from collectors.slurm.sacct import SacctReader
 from opsd.core.errors import BadText, Refused, Unavailable
 from opsd.core.period import DAY, HOUR, Window
-from opsd.pipeline import sweep, usage
+from opsd.pipeline import ingest, sweep, usage
 from opsd.store import imports, migrate, sweeps
 from opsd.store.engine import Store, open_engine
 
@@ -177,6 +178,19 @@ def test_a_bad_record_is_set_aside_once(store: Store, slurm: Slurm) -> None:
     with store.read() as connection:
         assert 1 == imports.quarantine_count(connection)
     assert NOW + 60 == covered(store)
+
+
+def test_a_bad_record_of_a_run_that_goes_on_is_set_aside_once(store: Store, slurm: Slurm) -> None:
+    """Its elapsed time is another in each answer; a record of another job is another record."""
+    header = HEADER.replace("AllocTRES", "ElapsedRaw|AllocTRES")
+    line = f"{{job}}|lab|a|RUNNING|{NOW}|{NOW}|{NOW}|Unknown|{{elapsed}}|cpu\n"
+    for asked, (job, elapsed) in enumerate([(7, 10), (7, 70), (8, 130)], 1):
+        reader = SacctReader(io.BytesIO((header + line.format(job=job, elapsed=elapsed)).encode()))
+        at = NOW + 60 * asked
+        assert 1 == ingest.run(store, reader, source="s", observed_at=at, now=at, placed=False).quarantined
+
+    with store.read() as connection:
+        assert 2 == imports.quarantine_count(connection)
 
 
 def test_without_rights_nothing_is_read(store: Store, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
