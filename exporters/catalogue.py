@@ -119,7 +119,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_step_late", "gauge", "daemon", ("step",), 32,
            "Whether a run of the step is going on past its deadline: 1 or 0."),
     Metric("opsd_ingest_covered_timestamp_seconds", "gauge", "daemon", ("cluster",), 32,
-           "Everything that Slurm recorded before this moment is in the database."),
+           "Slurm's accounting was read up to here; records over two hours late may be missing."),
     Metric("opsd_open_runs", "gauge", "daemon", ("cluster",), 32,
            "Runs that Slurm had not ended when last asked."),
     Metric("opsd_quarantine_records", "gauge", "daemon", (), 1,
