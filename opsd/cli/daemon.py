@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from opsd.cli import signals
 from opsd.cli.context import now, open_store
 from opsd.cli.ingest import source
 from opsd.config import Settings, settings
@@ -73,7 +70,7 @@ def _until_told(store: Store, asked: Settings, source: AccountingSource) -> int:
     from opsd.daemon.service import BEAT_SECONDS
 
     watch = watchdog_seconds()
-    with _signals() as told:
+    with signals.told() as told:
         daemon = Daemon(
             store, asked, source, on_beat=lambda: notify("WATCHDOG=1"), on_end=told.put,
             beat_seconds=min(BEAT_SECONDS, watch / _BEATS_PER_WATCH) if watch else BEAT_SECONDS,
@@ -88,22 +85,6 @@ def _until_told(store: Store, asked: Settings, source: AccountingSource) -> int:
     if not all_ended:
         _leave()
     return 0 if why.startswith("SIG") else 1
-
-
-@contextmanager
-def _signals() -> Iterator[SimpleQueue[str]]:
-    """The signals that end a service, as texts; a SimpleQueue may be filled from a signal's handler."""
-    told: SimpleQueue[str] = SimpleQueue()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {
-        number: signal.signal(number, lambda number, _frame: told.put(signal.Signals(number).name))
-        for number in numbers
-    }
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _leave() -> None:

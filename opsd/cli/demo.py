@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opsd.cli import signals
 from opsd.cli.context import note, open_store
 from opsd.cli.times import time_option, zone_option
 from opsd.core.errors import WrongUsage
@@ -87,11 +86,9 @@ def _live(args: Namespace, folder: Path) -> int:
         progress = shown.enter_context(_told())
         with live_demo.living(args, folder, clock, progress) as started:
             shown.close()
-            over = threading.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: over.set())
-            _print_addresses(started, folder, args.db)
-            over.wait()
+            with signals.told() as ends:
+                _print_addresses(started, folder, args.db)
+                ends.get()
             note("stopping ...")
     note("stopped; the database stays: " + args.db)
     return 0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
+from opsd.cli import signals
 from opsd.cli.context import note, open_store
 from opsd.config import WEB_ADDRESS, Web, settings
+
+if TYPE_CHECKING:
+    from opsd.web import WebServer
 
 _LOOK_SECONDS = 1
 
@@ -34,22 +38,23 @@ def run(args: Namespace) -> int:
     chosen = settings(args.db, args.config)
     if args.listen_address is not None:
         chosen = replace(chosen, web=Web(args.listen_address))
-    stop = _told_to_stop()
-    with open_store(args) as store:
+    with signals.told() as ends, open_store(args) as store:
         server = WebServer(store, chosen, clock=time.time)
         server.start()
         note(f"the portal is at {server.url}")
         notify("READY=1")
-        while server.alive and not stop.wait(_LOOK_SECONDS):
-            pass
+        wanted = _wait(server, ends)
         notify("STOPPING=1")
         server.stop()
-    return 0 if stop.is_set() else 1  # 1: it ended by itself, and its thread said why
+    return 0 if wanted else 1  # 1: it ended by itself, and its thread said why
 
 
-def _told_to_stop() -> threading.Event:
-    """Set by SIGTERM and SIGINT, from before the server starts."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _wait(server: WebServer, ends: SimpleQueue[str]) -> bool:
+    """Until a signal (true) or the server's own end."""
+    while server.alive:
+        try:
+            ends.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            continue
+        return True
+    return False

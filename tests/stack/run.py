@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a program: `tests` is beside `opsd`
 
 from dashboards.build import build
 from dashboards.configuration import Site
+from opsd.cli import signals
 from tests.stack import programs
 from tests.stack.pace import quicken
 from tests.stack.receiver import Alert, receiver
@@ -36,12 +37,9 @@ def main() -> int:
         packages = " ".join(sorted({programs.PACKAGES[it] for it in missing}))
         print(f"make stack needs {' and '.join(missing)}: apt-get install {packages}", file=sys.stderr)
         return 1
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
     try:
-        with stack(args, over):
-            over.wait()
+        with signals.told() as ends, stack(args, ends):
+            ends.get()
             print("stopping ...", flush=True)
     except Interrupted:
         return 130
@@ -68,12 +66,12 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def stack(args: argparse.Namespace, over: threading.Event) -> Iterator[None]:
+def stack(args: argparse.Namespace, ends: SimpleQueue[str]) -> Iterator[None]:
     """All of it, running."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="opsd-stack-")))
         demo = Path(args.dir).absolute()
-        running.enter_context(demonstration(demo, args.port, folder / "demo.log", over))
+        running.enter_context(demonstration(demo, args.port, folder / "demo.log", ends))
         hook = args.receiver or running.enter_context(receiver(shown))
         ports = [args.prometheus_port or programs.free_port(), args.alertmanager_port or programs.free_port()]
         configure(folder / "built", demo, hook, ports[1], args.pace)
@@ -97,13 +95,14 @@ def configure(folder: Path, demo: Path, hook: str, alertmanager_port: int, pace:
 
 
 @contextmanager
-def demonstration(folder: Path, port: int, log: Path, over: threading.Event) -> Iterator[None]:
+def demonstration(folder: Path, port: int, log: Path, ends: SimpleQueue[str]) -> Iterator[None]:
     """`opsd demo`, once it lives: it has said where everything is."""
     command = [sys.executable, "-m", "opsd", "demo", "--dir", str(folder), "--port", str(port)]
     print("starting the demonstration ...", flush=True)
     with programs.started(command, log) as process:
         for _ in range(DEMO_DEADLINE_SECONDS * 10):
-            if over.wait(0.1):
+            time.sleep(0.1)
+            if not ends.empty():
                 raise Interrupted
             text = log.read_text(encoding="utf-8", errors="replace")
             if process.poll() is not None:
