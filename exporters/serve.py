@@ -7,12 +7,14 @@ Listens on the loopback unless TLS with client certificates is configured (`expo
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import socketserver
 import ssl
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from exporters.page import CONTENT_TYPE, Rendered
 from opsd.core.errors import BadInput, Refused
 
 _IDLE_SECONDS = 30
+_MOST_CONNECTIONS = 200  # far fewer than the 1,024 files a service may have open
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -41,7 +44,7 @@ def parse_address(text: str, option: str = "--web.listen-address") -> Address:
     """
     host, colon, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if not colon or not port.isdigit() or int(port) > 65_535:
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         raise BadInput(f"{option} {text!r}: not an address: write 127.0.0.1:9750")
     return Address(host, int(port))
 
@@ -147,6 +150,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: Address, holder: Holder, title: str, healthy: Callable[[], bool]) -> None:
         self.holder, self.title, self.healthy = holder, title, healthy
+        self._open: dict[socket.socket, None] = {}  # the oldest first
         if ":" in address.host:
             self.address_family = socket.AF_INET6
         super().__init__((address.host, address.port), _Handler)
@@ -155,6 +159,23 @@ class _Server(ThreadingHTTPServer):
         # Without the name look-up of http.server: a slow resolver must not delay a start.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: object, client_address: object) -> None:
+        """Whoever has been here longest makes room: a scrape takes milliseconds, so it is none."""
+        assert isinstance(request, socket.socket)
+        while len(self._open) >= _MOST_CONNECTIONS:
+            oldest = next(iter(list(self._open)))
+            self._open.pop(oldest, None)
+            with suppress(OSError):  # TLS or not: its thread wakes up, and closes it
+                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+        self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: object) -> None:
+        """Its room is free again."""
+        assert isinstance(request, socket.socket)
+        self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news; anything else is."""

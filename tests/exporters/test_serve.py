@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,18 @@ def test_a_silent_client_holds_nobody_up(server: PageServer, holder: Holder) -> 
         assert 200 == ask(server, "/metrics")[0]
 
 
+def test_many_silent_clients_take_neither_files_nor_time(server: PageServer, holder: Holder) -> None:
+    """However many hold a connection, the oldest are let go, and whoever asks is answered."""
+    holder.put(Rendered(b"one 1\n", b""))
+    with ExitStack() as held:
+        silent = [held.enter_context(socket.create_connection(server.address)) for _ in range(210)]
+        assert 200 == ask(server, "/metrics")[0]
+        silent[0].settimeout(30)
+        assert b"" == silent[0].recv(1)
+        silent[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert silent[-1].makefile("rb").readline().startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
 def test_without_tls_it_stays_on_the_loopback(host: str, holder: Holder) -> None:
     """Numbers are not shown to a network without knowing who asks."""
@@ -117,7 +130,7 @@ def test_addresses(text: str, expected: Address) -> None:
     assert expected == parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["", "9750", "host:", "host:http", "host:70000"])
+@pytest.mark.parametrize("text", ["", "9750", "host:", "host:http", "host:70000", "host:²"])
 def test_what_is_no_address(text: str) -> None:
     """It is said which option was wrong, and how it is written."""
     with pytest.raises(BadInput, match=r"--web\.listen-address .* write 127\.0\.0\.1:9750"):
