@@ -7,6 +7,7 @@ rendered once per interval, without whatever did not answer in time.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +41,7 @@ _DEADLINE_SECONDS = 2.0
 _STALE_INTERVALS = 3
 _SWITCH_SECONDS = 0.0005  # a scrape need not wait the usual 5 ms for a thread that renders
 _MOST_GPUS = 64
+_MOST_INTERVAL = 86_400
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -62,6 +65,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.interval <= 0:
             raise BadInput(f"--interval {self.interval}: must be more than nothing")
+        if self.interval > _MOST_INTERVAL:
+            raise BadInput(f"--interval {self.interval:g}s: must be a day at most")
         if not self.deadline:
             object.__setattr__(self, "deadline", min(_DEADLINE_SECONDS, self.interval / 2))
         if not 0 < self.deadline < self.interval:
@@ -237,11 +242,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _once(options: Options) -> int:
     """Print one page; without a GPU that could be read that is a failure, and the page says which."""
     node = Node(options, time.time, _say, listens=False)
-    sys.stdout.write(node.page().render().plain.decode())
-    sys.stdout.flush()
+    _print(node.page().render().plain.decode())
     is_read = any(gpu.condition == "up" for gpu in node.seen.gpus)
     node.close()
     return DONE if is_read else NO_GPU
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:  # closed by the caller
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as err:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries again at its end
+        raise OpsdError(f"standard output: {err.strerror}: the page is incomplete") from err
 
 
 def _serve(options: Options) -> int:
@@ -271,8 +286,11 @@ def _tls(path: Path | None) -> ssl.SSLContext | None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"opsd-node: {text}\n")
-    sys.stderr.flush()
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # a log that is full or gone must not end the collection
+        sys.stderr.write(f"opsd-node: {text}\n")
+        sys.stderr.flush()
 
 
 def _options(given: argparse.Namespace) -> Options:

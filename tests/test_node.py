@@ -74,6 +74,19 @@ def test_once_prints_a_page(jobs: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert 1 == page.value("opsd_gpu_job_info", jobid=4711, account="es-bio", user="ana")
 
 
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [(">/dev/full", 1, "standard output: No space left on device"), (">&-", 0, ""), (">&- 2>&-", 0, "")],
+)
+def test_once_where_nobody_takes_the_page(redirected: str, code: int, said: str, jobs: Path) -> None:
+    """A full or closed output is said in one line, where there is anywhere to say it."""
+    words = f"{sys.executable} -m opsd.node --once --simulated=1 --jobs.directory={jobs} {redirected}"
+    ended = subprocess.run(words, shell=True, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert code == ended.returncode
+    assert (f"opsd-node: {said}: the page is incomplete\n" if said else "") == ended.stderr
+
+
 def test_a_missing_job_directory_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without the directory nobody knows whose the GPUs are: the page says it, and so does stderr."""
     code = node.main(["--once", "--simulated=1", f"--jobs.directory={tmp_path / 'absent'}"])
@@ -142,6 +155,7 @@ def test_durations(text: str, expected: float) -> None:
     [
         (["--interval=1s", "--deadline=1s"], "must be less than --interval 1s"),
         (["--interval=0s"], "must be more than nothing"),
+        (["--interval=99999999m"], "must be a day at most"),
         (["--simulated=0"], "a node has 1 to 64 GPUs"),
         (["--web.listen-address=9751"], "not an address"),
         (["--simulated=1", "--web.listen-address=0.0.0.0:0"], "not on the loopback"),
