@@ -47,7 +47,8 @@ def read(folder: Path) -> Found:
     try:
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as err:
-        raise BadInput(f"job directory {folder}: {err.strerror}: create it (docs/install.md)") from err
+        remedy = "create it" if isinstance(err, FileNotFoundError) else "the agent must be able to read it"
+        raise BadInput(f"job directory {folder}: {err.strerror}: {remedy} (docs/install.md)") from err
     jobs, faults = [], []
     for name in names:
         try:

@@ -41,7 +41,10 @@ class Change(NamedTuple):
 
 def is_loopback(url: str) -> bool:
     """Whether an address stays on this machine."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # `push` says what is wrong with it
+        return False
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -24,6 +24,7 @@ _KNOWN: dict[str, dict[str, type]] = {
     "web": {"listen_address": str},
     "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
 }
+_MOST = 100_000_000  # three years of seconds; what is larger overflows the clocks of the system
 DAEMON_ADDRESS = "127.0.0.1:9750"
 WEB_ADDRESS = "127.0.0.1:8750"
 
@@ -149,6 +150,10 @@ def _check_section(path: Path, section: str, values: Mapping[str, object]) -> No
             raise BadInput(f"configuration {path}: {section}.{key} must be {kind}, not {value!r}")
         if isinstance(value, int) and value <= 0:
             raise BadInput(f"configuration {path}: {section}.{key} must be above 0, not {value!r}")
+        if isinstance(value, int) and value > _MOST:
+            raise BadInput(f"configuration {path}: {section}.{key} must be at most {_MOST:,}, not {value!r}")
+        if isinstance(value, str) and "\0" in value:
+            raise BadInput(f"configuration {path}: {section}.{key} must not hold a NUL: {value!r}")
 
 
 def _with_secret(path: Path | None, section: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,11 @@ def test_a_token_in_a_file_of_its_own(written: Written, tmp_path: Path) -> None:
         ("[daemon]\ningest_seconds = 3.5\n", r"daemon\.ingest_seconds must be a whole number, not 3\.5"),
         ("[daemon]\ningest_seconds = true\n", r"daemon\.ingest_seconds must be a whole number, not True"),
         ("[daemon]\nbalances_seconds = 0\n", r"daemon\.balances_seconds must be above 0, not 0"),
+        (
+            "[slurm]\ntimeout_seconds = 99999999999\n",
+            r"slurm\.timeout_seconds must be at most 100,000,000, not 99999999999",
+        ),
+        ('[slurm]\nbin = "a\\u0000b"\n', r"slurm\.bin must not hold a NUL: 'a\\x00b'"),
         ("[slurm]\ntimeout_seconds = -1\n", r"slurm\.timeout_seconds must be above 0, not -1"),
         ("[web]\nlisten_address = 8750\n", r"web\.listen_address must be text, not 8750"),
         ("web = 3\n", r"web must be a section: write \[web\]"),

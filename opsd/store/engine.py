@@ -215,6 +215,7 @@ _REMEDIES = (
     ("is locked", "another process keeps writing: try again when it is done"),
     ("no such table", "its tables are missing: run opsd db upgrade"),
     ("does not exist", "something it needs is missing: create the database, then run opsd db upgrade"),
+    ("permission denied", "its user may not do this: let the owner of the tables grant it, or name another"),
     ("connection refused", "nobody answers there: check host and port, and that the server runs"),
     ("failed to resolve", "the host is unknown: check its name"),
     ("authentication failed", "user or password are wrong: check them in the database URL"),

@@ -184,6 +184,7 @@ def test_which_addresses_stay_here() -> None:
     assert is_loopback("http://[::1]:3000")
     assert not is_loopback("http://127.example.org")
     assert not is_loopback("http://grafana")
+    assert not is_loopback("http://[::1")
 
 
 # ----------------------------------------------------------------------------------------------- command

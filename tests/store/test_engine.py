@@ -253,6 +253,7 @@ def failure(kind: type[exc.DBAPIError], said: str) -> exc.DBAPIError:
         ("database is locked", "try again"),
         ("no such table: run", "opsd db upgrade"),
         ('relation "run" does not exist', "opsd db upgrade"),
+        ("permission denied for table run", "grant it"),
     ],
 )
 @pytest.mark.parametrize("kind", [exc.OperationalError, exc.DatabaseError])
