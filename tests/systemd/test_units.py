@@ -104,9 +104,12 @@ def test_the_folders_can_be_made(tmp_path: Path) -> None:
     ran = run(require("systemd-tmpfiles"), "--create", f"--root={root}", copy)
 
     assert (0, "") == (ran.returncode, ran.stderr)
-    assert {"etc/opsd", "run/opsd", "run/opsd/jobs"} <= {
+    assert {"etc/opsd", "run/opsd", "run/opsd/jobs", "var/lib/opsd"} <= {
         str(path.relative_to(root)) for path in root.rglob("*")
     }
+    # opsd is called by hand before its service, whose StateDirectory this is, was ever started.
+    assert 0o750 == stat.S_IMODE((root / "var" / "lib" / "opsd").stat().st_mode)
+    assert re.search(r"^d /var/lib/opsd +0750 opsd opsd$", lines, re.MULTILINE)
     # It is made anew at each start of a machine: all three services read it, so none may need a group.
     assert 0o755 == stat.S_IMODE((root / "etc" / "opsd").stat().st_mode)
 
