@@ -76,17 +76,21 @@ def _outcome(words: list[str]) -> int:
 def _dispatch(words: list[str]) -> int:
     everywhere, rest = _everywhere().parse_known_args(words)
     called = next((word for word in rest if not word.startswith("-")), None)
+    try:
+        return _run(rest, called, everywhere)
+    except ModuleNotFoundError as err:  # also while the verb says which options it has
+        raise _missing(err) from err
+
+
+def _run(words: list[str], called: str | None, everywhere: argparse.Namespace) -> int:
     parser = _parser(called)
-    args = parser.parse_args(rest)
+    args = parser.parse_args(words)
     if args.verb is None:
         parser.print_help()
         return 2
     args.db, args.config = everywhere.db, everywhere.config
-    try:
-        module = import_module(next(verb.module for verb in VERBS if verb.name == args.verb))
-        return int(module.run(args))
-    except ModuleNotFoundError as err:
-        raise _missing(err) from err
+    module = import_module(next(verb.module for verb in VERBS if verb.name == args.verb))
+    return int(module.run(args))
 
 
 _OURS = ("opsd", "collectors", "exporters", "dashboards")

@@ -33,7 +33,7 @@ def register(parser: ArgumentParser) -> None:
     sacct = kinds.add_parser(
         "sacct",
         help="text printed by sacct -a -D -X -P",
-        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%%s "
+        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%s "
         "sacct -a -D -X -P --noconvert (docs/slurm-text.md has the columns). "
         "Importing a file twice changes nothing.",
     )
