@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
     _log_to_stderr()
     asked = settings(args.db, args.config)
     with open_store(args) as store:
-        slurm = source(asked)
+        slurm = source(asked, store)
         if args.once is None:
             return _until_told(store, asked, slurm)
         return _once(store, asked, slurm, [step.name for step in chosen])

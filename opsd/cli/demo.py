@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def _live(args: Namespace, folder: Path) -> int:
                 _print_addresses(started, folder, args.db)
                 ends.get()
             note("stopping ...")
-    note("stopped; the database stays: " + args.db)
+    note(f"stopped; the database stays until the next start, which makes a new one: {args.db}")
     return 0
 
 
@@ -103,11 +104,19 @@ def _print_addresses(started: Started, folder: Path, database: str) -> None:
         *(f"            {url.rstrip('/')}/metrics    GPU node {node}" for node, url in started.nodes.items()),
         f"  targets   {folder / 'targets'}    for Prometheus' file_sd (make stack)",
         "",
-        f"  export OPSD_DB={database}",
+        *(f"  {line}" for line in _another_terminal(database)),
         "  opsd status",
         "  opsd balance",
     ]
     print("\n".join(lines), flush=True)
+
+
+def _another_terminal(database: str) -> Iterator[str]:
+    """What a new shell must be told: where opsd is, unless every shell finds it, and which database."""
+    activate = Path(sys.prefix, "bin", "activate")
+    if sys.prefix != sys.base_prefix and activate.exists():
+        yield f"source {shlex.quote(str(activate))}"
+    yield f"export OPSD_DB={shlex.quote(database)}"
 
 
 def _until(text: str) -> int:
@@ -133,8 +142,8 @@ def _told() -> Iterator[Callable[[str], None]]:
 def _next(database: str, until: str) -> None:
     """Not on stdout: it names a folder, and the same demonstration must print the same bytes."""
     note("What to try next:")
-    note(f"  export OPSD_DB={database}")
     for line in (
+        *_another_terminal(database),
         "opsd usage --from 2026-10-01 --to 2026-11-01 --by pays,country,uses",
         "opsd usage --from 2026-10-01 --to 2026-11-01 --by sector,mode --format csv",
         f"opsd balance --as-of {until} --by pool",

@@ -40,13 +40,19 @@ def run(args: Namespace) -> int:
     asked = settings(args.db, args.config)
     span = _span(args)
     with open_store(args) as store:
-        return _ingest(store, source(asked), asked.slurm, span)
+        return _ingest(store, source(asked, store), asked.slurm, span)
 
 
-def source(asked: Settings) -> AccountingSource:
-    """The Slurm that the settings name."""
+def source(asked: Settings, store: Store) -> AccountingSource:
+    """The Slurm that the settings name, to be read into this database.
+
+    Raises:
+        Refused: the database holds made-up jobs.
+    """
     from collectors import registry
+    from opsd.pipeline import demo
 
+    demo.refuse_made_up(store)
     return registry.accounting(
         "slurm", folder=asked.slurm.bin, conf=asked.slurm.conf,
         timeout_seconds=asked.slurm.timeout_seconds, clock=time.time,

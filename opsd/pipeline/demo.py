@@ -106,6 +106,22 @@ def _require_at_rest(folder: Path) -> None:
         raise Refused(f"{folder}: a demonstration lives there ({found}): stop it, or name another with --dir")
 
 
+def refuse_made_up(store: Store) -> None:
+    """Nothing real may be read into a demonstration's database: nobody could tell the two apart again.
+
+    Raises:
+        Refused: the database lies where a demonstration made it.
+    """
+    if not store.is_sqlite:
+        return
+    database = Path(str(store.engine.url.database)).absolute()
+    if database.name == DATABASE and (database.parent / MARK).exists():
+        raise Refused(
+            f"database {store.shown} belongs to opsd demo, and a real Slurm is not read into it: "
+            "unset OPSD_DB, or name another database with --db"
+        )
+
+
 def run(store: Store, folder: Path, until: int, progress: Progress = lambda _: None) -> Demo:
     """Apply the consortium, import the text, ask every question once.
 

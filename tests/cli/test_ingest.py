@@ -15,6 +15,7 @@ import pytest
 
 from collectors.slurm.commands import FIELDS
 from opsd.cli import main
+from opsd.pipeline import demo
 from opsd.store import sweeps
 from opsd.store.engine import open_engine
 
@@ -264,3 +265,18 @@ def test_a_disk_that_is_full_while_the_answer_comes(site: Site) -> None:
 def test_a_span_that_is_none_is_refused(site: Site, words: tuple[str, ...]) -> None:
     """Without a start, backwards, or in the future."""
     assert 2 == site.opsd("ingest", *words)[0]
+
+
+@pytest.mark.parametrize("words", [("ingest",), ("daemon",), ("daemon", "--once", "ingest")])
+def test_made_up_and_real_jobs_are_not_mixed(site: Site, words: tuple[str, ...]) -> None:
+    """With a demonstration's database Slurm is not read at all; its folder says whose it is."""
+    demo.clear(site.folder / "demo", AT, 1)
+    site.options[1] = f"sqlite:///{site.folder}/demo/opsd.db"
+    site.answer(WHOLE)
+    code, said = site.opsd(*words)
+
+    assert 1 == code
+    assert f"opsd: database {site.options[1]} belongs to opsd demo" in said
+    assert "unset OPSD_DB" in said
+    assert not (site.folder / "asked").exists()
+    assert 0 == site.gpu_seconds()

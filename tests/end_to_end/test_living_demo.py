@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ class Demo:
     folder: Path
     portal: str
     pages: tuple[str, ...]  # the daemon's first, then the nodes'
+    said: str
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -53,23 +55,29 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("living") / "demo"
     process = start(folder)
     try:
-        urls = addresses(process)
-        yield Demo(process, folder, urls[0], tuple(urls[1:]))
+        said = words(process)
+        portal, *pages = addresses(said)
+        yield Demo(process, folder, portal, tuple(pages), said)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 
 
-def addresses(process: subprocess.Popen[str]) -> list[str]:
-    """What it prints, read up to the last line of the addresses."""
+def words(process: subprocess.Popen[str]) -> str:
+    """What it prints, read up to its last line."""
     assert process.stdout
     said = []
     for line in process.stdout:
         said.append(line)
         if line.startswith("  opsd balance"):
-            return re.findall(r"http://\S+", "".join(said))
+            return "".join(said)
     raise AssertionError("".join(said) + process.communicate()[1])
+
+
+def addresses(said: str) -> list[str]:
+    """Portal, daemon, nodes."""
+    return re.findall(r"http://\S+", said)
 
 
 def fetch(url: str) -> bytes:
@@ -157,6 +165,21 @@ def test_prometheus_is_told_what_to_scrape(demo: Demo) -> None:
 
 
 @pytest.mark.slow
+def test_a_new_shell_can_do_what_it_says(demo: Demo) -> None:
+    """The lines printed for another terminal work as they stand there, with nothing on PATH before."""
+    if not shutil.which("bash"):
+        pytest.skip("demonstration tests left out: bash was not found")
+    lines = [line.strip() for line in demo.said.splitlines() if re.match("  (source|export|opsd) ", line)]
+    ran = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], check=False, capture_output=True, text=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(demo.folder)},
+    )  # fmt: skip
+
+    assert ["opsd status", "opsd balance"] == lines[-2:]
+    assert re.search("^ingest .*\n(.*\n)*Balances by award", ran.stdout, re.MULTILINE), ran.stderr
+
+
+@pytest.mark.slow
 def test_another_in_the_same_folder_is_refused(demo: Demo) -> None:
     """It would pull the database from under the first."""
     other = start(demo.folder, "--once")
@@ -171,7 +194,7 @@ def test_another_in_the_same_folder_is_refused(demo: Demo) -> None:
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     """Also in the middle of its work: exit code 0, no port left open, no traceback."""
     process = start(tmp_path / "demo", "--seed", "2", "--until", "2026-11-15")
-    urls = addresses(process)
+    urls = addresses(words(process))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
 
