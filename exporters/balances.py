@@ -31,6 +31,7 @@ class Award(NamedTuple):
     left: int
     outside: int
     reached_percent: int  # the highest threshold that its use has reached; 0: none
+    end: int | None  # None: it has no end
 
 
 class Account(NamedTuple):
@@ -96,6 +97,8 @@ def _add_award(made: Page, award: Award) -> None:
             made.add(f"opsd_award_{name}_seconds", micro / MICRO, **labels)
     made.add("opsd_award_over_quota", int(award.left < 0), **labels)
     made.add("opsd_award_threshold_reached_ratio", award.reached_percent / 100, **labels)
+    if award.end is not None:
+        made.add("opsd_award_end_timestamp_seconds", award.end, **labels)
 
 
 def _add_unattributed(made: Page, found: Sequence[Unattributed]) -> None:

@@ -139,6 +139,8 @@ METRICS: tuple[Metric, ...] = (
            "Use before the award's start or after its end, in none of the others."),
     Metric("opsd_award_over_quota", "gauge", "daemon", _AWARD, _AWARDS,
            "Whether more is charged than was granted: 1 or 0."),
+    Metric("opsd_award_end_timestamp_seconds", "gauge", "daemon", _AWARD, _AWARDS,
+           "When the award ends, or has ended; absent for an award without an end."),
     Metric("opsd_award_threshold_reached_ratio", "gauge", "daemon", _AWARD, _AWARDS,
            "Highest of the award's thresholds that its use has reached, as a share of the grant; else 0."),
     Metric("opsd_account_info", "gauge", "daemon",

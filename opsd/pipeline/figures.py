@@ -27,7 +27,7 @@ def run(store: Store, *, now: int) -> Figures:
         attribution = Attribution(consortium)
         return Figures(
             as_of=now,
-            awards=tuple(_awards(connection, attribution, now)),
+            awards=tuple(_awards(connection, consortium, attribution, now)),
             accounts=tuple(_accounts(consortium, attribution, now)),
             unattributed=tuple(_unattributed(connection, now)),
             covered=state.covered(connection),
@@ -36,12 +36,15 @@ def run(store: Store, *, now: int) -> Figures:
         )
 
 
-def _awards(connection: Connection, attribution: Attribution, now: int) -> Iterable[Award]:
+def _awards(
+    connection: Connection, consortium: Consortium, attribution: Attribution, now: int
+) -> Iterable[Award]:
     for line in balance.run(connection, as_of=now).lines:
         project, organisation, country, pool = attribution.of_award(_LABELS, line.key)
         yield Award(
             line.key, project, organisation, country, pool, line.unit, line.granted, line.settled,
             line.accrued, line.committed, line.left, line.after_end, line.reached,
+            consortium.awards[line.key].end,
         )  # fmt: skip
 
 

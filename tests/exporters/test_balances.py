@@ -7,7 +7,7 @@ from exporters.balances import Account, Award, Figures, Unattributed
 
 MICRO = 1_000_000
 AWARD = Award(
-    "A", "p", "o", "ES", "pool", "gpu-hours", 100 * MICRO, 70 * MICRO, 20 * MICRO, 5, 10 * MICRO, 0, 80
+    "A", "p", "o", "ES", "pool", "gpu-hours", 100 * MICRO, 70 * MICRO, 20 * MICRO, 5, 10 * MICRO, 0, 80, 7200
 )
 LABELS = AWARD[:6]
 
@@ -29,6 +29,14 @@ def test_amounts_in_seconds_with_all_names() -> None:
     assert {LABELS: 10.0} == page.series("opsd_award_left_seconds")
     assert {LABELS: 0.0} == page.series("opsd_award_outside_seconds")
     assert {LABELS: 0.8} == page.series("opsd_award_threshold_reached_ratio")
+
+
+def test_an_award_without_an_end_has_no_sample_of_it() -> None:
+    """The end is a moment, or absent: never a moment that means none."""
+    name = "opsd_award_end_timestamp_seconds"
+
+    assert {LABELS: 7200} == balances.page(Figures(0, awards=[AWARD])).series(name)
+    assert [None] == values(Figures(0, awards=[AWARD._replace(end=None)]), name)
 
 
 def test_an_unknown_commitment_is_absent() -> None:

@@ -47,6 +47,16 @@ def test_balances_of_every_award(store: Store) -> None:
     assert (10, 12, 0, 0, -2, 0, 100) == (*(amount // GPU_HOUR for amount in small[6:12]), small[12])
 
 
+def test_when_awards_end(store: Store) -> None:
+    """The end of each award that has one, past or to come."""
+    hour = books.NOW // HOUR
+    with store.write() as connection:
+        parties.save(connection, books.KNOWN, consortium(award("A", end=hour - 1), award("B")))
+
+    ends = {line.award: line.end for line in figures.run(store, now=books.NOW).awards}
+    assert ((hour - 1) * HOUR, None) == (ends["A"], ends["B"])
+
+
 def test_facts_change_nothing(store: Store) -> None:
     """The same figures whether day facts are stale or built."""
     before = figures.run(store, now=books.NOW)
