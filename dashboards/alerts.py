@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from dashboards import allocations_and_gpus as board
-from dashboards.expressions import AWARD, GPU
-from dashboards.promql import DAEMON, NODE, age, series, up
+from dashboards.expressions import AWARD, GPU, ended
+from dashboards.promql import DAEMON, NODE, accounting_age, age, bridged, series, up
 
 Severity = Literal["critical", "warning", "info"]  # wake somebody; look today; for the record
 Audience = Literal["allocations", "operations"]  # the office that grants hours; who runs the machine
@@ -37,19 +37,26 @@ _WHOSE = (
     "Award {{ $labels.award }} of {{ $labels.project }} ({{ $labels.organisation }}, {{ $labels.country }}; "
     "pool {{ $labels.pool }})"
 )
-_over = f"max by ({AWARD}) ({series('opsd_award_over_quota')})"
-_left = f"max by ({AWARD}) ({series('opsd_award_left_seconds')})"
-_reached = f"max by ({AWARD}) ({series('opsd_award_threshold_reached_ratio')})"
+_over = f"max by ({AWARD}) ({bridged('max', 'opsd_award_over_quota')})"
+_left = f"min by ({AWARD}) ({bridged('min', 'opsd_award_left_seconds')})"
+_reached = f"max by ({AWARD}) ({bridged('max', 'opsd_award_threshold_reached_ratio')})"
 _SUCCESS = "opsd_step_last_success_timestamp_seconds"
 _page = series("opsd_page_timestamp_seconds")
 _visible = series("opsd_gpu_devices_visible")
 _paging = 'xid=~"' + "|".join(map(str, PAGING_XIDS)) + '"'
 _daemon, _node = f'job="{DAEMON}"', f'job="{NODE}"'
 
+
+def _unattributed(resource: str) -> str:
+    used = series("opsd_unattributed_seconds", f'resource="{resource}"')
+    return f"max by (cluster, account, resource) ({used}) / 3600 > 1"
+
+
 ALERTS: tuple[Alert, ...] = (
     # ---- allocations
     Alert(
-        "OpsdAwardOverQuota", f"-{_left} / 3600 and {_over} == 1", "5m", "warning", "allocations",
+        "OpsdAwardOverQuota", f"(-{_left} / 3600 and {_over} == 1) unless {ended()}",
+        "5m", "warning", "allocations",
         "{{ $labels.project }} is over quota ({{ $labels.award }})",
         f"{_WHOSE} is charged "
         '{{ $value | printf "%.0f" }} {{ $labels.unit }} more than was granted. '
@@ -59,7 +66,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         # One alert a threshold, so that crossing the next one is news.
         "OpsdAwardThresholdReached",
-        f'count_values by ({AWARD}) ("threshold", ({_reached} > 0) unless ({_over} == 1))',
+        f'count_values by ({AWARD}) ("threshold", ({_reached} > 0) unless ({_over} == 1) unless {ended()})',
         "5m", "info", "allocations",
         "{{ $labels.project }} has used {{ $labels.threshold | humanizePercentage }} of {{ $labels.award }}",
         f"{_WHOSE} has passed its threshold of "
@@ -68,12 +75,14 @@ ALERTS: tuple[Alert, ...] = (
         board.AWARDS, ("country", "project"),
     ),
     Alert(
+        # Every run uses CPUs: they speak where there are no GPU-hours to tell of.
         "OpsdUnattributedUsage",
-        f"max by (cluster, account) ({series('opsd_unattributed_seconds')}) / 3600 > 1",
+        f"({_unattributed('gpu')}) or on (cluster, account) ({_unattributed('cpu')})",
         "1h", "warning", "allocations",
         "No award pays for account {{ $labels.account }} on {{ $labels.cluster }}",
-        'Slurm account {{ $labels.account }} used {{ $value | printf "%.0f" }} h in the last 30 days that no '
-        "award pays for. Find out whose it is: opsd account list, then opsd account bind.",
+        "Slurm account {{ $labels.account }} used "
+        '{{ $value | printf "%.0f" }} {{ $labels.resource }}-hours in the last 30 days that no award pays '
+        "for. Find out whose they are: opsd account list, then opsd account bind.",
         board.UNATTRIBUTED, ("cluster",),
     ),
     # ---- GPUs
@@ -156,8 +165,8 @@ ALERTS: tuple[Alert, ...] = (
         board.STEPS,
     ),
     Alert(
-        "OpsdAccountingBehind", f"{age('opsd_ingest_covered_timestamp_seconds')} > 3600", "15m", "warning",
-        "operations",
+        "OpsdAccountingBehind", f"{accounting_age('opsd_ingest_covered_timestamp_seconds')} > 3600",
+        "15m", "warning", "operations",
         "Accounting of {{ $labels.cluster }} is {{ $value | humanizeDuration }} behind",
         "Balances lack what Slurm recorded since. Is slurmdbd up? opsd ingest says what Slurm answers.",
         board.STEPS, ("cluster",),

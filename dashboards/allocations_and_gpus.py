@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from dashboards import panels
-from dashboards.expressions import GPU, award, gpu, heat, held, used
+from dashboards.expressions import GPU, award, ended, gpu, heat, held, shares, used
 from dashboards.panels import (
     BAD,
     BYTES,
@@ -27,7 +27,7 @@ from dashboards.panels import (
     Shaped,
     Step,
 )
-from dashboards.promql import DAEMON, NODE, age, series, up
+from dashboards.promql import DAEMON, NODE, accounting_age, age, series, up
 
 UID = "opsd-allocations-and-gpus"
 TITLE = "Allocations and GPUs"
@@ -52,6 +52,11 @@ _STATES = (
 )
 _RESULTS = (("1", "done", GOOD), ("0", "failed", BAD))
 _HOUR = 3600
+# As the portal has them; other countries take what Grafana gives.
+COUNTRIES = {
+    "ES": "#cf9021", "PT": "#2a8a80", "TR": "#b84e44", "RO": "#4a86c4", "unattributed": "#9b9b93",
+}  # fmt: skip
+_COUNTRY_TEXTS = tuple((country, country, color) for country, color in COUNTRIES.items())
 
 
 def dashboard() -> builders.Dashboard:
@@ -87,22 +92,23 @@ def _variables() -> list[builders.DatasourceVariable | builders.QueryVariable]:
 
 def _eyes() -> list[Shaped]:
     over, reached = award("opsd_award_over_quota"), award("opsd_award_threshold_reached_ratio")
-    past = f"count(({reached} > 0) unless ({over} == 1)) or vector(0)"
+    spent = f"count(({over} == 1) unless {ended()}) or (0 * count({over}))"
+    past = f"count(({reached} > 0) unless ({over} == 1) unless {ended()}) or (0 * count({reached}))"
     unattributed = series("opsd_unattributed_seconds", 'resource=~"gpu.*"', 'cluster=~"$cluster"')
     nobodys = f"sum(max by (cluster, account) ({unattributed})) / {_HOUR} or vector(0)"
-    covered = age("opsd_ingest_covered_timestamp_seconds", 'cluster=~"$cluster"')
+    covered = accounting_age("opsd_ingest_covered_timestamp_seconds", 'cluster=~"$cluster"')
     ours = f'job=~"{DAEMON}|{NODE}"'
     silent = f"count({up(ours)} == 0) or vector(0)"
     return [
         panels.number(
             Head(10, 0, 1, 4, 4, "Over quota",
-                 "Awards that have been charged more than was granted."),
-            Query(f"sum({over})"), COUNT, _ZERO_IS_GOOD,
+                 "Awards that have been charged more than was granted, and have not ended."),
+            Query(spent), COUNT, _ZERO_IS_GOOD,
         ),
         panels.number(
             Head(11, 4, 1, 4, 4, "Past threshold",
-                 "Awards that have passed one of their thresholds (by default 80 and 95 %), and are not "
-                 "over quota."),
+                 "Awards that have passed one of their thresholds (80, 95 and 100 % by default), are not "
+                 "over quota, and have not ended."),
             Query(past), COUNT, _ZERO_IS_BEST,
         ),
         panels.number(
@@ -148,7 +154,7 @@ def _allocations() -> list[Shaped]:
             [
                 Column("award", "Award", 130),
                 Column("project", "Project"),
-                Column("country", "Country", 80),
+                Column("country", "Country", 80, texts=_COUNTRY_TEXTS),
                 Column("Value #D", "Used share", 220, PERCENT, 0, bar=True, steps=_SHARE),
                 Column("Value #C", "Left, h", 100, "locale", 0, steps=(Step(None, BAD), Step(0, PLAIN))),
                 Column("Value #B", "Used, h", 100, "locale", 0),
@@ -193,7 +199,7 @@ def _shares(head: Head, label: str, heading: str) -> Shaped:
 
     granted, left = award("opsd_award_granted_seconds"), award("opsd_award_left_seconds")
     columns = [
-        Column(label, heading, 110),
+        Column(label, heading, 110, texts=_COUNTRY_TEXTS if label == "country" else ()),
         Column("unit", "Unit", 100),
         Column("Value #B", "Used share", None, PERCENT, 0, bar=True, steps=_SHARE),
         Column("Value #A", "Left, h", 90, "locale", 0),
@@ -214,7 +220,8 @@ def _gpu_numbers() -> list[Shaped]:
         panels.number(
             Head(31, 4, 29, 4, 4, "Held by jobs",
                  "Share of the GPUs that jobs hold now, by the prolog's job files."),
-            Query(f"(sum({jobs}) or vector(0)) / sum({gpu('opsd_gpu_devices_visible')})"), PERCENT, _NEUTRAL,
+            Query(f"(sum({shares()}) or vector(0)) / sum({gpu('opsd_gpu_devices_visible')})"),
+            PERCENT, _NEUTRAL,
         ),
         panels.number(
             Head(32, 8, 29, 4, 4, "Utilisation",
@@ -254,7 +261,7 @@ def _gpu_courses() -> list[Shaped]:
                  "GPUs that jobs of projects led by each country hold; one that jobs share counts by its "
                  "shares. The table below says which account."),
             [Query(f"sum by (country) ({held()})", "{{country}}")],
-            COUNT, _NEUTRAL, stacked=True,
+            COUNT, _NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.lines(
             Head(42, 0, 41, 8, 8, "Power, by node", "What the GPUs of each node draw."),
@@ -304,7 +311,7 @@ def _gpu_tables() -> list[Shaped]:
                 Column("jobid", "Job", 90),
                 Column("account", "Account", 110),
                 Column("project", "Project"),
-                Column("country", "Country", 80),
+                Column("country", "Country", 80, texts=_COUNTRY_TEXTS),
             ],
             sort=("-State", "Node", "GPU"),
             none="-",

@@ -5,7 +5,7 @@ Invariant: what several daemons publish about the same thing is counted once.
 
 from __future__ import annotations
 
-from dashboards.promql import series
+from dashboards.promql import bridged, series
 
 GPU = "cluster, node, gpu, uuid"  # what makes a GPU
 AWARD = "award, project, organisation, country, pool, unit"
@@ -22,6 +22,13 @@ def award(name: str) -> str:
     return f"max by ({AWARD}) ({chosen})"
 
 
+def ended() -> str:
+    """Awards whose end has passed, by the accounting's clock: nobody need look after them."""
+    end = bridged("max", "opsd_award_end_timestamp_seconds")
+    as_of = bridged("max", "opsd_balances_as_of_timestamp_seconds")
+    return f"max by ({AWARD}) ({end} <= on (job, instance) group_left () {as_of})"
+
+
 def heat() -> str:
     """Core temperatures."""
     return gpu("opsd_gpu_temperature_celsius", 'sensor="gpu"')
@@ -32,9 +39,20 @@ def used() -> str:
     return f"({award('opsd_award_granted_seconds')} - {award('opsd_award_left_seconds')})"
 
 
+def shares() -> str:
+    """Each GPU's jobs by their shares of it, together one GPU at most.
+
+    Where Prometheus has no mark of a series' end (a backfill, an agent that fell silent), a job stays for
+    five minutes beside the one that follows it on the same GPU.
+    """
+    jobs = f"max by (cluster, node, uuid, jobid, account) ({gpu('opsd_gpu_job_info')})"
+    whole = f"clamp_min(sum by (cluster, node, uuid) ({jobs}), 1)"
+    return f"{jobs} / on (cluster, node, uuid) group_left () {whole}"
+
+
 def held() -> str:
     """Each GPU's jobs by their shares, and whose they are: also of an account that no award pays for."""
-    jobs = f"max by (cluster, node, uuid, jobid, account) ({gpu('opsd_gpu_job_info')})"
+    jobs = f"({shares()})"
     # Bindings of one partition or QOS give an account several awards: one is shown.
     known = f"max by (cluster, account, project, country) ({series('opsd_account_info')})"
     one = f"topk by (cluster, account) (1, {known})"

@@ -5,7 +5,8 @@ Invariant: every panel has an id, a place, a description, a unit, and thresholds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from grafana_foundation_sdk.builders import (
@@ -135,8 +136,9 @@ def lines(
     stacked: bool = False,
     most: float | None = None,
     marked: bool = False,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> Shaped:
-    """Series over time, from zero; `marked` draws the thresholds into them."""
+    """Series over time, from zero; `marked` draws the thresholds into them, `colors` are of some series."""
     made: Builder = _dressed(timeseries.Panel(), head, unit, steps).min(0)
     for place, query in enumerate(queries):
         made = made.with_target(_range(place, query))
@@ -148,6 +150,9 @@ def lines(
     mode = kinds.GraphThresholdsStyleMode.DASHED if marked else kinds.GraphThresholdsStyleMode.OFF
     made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(mode))
     made = made.legend(_legend()).color_scheme(_color(models.FieldColorModeId.PALETTE_CLASSIC))
+    for name, color in colors.items():
+        fixed = {"mode": models.FieldColorModeId.FIXED.value, "fixedColor": color}
+        made = made.override_by_name(name, [models.DynamicConfigValue(id_val="color", value=fixed)])
     tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
     return made.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))  # type: ignore[no-any-return]
 

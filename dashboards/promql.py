@@ -46,8 +46,27 @@ def up(*matchers: str) -> str:
 def age(name: str, *matchers: str) -> str:
     """How old a moment on a page is, by the clock that made the page.
 
-    Not `time() - x`: a clock that is wrong, or simulated, would make everything stale; that a page is
-    made at all is watched by an alert of its own.
+    Not `time() - x`: a clock that is wrong would make everything stale; that a page is made at all is
+    watched by an alert of its own.
     """
-    made = series("opsd_page_timestamp_seconds")
-    return f"{made} - on (job, instance) group_right () {series(name, *matchers)}"
+    return _since(name, matchers, "opsd_page_timestamp_seconds")
+
+
+def accounting_age(name: str, *matchers: str) -> str:
+    """How old a moment of the accounting is, by the accounting's clock, which a demonstration may choose.
+
+    It is absent where balances are: that they are made at all is watched as the age of their step.
+    """
+    return _since(name, matchers, "opsd_balances_as_of_timestamp_seconds")
+
+
+def bridged(function: str, name: str) -> str:
+    """The most or the least of the last quarter of an hour, for what must not end where series are absent.
+
+    A daemon that starts anew, or a step that fails once, takes its samples off the page for minutes.
+    """
+    return f"{function}_over_time({series(name)}[15m])"
+
+
+def _since(name: str, matchers: tuple[str, ...], clock: str) -> str:
+    return f"{series(clock)} - on (job, instance) group_right () {series(name, *matchers)}"

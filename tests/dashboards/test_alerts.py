@@ -56,13 +56,13 @@ def on_daemon(**values: str) -> Given:
     return {of(f"opsd_{name}", DAEMON): value for name, value in values.items()}
 
 
-def awards(left: str, over: str, reached: str) -> Given:
-    """An award."""
-    return {
-        of("opsd_award_left_seconds", DAEMON, AWARD): left,
-        of("opsd_award_over_quota", DAEMON, AWARD): over,
-        of("opsd_award_threshold_reached_ratio", DAEMON, AWARD): reached,
-    }
+def awards(left: str, over: str, reached: str, end: str = "") -> Given:
+    """An award, and the clock of the accounting, which is not that of the page."""
+    named = {"left_seconds": left, "over_quota": over, "threshold_reached_ratio": reached}
+    named |= {"end_timestamp_seconds": end} if end else {}
+    series = {of(f"opsd_award_{name}", DAEMON, AWARD): value for name, value in named.items()}
+    clocks = on_daemon(balances_as_of_timestamp_seconds="0+60x90", page_timestamp_seconds="9000000+60x90")
+    return series | clocks
 
 
 def steps(**values: str) -> Given:
@@ -83,7 +83,12 @@ def xids(number: str) -> Given:
     return page | {of("opsd_gpu_xid_last_timestamp_seconds", NODE, GPU, {"xid": number}): "_x19 1200x100"}
 
 
-UNATTRIBUTED = of("opsd_unattributed_seconds", DAEMON, ACCOUNT, {"resource": "gpu"})
+UNATTRIBUTED, OF_CPUS = (
+    of("opsd_unattributed_seconds", DAEMON, ACCOUNT, {"resource": resource}) for resource in ("gpu", "cpu")
+)
+SPENT, NEAR = awards("-7200x60", "1x60", "1x60"), awards("7200x60", "0x60", "0.8x60")
+IN_TEN_MINUTES, IN_AN_HOUR = "600x60", "3600x60"
+GAP = "{0}x20 stale _x8 {0}x30"  # off the page from minute 21 to 29
 COVERED = of("opsd_ingest_covered_timestamp_seconds", DAEMON, {"cluster": "mn5"})
 COLLECTOR = of("opsd_node_collector_up", NODE, {"collector": "nvml"})
 DROPPED = of("opsd_series_dropped", DAEMON, {"family": "opsd_award_left_seconds"})
@@ -91,13 +96,30 @@ VISIBLE, UNRESOLVED = of("opsd_gpu_devices_visible", NODE), of("opsd_gpu_job_unr
 PAGE, UP, NODE_UP = of("opsd_page_timestamp_seconds", DAEMON), of("up", DAEMON), of("up", NODE)
 
 FIRING = [
-    Case("OpsdAwardOverQuota", awards("-7200x20", "1x20", "1x20"), 10, AWARD, "P1 is over quota (a1)"),
-    Case(
-        "OpsdAwardThresholdReached", awards("7200x20", "0x20", "0.8x20"), 10, AWARD | {"threshold": "0.8"},
-        "P1 has used 80% of a1",
+    Case("OpsdAwardOverQuota", SPENT, 10, AWARD, "P1 is over quota (a1)"),
+    Case("OpsdAwardOverQuota", awards("-7200x60", "1x60", "1x60", IN_AN_HOUR), 40, AWARD,
+         "P1 is over quota (a1)"),
+    *(  # in the gap, and just after it: it neither ended nor began again
+        Case("OpsdAwardOverQuota", awards(GAP.format(-7200), GAP.format(1), GAP.format(1)), minute, AWARD,
+             "P1 is over quota (a1)")
+        for minute in (22, 28, 30, 40)
     ),
-    Case("OpsdUnattributedUsage", {UNATTRIBUTED: "36000x90"}, 70, ACCOUNT,
-         "No award pays for account etur77 on mn5"),
+    Case("OpsdAwardOverQuota", awards("-7200x20 7200x60", "1x20 0x60", "1x20 0x60"), 30, AWARD,
+         "P1 is over quota (a1)"),  # it might be a gap still
+    Case("OpsdAwardThresholdReached", NEAR, 10, AWARD | {"threshold": "0.8"}, "P1 has used 80% of a1"),
+    Case("OpsdAwardThresholdReached", awards("7200x60", "0x60", "0.8x60", IN_AN_HOUR), 40,
+         AWARD | {"threshold": "0.8"}, "P1 has used 80% of a1"),
+    *(
+        Case("OpsdAwardThresholdReached", awards(GAP.format(7200), GAP.format(0), GAP.format(0.8)), minute,
+             AWARD | {"threshold": "0.8"}, "P1 has used 80% of a1")
+        for minute in (22, 28, 30, 40)
+    ),
+    Case("OpsdAwardThresholdReached", awards("7200x60", "0x60", "0.8x20 0.95x40"), 27,
+         AWARD | {"threshold": "0.95"}, "P1 has used 95% of a1"),  # another alert, at once
+    Case("OpsdUnattributedUsage", {UNATTRIBUTED: "36000x90", OF_CPUS: "720000x90"}, 70,
+         ACCOUNT | {"resource": "gpu"}, "No award pays for account etur77 on mn5"),
+    Case("OpsdUnattributedUsage", {UNATTRIBUTED: "1800x90", OF_CPUS: "36000x90"}, 70,
+         ACCOUNT | {"resource": "cpu"}, "No award pays for account etur77 on mn5"),
     Case("OpsdGpuHung", gpus(hung="1x20"), 3, GPU, "GPU 2 of acc01 is hung"),
     Case("OpsdGpuLost", gpus(lost="1x20"), 3, GPU, "GPU 2 of acc01 is lost"),
     Case("OpsdGpuMissing", {VISIBLE: "8x30 7x60"}, 45, NODE, "acc01 has fewer GPUs than before"),
@@ -118,7 +140,8 @@ FIRING = [
         "Step ingest has never succeeded",
     ),
     Case(
-        "OpsdAccountingBehind", on_daemon(page_timestamp_seconds="0+60x120") | {COVERED: "0x120"}, 90,
+        "OpsdAccountingBehind",
+        on_daemon(balances_as_of_timestamp_seconds="0+60x120") | {COVERED: "0x120"}, 90,
         DAEMON | {"cluster": "mn5"}, "Accounting of mn5 is 1h 30m 0s behind",
     ),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="3x30"), 20, {"job": "opsd"},
@@ -131,9 +154,15 @@ FIRING = [
 ]  # fmt: skip
 QUIET = [
     Case("OpsdAwardOverQuota", awards("0x20", "0x20", "1x20"), 10),
+    Case("OpsdAwardOverQuota", awards("-7200x60", "1x60", "1x60", IN_TEN_MINUTES), 12),  # it has ended
+    Case("OpsdAwardOverQuota", awards(GAP.format(-7200), GAP.format(1), GAP.format(1), GAP.format(600)), 28),
+    Case("OpsdAwardOverQuota", awards("-7200x20 7200x60", "1x20 0x60", "1x20 0x60"), 36),
     Case("OpsdAwardThresholdReached", awards("7200x20", "0x20", "0x20"), 10),
-    Case("OpsdAwardThresholdReached", awards("-7200x20", "1x20", "1x20"), 10),  # the alert above speaks
-    Case("OpsdUnattributedUsage", {UNATTRIBUTED: "1800x90"}, 70),
+    Case("OpsdAwardThresholdReached", SPENT, 10),  # the alert above speaks
+    Case("OpsdAwardThresholdReached", awards("7200x60", "0x60", "0.8x60", IN_TEN_MINUTES), 12),
+    Case("OpsdAwardThresholdReached", awards("7200x60", "0x60", "0.8x20 0x60"), 36),
+    Case("OpsdAwardThresholdReached", awards("-7200x20 7200x60", "1x20 0x60", "1x20 0x60"), 36),
+    Case("OpsdUnattributedUsage", {UNATTRIBUTED: "1800x90", OF_CPUS: "3000x90"}, 70),
     Case("OpsdGpuHung", gpus(hung="0x20"), 3),
     Case("OpsdGpuHung", gpus(hung="0x5 1x1 0x20"), 8),  # it answered after all
     Case("OpsdGpuLost", gpus(lost="0x20"), 3),
@@ -150,7 +179,11 @@ QUIET = [
     Case("OpsdStepLate", steps(late="0x20"), 10),
     Case("OpsdStepNeverSucceeded", steps(success="0x30", last_success_timestamp_seconds="0x30"), 15),
     Case("OpsdStepNeverSucceeded", steps(next_timestamp_seconds="86400x60"), 30),  # its first time will come
-    Case("OpsdAccountingBehind", on_daemon(page_timestamp_seconds="0+60x120") | {COVERED: "0+60x120"}, 90),
+    Case(  # also with a clock of the accounting that is not the machine's
+        "OpsdAccountingBehind",
+        on_daemon(page_timestamp_seconds="9000000+60x120", balances_as_of_timestamp_seconds="0+60x120")
+        | {COVERED: "0+60x120"}, 90,
+    ),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="0x30"), 20),
     Case("OpsdCollectorFailing", {COLLECTOR: "1x30"}, 15),
     Case("OpsdJobFilesUnresolved", {UNRESOLVED: "0x30"}, 20),

@@ -6,14 +6,18 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboards.build import boards
 from dashboards.panels import Step, thresholds
+from opsd.core.attribution import UNATTRIBUTED
+from opsd.web import figure
 from tests.dashboards.queries import foreign
 
+CSS = Path(figure.__file__).with_name("static") / "opsd.css"
 BOARDS = boards()
 # What Grafana puts in before it asks Prometheus.
 VARIABLES = {r"\$__rate_interval": "5m", r"\$__range": "1h", r"\$(\w+)": r"\1"}
@@ -123,7 +127,9 @@ def test_every_panel_explains_itself(board: dict[str, Any]) -> None:
 
 def test_every_override_meets_a_column(board: dict[str, Any]) -> None:
     """A table's widths and units are for columns that it shows."""
-    for panel in panels(board):
+    tables = [panel for panel in panels(board) if panel["type"] == "table"]
+    assert tables
+    for panel in tables:
         shown = {
             heading
             for it in panel.get("transformations", ())
@@ -134,6 +140,31 @@ def test_every_override_meets_a_column(board: dict[str, Any]) -> None:
         sorted_by = {it["displayName"] for it in panel["options"].get("sortBy", ())}
 
         assert set() == (overridden | sorted_by) - shown, panel["title"]
+
+
+def test_a_country_has_the_portals_colour(board: dict[str, Any]) -> None:
+    """In lines and in tables; so a country is known again from one to the other."""
+    css = CSS.read_text(encoding="utf-8")
+    colors = dict(re.findall(r"--(h\d): (#\w+);", css.partition("@media")[0]))
+    countries = ("ES", "PT", "TR", "RO", UNATTRIBUTED)
+    expected = {country: colors[f"h{figure.hue(country)}"] for country in countries}
+    (held,) = [panel for panel in panels(board) if panel["title"] == "GPUs held, by country"]
+    texts = [
+        it["value"][0]["options"]
+        for panel in panels(board)
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["options"] == "Country"
+        for it in override["properties"]
+        if it["id"] == "mappings"
+    ]
+
+    assert expected == {
+        it["matcher"]["options"]: it["properties"][0]["value"]["fixedColor"]
+        for it in held["fieldConfig"]["overrides"]
+    }
+    assert len(texts) == 3
+    for text in texts:
+        assert expected == {country: text[country]["color"] for country in text}
 
 
 def test_thresholds_must_be_open_below() -> None:

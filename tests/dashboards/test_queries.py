@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.promql import UnknownName, age, series
+from dashboards.promql import UnknownName, accounting_age, age, series
 from tests.dashboards import queries
 
 
@@ -35,6 +35,16 @@ def test_an_age_is_taken_by_the_pages_clock() -> None:
     )
 
     assert expected == age("opsd_step_last_success_timestamp_seconds")
+
+
+def test_an_age_of_the_accounting_is_taken_by_its_clock() -> None:
+    """One that a demonstration set to another year makes nothing stale."""
+    expected = (
+        "opsd_balances_as_of_timestamp_seconds - on (job, instance) group_right () "
+        "opsd_ingest_covered_timestamp_seconds"
+    )
+
+    assert expected == accounting_age("opsd_ingest_covered_timestamp_seconds")
 
 
 @pytest.mark.parametrize(

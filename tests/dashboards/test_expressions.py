@@ -1,0 +1,61 @@
+"""What the shared expressions answer, by Prometheus' own evaluation."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards.expressions import held, shares
+from tests.stack.programs import require
+
+GPU = 'cluster="c", node="n", uuid="G1"'
+# A job that ended in minute 10 without a mark of its end, and two that share the GPU from then on.
+JOBS = {
+    f'opsd_gpu_job_info{{{GPU}, jobid="1", account="es-a", user="u"}}': "1x10",
+    f'opsd_gpu_job_info{{{GPU}, jobid="2", account="pt-b", user="u"}}': "_x10 0.5x20",
+    f'opsd_gpu_job_info{{{GPU}, jobid="3", account="whose", user="u"}}': "_x10 0.5x20",
+}
+ACCOUNTS = {
+    f'opsd_account_info{{cluster="c", account="{account}", project="{project}", country="{country}"}}': "1x40"
+    for account, project, country in (("es-a", "A", "ES"), ("pt-b", "B", "PT"), ("pt-b", "B2", "PT"))
+}
+
+
+def told(expression: str, minute: int, expected: dict[str, float], folder: Path) -> str:
+    """What promtool has to object."""
+    promtool = require("promtool")
+    series = [{"series": name, "values": values} for name, values in (JOBS | ACCOUNTS).items()]
+    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+    asked: dict[str, Any] = {"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples}
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    (folder / "test.yml").write_text(yaml.safe_dump({"tests": [test]}))
+    command = [promtool, "test", "rules", "test.yml"]
+    ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+
+
+def asked(expression: str) -> str:
+    """With every variable at All."""
+    return re.sub(r"\$\w+", ".*", expression)
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize(
+    ("minute", "expected"),
+    [
+        (5, {"ES": 1.0}),
+        (12, {"ES": 0.5, "PT": 0.25, "unattributed": 0.25}),  # Prometheus still looks back on the first job
+        (20, {"PT": 0.5, "unattributed": 0.5}),
+    ],
+)
+def test_a_gpu_is_held_once(minute: int, expected: dict[str, float], tmp_path: Path) -> None:
+    """By country, whoever shares it, and while the job before is not seen to have ended."""
+    samples = {f'{{country="{country}"}}': value for country, value in expected.items()}
+
+    assert "" == told(asked(f"sum by (country) ({held()})"), minute, samples, tmp_path)
+    assert "" == told(asked(f"sum ({shares()})"), minute, {"{}": 1.0}, tmp_path)
