@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _EPILOG = """\
 settled: charged for ended runs; accrued: charged so far for open ones; committed: what open runs
 may still use up to their limits; left = granted - settled - accrued; free = left - committed.
-Use after an award's end, or before its start, stands in after_end alone. csv and json give exact
-unit-seconds.
+Use after an award's end, or before its start, stands in after_end alone, which the
+table calls outside. csv and json give exact unit-seconds. A table too wide for the terminal leaves
+columns out, and says which.
 """
 
 

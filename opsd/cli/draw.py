@@ -55,7 +55,8 @@ class Column(NamedTuple):
     """One column of a table.
 
     `least`: a text or bar may be shortened down to this many characters (opsd.cli.layout says in what
-    order). `ratio`: its share of the room to spare; such a text gives way first.
+    order). `ratio`: its share of the room to spare; such a text gives way first. `rank`: it is left out,
+    the lowest rank first, where otherwise something would be cut.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Column(NamedTuple):
     least: int | None = None
     ratio: int | None = None
     style: str = ""
+    rank: int | None = None
 
 
 def console(file: TextIO | None = None, width: int | None = None) -> Console:
@@ -114,12 +116,16 @@ class Drawn:
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         needs = [self._need(place, column) for place, column in enumerate(self._columns)]
-        widths = layout.widths(needs, options.max_width)
+        ranks = [column.rank for column in self._columns]
+        widths, dropped = layout.widths_whole(needs, ranks, options.max_width)
         if self._title:
             yield Text(self._title, TITLE)
         yield self._grid(self._spread(widths, options.max_width))
         if self._caption:
             yield Text(self._caption, QUIET)
+        if dropped:
+            titles = ", ".join(self._columns[place].title for place in dropped)
+            yield Text(f"no room for {titles}: --format csv has every column", QUIET)
 
     def _need(self, place: int, column: Column) -> layout.Need:
         cells = [row[place] for row in self._rows]

@@ -51,6 +51,28 @@ def widths(needs: Sequence[Need], room: int) -> list[int]:
     return found
 
 
+def widths_whole(
+    needs: Sequence[Need], ranks: Sequence[int | None], room: int
+) -> tuple[list[int], list[int]]:
+    """Widths at which nothing is cut: columns that have a rank are left out, the lowest first, until all fit.
+
+    Returns:
+        The width of each column, and the places of those left out, in that order.
+    """
+    going = sorted((rank, place) for place, rank in enumerate(ranks) if rank is not None)
+    dropped: list[int] = []
+    while True:
+        kept = [place for place in range(len(needs)) if place not in dropped]
+        shown = dict(zip(kept, widths([needs[place] for place in kept], room), strict=True))
+        if len(dropped) == len(going) or not any(_cut(needs[place], shown[place]) for place in kept):
+            return [shown.get(place, 0) for place in range(len(needs))], dropped
+        dropped.append(going[len(dropped)][1])
+
+
+def _cut(need: Need, width: int) -> bool:
+    return need.kind != BAR and width < need.natural
+
+
 def _shrink(found: list[int], floors: Sequence[int | None], room: int) -> None:
     """Take from the widest that may give, until all fit or none can give any more."""
     while taken(found) > room:

@@ -64,14 +64,15 @@ def _caption(by_hour: bool) -> str:  # noqa: FBT001
 def balance_table(found: Balances) -> None:
     """One line per award or group: how much of the grant is gone, and what is left."""
     columns = [
-        Column(found.by, least=6), Column("unit", least=5), Column("granted", numeric=True),
-        Column("settled", numeric=True), Column("accrued", numeric=True), Column("committed", numeric=True),
-        Column("left", numeric=True), Column("free", numeric=True), Column("used", numeric=True, least=5),
-        Column("", least=6), Column("state", least=4),
+        Column(found.by), Column("unit"), Column("granted", numeric=True, rank=7),
+        Column("settled", numeric=True, rank=6), Column("accrued", numeric=True, rank=5),
+        Column("committed", numeric=True, rank=2), Column("left", numeric=True),
+        Column("free", numeric=True, rank=3), Column("used", numeric=True, rank=1),
+        Column("", least=6), Column("state", rank=8),
     ]  # fmt: skip
     late = any(line.after_end for line in found.lines)
     if late:
-        columns.insert(-3, Column("outside", numeric=True))
+        columns.insert(-3, Column("outside", numeric=True, rank=4))
     rows = [_balance_row(line, late=late) for line in found.lines]
     title = f"Balances by {found.by} as of {isoformat(found.as_of)}, in unit-hours"
     over = sum(line.over for line in found.lines)
