@@ -95,8 +95,10 @@ def daemon(at: int, part: float, first: Page, last: Page) -> Iterator[Sample]:
     target = {"job": "opsd", "instance": "127.0.0.1:9750"}
     yield "up", target, 1, at
     yield "opsd_page_timestamp_seconds", target, at, at
+    yield "opsd_balances_as_of_timestamp_seconds", target, at, at
     for name, metric in BY_NAME.items():
-        for key, value in last.series(name).items():
+        shown = {} if name == "opsd_balances_as_of_timestamp_seconds" else last.series(name)
+        for key, value in shown.items():
             labels = target | dict(zip(metric.labels, key, strict=True))
             before = first.series(name).get(key, value)
             moved = before + (value - before) * part if name.startswith("opsd_award") else value
