@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from opsd.store.engine import Store
 
 _EPILOG = """\
-steps: ingest (read Slurm's accounting), rebuild (day facts), balances (everything on the page),
-housekeeping (tidy up, once a day). One daemon runs on a database; --once may run beside it.
+steps: ingest (read Slurm's accounting), reread (the last week once more, every night), rebuild (day
+facts), balances (everything on the page), housekeeping (tidy up, once a day). One daemon runs on a database; --once may run beside it.
 """
 _BEATS_PER_WATCH = 3
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from collectors.protocol import AccountingSource
 from exporters import balances
@@ -17,6 +18,9 @@ from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
 from opsd.core.period import DAY, HOUR
 from opsd.store.engine import Store
+
+if TYPE_CHECKING:
+    from opsd.pipeline.sweep import Result as Sweep
 
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
@@ -93,6 +97,20 @@ def _ingest(work: Work) -> Outcome:
         work.store, work.source, now=work.now, since=sweep.beginning(work.slurm.since, work.now),
         window_seconds=work.slurm.window_hours * HOUR, progress=lambda _done, _whole: work.go_on(),
     )  # fmt: skip
+    return _swept(done)
+
+
+def _reread(work: Work) -> Outcome:
+    from opsd.pipeline import sweep
+
+    done = sweep.again(
+        work.store, work.source, now=work.now, window_seconds=work.slurm.window_hours * HOUR,
+        progress=lambda _done, _whole: work.go_on(),
+    )  # fmt: skip
+    return _swept(done)
+
+
+def _swept(done: Sweep) -> Outcome:
     tally = done.read.tally
     return Outcome({
         "windows": done.windows, "asked_again": done.asked_again, "new": tally.new,
@@ -124,6 +142,7 @@ def _housekeeping(work: Work) -> Outcome:
 
 STEPS: tuple[Step, ...] = (
     Step("ingest", _ingest, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3),
+    Step("reread", _reread, Daily(1, 41), 7_200, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
@@ -139,5 +158,5 @@ def named(names: Sequence[str], steps: Sequence[Step] = STEPS) -> list[Step]:
     known = [step.name for step in steps]
     for name in names:
         if name not in known:
-            raise WrongUsage(f"step {name!r}: no such step{nearest(name, known)}; steps: {' '.join(known)}")
+            raise WrongUsage(f"step {name!r}: no such step" + nearest(name, known, f"steps: {' '.join(known)}"))
     return [step for step in steps if not names or step.name in names]

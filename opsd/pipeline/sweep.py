@@ -22,6 +22,7 @@ from opsd.store import sweeps
 from opsd.store.engine import Store
 
 OVERLAP = 2 * HOUR  # read again each time: records reach slurmdbd late
+BACK = 7 * DAY  # what is read again every night
 ASKED_AT_ONCE = 500  # jobs named in one command line
 _DAYS = re.compile(r"(\d{1,5}) days?", re.ASCII)
 
@@ -97,6 +98,30 @@ def run(
         if progress:
             progress(window.end - wanted.start, wanted.end - wanted.start)
     return result
+
+
+def again(
+    store: Store,
+    source: AccountingSource,
+    *,
+    now: int,
+    back_seconds: int = BACK,
+    window_seconds: int = 7 * DAY,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Read the last days once more: what Slurm wrote down late, or changed since, shows in no other sweep.
+
+    slurmctld keeps records while slurmdbd is away, and sends them when it is back: by then a sweep may have
+    passed the time of runs that are yet to come. A cluster that was never read is left to its first sweep.
+
+    Raises:
+        as `run`.
+    """
+    cluster = source.prove()
+    with store.read() as connection:
+        known = sweeps.covered_until(connection, cluster) is not None
+    span = Window(now - back_seconds if known else now, now)
+    return run(store, source, now=now, window_seconds=window_seconds, span=span, progress=progress)
 
 
 def _due(store: Store, cluster: str, since: int, now: int) -> Window:

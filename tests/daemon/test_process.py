@@ -189,14 +189,14 @@ def test_once(place: Place, daemon: Callable[..., Process]) -> None:
     daemon()
     failed = place.opsd("daemon", "--once")
     assert 1 == failed.returncode
-    assert ["failed", "done", "done", "done"] == re.findall(r" step_(\w+) step=", failed.stderr)
+    assert ["failed", "failed", "done", "done", "done"] == re.findall(r" step_(\w+) step=", failed.stderr)
 
 
 def test_a_misspelt_step(place: Place) -> None:
     """Wrong usage, with the nearest name, and nothing was opened."""
     wrong = place.opsd("daemon", "--once", "ballances")
 
-    said = "opsd: step 'ballances': no such step; did you mean 'balances'?; steps: "
+    said = "opsd: step 'ballances': no such step; did you mean 'balances'? steps: "
     assert (2, True) == (wrong.returncode, wrong.stderr.startswith(said))
     assert {} == place.steps()
 

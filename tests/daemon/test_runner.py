@@ -184,12 +184,12 @@ def test_a_run_past_its_deadline() -> None:
 
 
 def test_every_step_twice(runner: Runner, store: Store) -> None:
-    """Without Slurm the ingest fails and says why; the others do their work, and again nothing more."""
+    """Without Slurm what reads it fails and says why; the others do their work, and again nothing more."""
     first = [runner.run(row) for row in STEPS]
     again = [runner.run(row) for row in STEPS]
 
-    assert [FAILED, DONE, DONE, DONE] == [last.result for last in first]
-    assert [FAILED, DONE, DONE, DONE] == [last.result for last in again]
+    assert [FAILED, FAILED, DONE, DONE, DONE] == [last.result for last in first]
+    assert [FAILED, FAILED, DONE, DONE, DONE] == [last.result for last in again]
     assert "sacctmgr: nobody answers" == first[0].message
 
 

@@ -233,3 +233,31 @@ def test_a_beginning_that_is_no_time_is_refused() -> None:
     """The setting is named."""
     with pytest.raises(BadText, match=r"slurm\.since"):
         sweep.beginning("a while ago", NOW)
+
+
+def test_what_slurm_writes_down_late_is_read_by_night(store: Store, slurm: Slurm) -> None:
+    """A run that slurmdbd learns of after a sweep has passed its time, and one whose end was mended."""
+    run(store, slurm)
+    later = NOW + HOUR
+    slurm.rows[3] = ("COMPLETED", NOW - 6 * HOUR, NOW - 5 * HOUR)
+    slurm.rows[2] = ("COMPLETED", NOW - DAY, NOW - DAY + 60)
+    run(store, slurm, later)
+    missed = cpu_seconds(store, later)
+
+    found = sweep.again(store, slurm, now=later, window_seconds=7 * DAY)
+    seen = cpu_seconds(store, later)
+    nothing = sweep.again(store, slurm, now=later, window_seconds=7 * DAY)
+
+    assert 2 * (100 + 60) == missed  # the mended one was asked for by its job
+    assert (1, 0) == (found.new, found.changed)
+    assert 2 * (100 + 60 + HOUR) == seen
+    assert (0, 0) == (nothing.new, nothing.changed)
+    assert later == covered(store)
+
+
+def test_a_cluster_that_was_never_read_is_not_read_again(store: Store, slurm: Slurm) -> None:
+    """Its first sweep reads all there is."""
+    found = sweep.again(store, slurm, now=NOW)
+
+    assert (0, []) == (found.windows, slurm.asked)
+    assert covered(store) is None

@@ -185,7 +185,8 @@ class Daemons:
             "slurm.conf": "\n".join([*nodes, SLURM_CONF.format(**values)]),
             "slurmdbd.conf": SLURMDBD_CONF.format(**values),
             "gres.conf": GRES_CONF.format(**values, last=GPUS - 1),
-            "cgroup.conf": "CgroupAutomount=no\n",  # an empty file makes slurmd complain
+            # Named, because slurmd looks for the mounted one even when nothing uses it: containers have none.
+            "cgroup.conf": "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n",
             "grants.sql": GRANTS,
             "tree": _tree(),
         }
