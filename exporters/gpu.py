@@ -17,6 +17,8 @@ def add_gpus(page: Page, snapshot: Snapshot) -> None:
         page.add("opsd_gpu_driver_info", 1, driver=snapshot.driver.version, cuda=snapshot.driver.cuda)
     if snapshot.visible is not None:
         page.add("opsd_gpu_devices_visible", snapshot.visible)
+    if snapshot.deaf is not None:
+        page.add("opsd_node_collector_up", not snapshot.deaf, collector="xids")
     for gpu in snapshot.gpus:
         _add_gpu(page, gpu)
 

@@ -147,6 +147,7 @@ class Node:
         started = time.monotonic()
         self.seen = self._gpus.collect()
         self._tell(self._gpus.collector, self.seen.trouble)
+        self._tell("xids", self.seen.deaf or "")
         for gpu in self.seen.gpus:
             self._tell(f"gpu {gpu.index} {gpu.uuid}".rstrip(), f"{gpu.condition}: {gpu.trouble}".strip(": "))
         add_gpus(page, self.seen)

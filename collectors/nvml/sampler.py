@@ -62,7 +62,7 @@ class NvmlGpus:
         self._gpus: list[GpuThread] = []
         self._up: dict[int, str] = {}
         self._worker = Worker("driver", self._count)
-        self._xids = XidListener(lambda: self._up, clock)
+        self._xids = XidListener(lambda: self._up, clock, deadline)
 
     def collect(self) -> Snapshot:
         """Sample every GPU."""
@@ -77,7 +77,8 @@ class NvmlGpus:
         self._up = {state.index: state.uuid for state in states if state.condition == "up"}
         if self._up and self._listens:
             self._xids.start()
-        return Snapshot(states, self._driver, self._counted.visible, self._counted.trouble)
+        counted = self._counted
+        return Snapshot(states, self._driver, counted.visible, counted.trouble, self._xids.trouble())
 
     def close(self) -> None:
         """End the threads that can end, and leave the driver if nobody is stuck in it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import pynvml as nvml  # type: ignore[import-untyped]
@@ -16,14 +17,22 @@ from collectors.nvml.readings import UNSUPPORTED, Handle
 from opsd.core.telemetry import Xid
 
 _WAIT_MS = 500
+_STUCK = "a driver call does not return"
+_ENDED = "its thread has ended: restart the agent"
 
 
 class XidListener:
     """Listens in a thread of its own; `up` tells which GPUs (index to UUID) can be listened to."""
 
-    def __init__(self, up: Callable[[], Mapping[int, str]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, up: Callable[[], Mapping[int, str]], clock: Callable[[], float], patience: float
+    ) -> None:
+        """Touches no driver yet; `patience`: seconds after which a driver call is late."""
         self._up = up
         self._clock = clock
+        self._patience = patience + _WAIT_MS / 1_000
+        self._trouble: str | None = ""
+        self._passed = 0.0  # when the thread last had an answer, of whatever kind
         self._lock = threading.Lock()
         self._counts: dict[str, dict[int, Xid]] = {}
         self._closed = threading.Event()
@@ -34,7 +43,16 @@ class XidListener:
     def start(self) -> None:
         """Begin, once the driver answers; a thread that ended is not started a second time."""
         if self._thread.ident is None and not self._closed.is_set():
+            self._passed = time.monotonic()
             self._thread.start()
+
+    def trouble(self) -> str | None:
+        """Why events cannot be waited for; empty: they can, None: there is no GPU that has any."""
+        if self._thread.ident is None:
+            return None
+        if not self._thread.is_alive():
+            return _ENDED
+        return _STUCK if time.monotonic() - self._passed > self._patience else self._trouble
 
     def counts(self, uuid: str) -> dict[int, Xid]:
         """What was reported of a GPU so far."""
@@ -52,11 +70,12 @@ class XidListener:
         while not self._closed.is_set():
             try:
                 self._listen()
-            except (
-                nvml.NVMLError
-            ):  # a GPU of the set is lost, or the driver went: begin again with what is up
+                self._trouble = "" if any(self._registered.values()) else None
+            except nvml.NVMLError as err:  # a GPU of the set is lost, or the driver went: begin again
+                self._trouble = str(err)
                 self._forget()
                 self._closed.wait(_WAIT_MS / 1_000)
+            self._passed = time.monotonic()
         self._forget()
 
     def _listen(self) -> None:

@@ -118,12 +118,16 @@ class Driver(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A node's GPUs at one moment. With `trouble` the driver itself did not answer."""
+    """A node's GPUs at one moment. With `trouble` the driver itself did not answer.
+
+    `deaf` says in words why XIDs are not heard; it is empty where they are, None where nobody listens.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     driver: Driver | None = None
     visible: int | None = None
     trouble: str = ""
+    deaf: str | None = None
 
 
 # ----------------------------------------------------------------------------------------------- whose GPU

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from exporters.catalogue import BY_NAME
 from exporters.gpu import PREFIX, add_gpus, add_holdings
 from exporters.page import Page
@@ -80,6 +82,15 @@ def test_a_driver_that_says_nothing() -> None:
     add_gpus(page, Snapshot(trouble="gone"))
 
     assert [] == [name for name in BY_NAME if page.series(name)]
+
+
+@pytest.mark.parametrize(("deaf", "expected"), [("", {("xids",): 1}), ("gone", {("xids",): 0}), (None, {})])
+def test_whether_xids_are_heard(deaf: str | None, expected: dict[tuple[str, ...], int]) -> None:
+    """A collector like others; absent where nobody listens."""
+    page = Page()
+    add_gpus(page, Snapshot(deaf=deaf))
+
+    assert expected == page.series("opsd_node_collector_up")
 
 
 def test_who_holds_a_gpu() -> None:

@@ -333,6 +333,48 @@ def test_xid_errors_are_counted(fake_nvml: FakeNvml, agent: RunningAgent) -> Non
     assert 1 == after.value("opsd_gpu_xid_errors_total", gpu=3, xid=79)
 
 
+XIDS_UP = "opsd_node_collector_up"
+
+
+def test_whether_xids_are_heard(fake_nvml: FakeNvml, agent: RunningAgent) -> None:
+    """Up while events are waited for; down while waiting fails, or does not return; then up again."""
+    agent.wait_for(lambda page: page.value(XIDS_UP, collector="xids") == 1)
+
+    fake_nvml.set(error__nvmlEventSetWait_v2=999)
+    agent.wait_for(lambda page: page.value(XIDS_UP, collector="xids") == 0)
+    agent.wait_until_said("xids: Unknown Error")
+    assert [1] * 8 == agent.pages(1).values("opsd_gpu_up")
+
+    fake_nvml.set(error__nvmlEventSetWait_v2=None)
+    agent.wait_for(lambda page: page.value(XIDS_UP, collector="xids") == 1)
+    agent.wait_until_said("xids: well again")
+
+    fake_nvml.set(hang__all=1)
+    agent.wait_for(lambda page: page.value(XIDS_UP, collector="xids") == 0)
+    agent.wait_until_said("xids: a driver call does not return")
+
+
+def test_gpus_without_events_are_not_listened_to(fake_nvml: FakeNvml, jobs: Path) -> None:
+    """Where no GPU has events there is nothing that could fail."""
+    fake_nvml.set(gpus=2, error__nvmlDeviceRegisterEvents=3)
+    with running(fake_nvml.environment(), f"--jobs.directory={jobs}") as agent:
+        page = agent.wait_for(
+            lambda page: (
+                page.values("opsd_gpu_up") == [1] * 2 and page.value(XIDS_UP, collector="xids") is None
+            )
+        )
+
+        assert 1 == page.value(XIDS_UP, collector="nvml")
+
+
+def test_a_gpu_that_cannot_be_registered(fake_nvml: FakeNvml, jobs: Path) -> None:
+    """Its XIDs are not heard, and the page says so."""
+    fake_nvml.set(gpus=2, error__nvmlDeviceRegisterEvents__1=999)
+    with running(fake_nvml.environment(), f"--jobs.directory={jobs}") as agent:
+        agent.wait_for(lambda page: page.value(XIDS_UP, collector="xids") == 0)
+        agent.wait_until_said("xids: Unknown Error")
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_while_a_gpu_hangs(
     how: signal.Signals, fake_nvml: FakeNvml, agent: RunningAgent

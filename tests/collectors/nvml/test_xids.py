@@ -16,9 +16,11 @@ def test_a_listener_that_broke_costs_nobody_else(monkeypatch: pytest.MonkeyPatch
         raise AttributeError
 
     monkeypatch.setattr(nvml, "nvmlEventSetCreate", breaks)
-    listener = XidListener(dict, lambda: 0.0)
+    listener = XidListener(dict, lambda: 0.0, 30)
+    assert listener.trouble() is None
     listener.start()
     listener._thread.join(30)  # nobody can wait for it otherwise without ending it
 
     listener.start()
     assert {} == listener.counts("GPU-1")
+    assert listener.trouble() == "its thread has ended: restart the agent"
