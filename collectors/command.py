@@ -93,10 +93,12 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subproce
         )  # fmt: skip
     except FileNotFoundError as err:
         raise Unavailable(
-            f"{arguments[0]}: no such program here: install it, or say in which folder it is"
+            f"{arguments[0]}: no such program here: install it, or set [slurm] bin to its folder"
         ) from err
     except OSError as err:
-        raise Unavailable(f"{arguments[0]}: {err.strerror}: it could not be started") from err
+        raise Unavailable(
+            f"{arguments[0]}: {err.strerror}: it could not be started: check its permissions"
+        ) from err
 
 
 def _listen(name: str, process: subprocess.Popen[bytes], spool: BinaryIO, timeout_seconds: float) -> str:
@@ -143,7 +145,10 @@ def _not_kept(name: str, err: OSError) -> Unavailable:
 
 
 def _too_slow(name: str, timeout_seconds: float) -> Unavailable:
-    return Unavailable(f"{name}: no whole answer within {timeout_seconds:g} s: it was stopped")
+    return Unavailable(
+        f"{name}: no whole answer within {timeout_seconds:g} s: it was stopped; "
+        "[slurm] timeout_seconds allows more"
+    )
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

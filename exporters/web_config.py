@@ -19,6 +19,7 @@ from opsd.core.errors import BadInput
 from opsd.core.names import nearest
 
 _KEYS = ("cert_file", "key_file", "client_auth_type", "client_ca_file")
+_FILES = ("cert_file", "key_file", "client_ca_file")
 _CLIENTS = "RequireAndVerifyClientCert"
 
 
@@ -62,10 +63,30 @@ def _context(path: Path, section: dict[str, Any]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
-    folder = path.parent
+    certificate, key, clients = (_readable(path, section, name) for name in _FILES)
+    try:  # a key with a password is an error: a service has nobody to ask
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as err:
+        raise BadInput(
+            f"web configuration {path}: {certificate} with the key {key} cannot be loaded: {err}: "
+            "both must be PEM, belong together, and have no password"
+        ) from err
     try:
-        context.load_cert_chain(folder / section["cert_file"], folder / section["key_file"])
-        context.load_verify_locations(folder / section["client_ca_file"])
-    except (OSError, ssl.SSLError) as err:
-        raise BadInput(f"web configuration {path}: certificates cannot be loaded: {err}") from err
+        context.load_verify_locations(clients)
+    except ssl.SSLError as err:
+        raise BadInput(
+            f"web configuration {path}: client_ca_file {clients} cannot be loaded: {err}: it must be PEM"
+        ) from err
     return context
+
+
+def _readable(path: Path, section: dict[str, Any], name: str) -> Path:
+    """One of the files it names; OpenSSL would not say which of them it could not open."""
+    file = path.parent / section[name]
+    try:
+        file.read_bytes()
+    except OSError as err:
+        raise BadInput(
+            f"web configuration {path}: {name} {file}: {err.strerror}: check the path and who may read it"
+        ) from err
+    return file

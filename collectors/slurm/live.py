@@ -21,6 +21,8 @@ from opsd.core.errors import Refused, Unavailable
 _ENOUGH = frozenset({"Operator", "Administrator"})
 _HEADER = "|".join(commands.FIELDS).encode() + b"\n"
 _DENIED = re.compile("privilege|access denied|permission", re.IGNORECASE)
+_NO_CONFIGURATION = re.compile("configuration source|slurm.conf", re.IGNORECASE)
+_NO_CONFIGURATION_REMEDY = "; run opsd where `sacctmgr show cluster` works, or set [slurm] conf"
 _CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)$", re.MULTILINE)
 
 
@@ -131,7 +133,8 @@ def _refuse_failed(name: str, answer: command.Answer) -> None:
         return
     ended = f"ended with {answer.code}" if answer.code >= 0 else f"was ended by signal {-answer.code}"
     said = answer.stderr.splitlines()[-1] if answer.stderr else "without a word"
-    raise Unavailable(f"{name} {ended}: {said[:300]}: nothing of its answer was taken")
+    remedy = _NO_CONFIGURATION_REMEDY if _NO_CONFIGURATION.search(answer.stderr) else ""
+    raise Unavailable(f"{name} {ended}: {said[:300]}: nothing of its answer was taken{remedy}")
 
 
 def _refuse_cut(answer: BinaryIO) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opsd.cli.context import now, open_store
 from opsd.cli.times import add_format, time_option, zone_option
-from opsd.core.errors import WrongUsage
+from opsd.core.errors import Refused, WrongUsage
 
 if TYPE_CHECKING:
     from opsd.pipeline.accounts import Line
@@ -91,7 +91,8 @@ def _bind(args: Namespace) -> int:
         raise WrongUsage(f"{args.place!r} names no account: write CLUSTER/ACCOUNT, such as mn5/ehpc01")
     with open_store(args) as store:
         with store.read() as connection:
-            tz = zone_option(args.timezone, zone(parties.load(connection).book_zone))
+            held = parties.load(connection)
+        tz = zone_option(args.timezone, zone(held.book_zone))
         try:
             binding = Binding(
                 cluster, account, args.award, time_option("--from", args.start, tz),
@@ -99,8 +100,18 @@ def _bind(args: Namespace) -> int:
             )  # fmt: skip
         except BadField as err:
             raise WrongUsage(str(err)) from err
-        diff = consortium.bind(
-            store, binding, author=author(args.author), reason=args.reason, now=now(), dry_run=args.dry_run
-        )
+        try:
+            diff = consortium.bind(
+                store,
+                binding,
+                author=author(args.author),
+                reason=args.reason,
+                now=now(),
+                dry_run=args.dry_run,
+            )
+        except Refused as err:
+            if args.award in held.awards:
+                raise
+            raise Refused(f"{err}: opsd balance lists awards") from err
     print_diff(diff, tz, dry_run=args.dry_run)
     return 0

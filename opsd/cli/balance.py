@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import now, open_store, warn
+from opsd.cli.context import counted, now, open_store, warn
 from opsd.cli.output import print_rows
 from opsd.cli.times import add_format, time_option
 
@@ -44,10 +44,14 @@ def run(args: Namespace) -> int:
     with open_store(args) as store, store.read() as connection:
         found = balance.run(connection, as_of=as_of, by=args.by)
     _print(args.format, found)
+    if not found.lines:
+        warn("no award yet: opsd consortium apply FILE says who may use how much")
     for reason in found.unpriced:
         warn(f"not charged: {reason}")
     if found.unknown_limits:
-        warn(f"{found.unknown_limits:,} open runs have no known time limit: what they commit is unknown")
+        have = "has" if found.unknown_limits == 1 else "have"
+        runs = counted(found.unknown_limits, "open run")
+        warn(f"{runs} {have} no known time limit, so what is committed is not known")
     if found.unattributed:
         warn("some usage belongs to no award: opsd account list shows whose")
         return 3

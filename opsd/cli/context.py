@@ -29,6 +29,11 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def counted(number: int, one: str) -> str:
+    """`1 run`, `2,000 runs`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
 @contextmanager
 def open_store(args: Namespace, *, upgrade: bool = True) -> Iterator[Store]:
     """The database of a command line, created on first use when it is embedded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 
-from opsd.cli.context import open_store
+from opsd.cli.context import counted, open_store
 
 
 def register(parser: ArgumentParser) -> None:
@@ -37,5 +37,5 @@ def _rebuild(args: Namespace) -> int:
     with open_store(args) as store, progress_bar("day facts", None) as advance:
         done = rebuild.everything(store, progress=advance)
     seconds = time.monotonic() - started
-    print(f"{done.cells:,} account-days rebuilt from {done.runs:,} runs in {seconds:.1f} s")
+    print(f"{counted(done.cells, 'account-day')} rebuilt from {counted(done.runs, 'run')} in {seconds:.1f} s")
     return 0

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from opsd.cli.context import note, now, open_store, warn
+from opsd.cli.context import counted, note, now, open_store, warn
 from opsd.cli.streams import say
 from opsd.cli.times import time_option, zone_option
 from opsd.core.errors import BadInput, WrongUsage
@@ -182,12 +182,12 @@ def _summary(
 ) -> None:
     tally = result.tally
     lines = [
-        f"{name}: {result.rows:,} rows read in {read_in:.1f} s",
+        f"{name}: {counted(result.rows, 'row')} read in {read_in:.1f} s",
         f"  observed at  {isoformat(observed_at)}",
         f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged",
         f"  steps        {result.steps:,} skipped",
         f"  quarantined  {result.quarantined:,}",
-        f"  day facts    {rebuilt.cells:,} account-days rebuilt in {rebuilt_in:.1f} s",
+        f"  day facts    {counted(rebuilt.cells, 'account-day')} rebuilt in {rebuilt_in:.1f} s",
         *_oddities(result),
     ]
     say("\n".join(lines))
@@ -202,4 +202,4 @@ def _oddities(result: Result) -> Iterator[str]:
 
     for flag, meaning in MEANINGS.items():
         if count := result.tally.flags[flag]:
-            yield f"  note         {count:,} runs: {meaning}"
+            yield f"  note         {counted(count, 'run')}: {meaning}"

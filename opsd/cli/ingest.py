@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import note, now, open_store
+from opsd.cli.context import counted, note, now, open_store
 from opsd.cli.import_ import progress_bar
 from opsd.cli.streams import say
 from opsd.cli.times import time_option
@@ -93,14 +93,14 @@ def _summary(result: Result, read_in: float, rebuilt: Rebuilt) -> None:
     read = result.read
     tally = read.tally
     lines = [
-        f"cluster {result.cluster}: {read.rows:,} rows read in {read_in:.1f} s",
+        f"cluster {result.cluster}: {counted(read.rows, 'row')} read in {read_in:.1f} s",
         f"  span         {isoformat(result.span.start)} to {isoformat(result.span.end)}",
         f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged",
-        f"  asked again  {result.asked_again:,} open runs that no window showed",
+        f"  asked again  {counted(result.asked_again, 'open run')} that no window showed",
         f"  quarantined  {read.quarantined:,}",
-        f"  day facts    {rebuilt.cells:,} account-days rebuilt",
+        f"  day facts    {counted(rebuilt.cells, 'account-day')} rebuilt",
         *(
-            f"  note         {tally.flags[flag]:,} runs: {text}"
+            f"  note         {counted(tally.flags[flag], 'run')}: {text}"
             for flag, text in MEANINGS.items()
             if tally.flags[flag]
         ),

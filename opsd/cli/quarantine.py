@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from opsd.cli.context import now, open_store
+from opsd.cli.context import counted, now, open_store
 from opsd.cli.output import print_rows
 from opsd.cli.times import add_format
 from opsd.core.errors import BadInput
@@ -75,7 +75,11 @@ def _retry(args: Namespace) -> int:
     with open_store(args) as store:
         result = retry.run(store, args.id, now=now())
         rebuild.run(store)
-    print(f"{result.resolved:,} records read, {len(result.waiting):,} still cannot be:")
+    if not result.resolved and not result.waiting:
+        print("nothing waits")
+        return 0
+    still = f", {len(result.waiting):,} still cannot be:" if result.waiting else ""
+    print(f"{counted(result.resolved, 'record')} read{still}")
     for entry_id, reason in result.waiting:
         print(f"  {entry_id}: {reason}")
     return 3 if result.waiting else 0

@@ -44,7 +44,7 @@ def usage_table(found: Usage, tz: tzinfo) -> None:
     sums = (*(sum(column) for column in shown[1:]),)
     total = None if single else (*_total_label(found), None, *sums, None)
     window = f"{isoformat(found.window.start, tz)} to {isoformat(found.window.end, tz)}"
-    title, caption = f"Usage from {window}", _caption(by_hour)
+    title, caption = f"Usage from {window}", _caption(by_hour) if lines else ""
     draw.console().print(draw.table(title, columns, lines, total=total, caption=caption))
 
 
@@ -76,7 +76,7 @@ def balance_table(found: Balances) -> None:
     rows = [_balance_row(line, late=late) for line in found.lines]
     title = f"Balances by {found.by} as of {isoformat(found.as_of)}, in unit-hours"
     over = sum(line.over for line in found.lines)
-    caption = "left = granted - settled - accrued, free = left - committed"
+    caption = "left = granted - settled - accrued, free = left - committed" if rows else ""
     caption += "; outside: before an award's start or after its end, in none of the others" if late else ""
     caption += f"; {over} over quota" if over else ""
     draw.console().print(draw.table(title, columns, rows, caption=caption))

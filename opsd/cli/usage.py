@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import open_store, warn
+from opsd.cli.context import counted, open_store, warn
 from opsd.cli.output import print_rows
 from opsd.cli.times import add_format, time_option, window_option, zone_option
 
@@ -53,9 +53,14 @@ def run(args: Namespace) -> int:
     if empty:
         warn("no run is stored in this database: opsd import sacct FILE reads some")
     if waiting:
-        warn(f"{waiting:,} records are in quarantine and not counted: opsd quarantine list")
+        are = "is" if waiting == 1 else "are"
+        warn(f"{counted(waiting, 'record')} {are} in quarantine and not counted: opsd quarantine list")
     if twins:
-        warn(f"{twins:,} runs were seen under two SLUIDs; the {lost:,} seconds of the losers do not count")
+        were = "was" if twins == 1 else "were"
+        warn(
+            f"{counted(twins, 'run')} {were} seen under two SLUIDs; "
+            f"{counted(lost, 'second')} of the losers do not count"
+        )
     for key in found.unattributed:
         warn(f"some usage is unattributed by {key}: {_REMEDY.get(key, 'opsd account list shows whose')}")
     return 3 if found.unattributed else 0

@@ -124,7 +124,7 @@ def run(connection: Connection, *, as_of: int, by: str = "award") -> Balances:
         by: one of KEYS; awards of different units stay on lines of their own.
     """
     if by not in KEYS:
-        raise WrongUsage(f"--by {by!r}: no such key{nearest(by, KEYS)}; keys: {' '.join(KEYS)}")
+        raise WrongUsage(f"--by {by!r}: no such key" + nearest(by, KEYS, f"keys: {' '.join(KEYS)}"))
     consortium = parties.load(connection)
     ledger = _Ledger(connection, consortium, as_of)
     lines = ledger.lines()

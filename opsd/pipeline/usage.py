@@ -75,7 +75,7 @@ def check_keys(keys: Sequence[str]) -> tuple[str, ...]:
     """The keys if all exist and none comes twice."""
     for position, key in enumerate(keys):
         if key not in KEYS:
-            raise WrongUsage(f"--by {key!r}: no such key{nearest(key, KEYS)}; keys: {' '.join(KEYS)}")
+            raise WrongUsage(f"--by {key!r}: no such key" + nearest(key, KEYS, f"keys: {' '.join(KEYS)}"))
         if key in keys[:position]:
             raise WrongUsage(f"--by names {key!r} twice: name each key once")
     return tuple(keys)

@@ -234,7 +234,7 @@ def test_an_open_run_is_asked_for_by_its_job(site: Site) -> None:
     code, words = site.opsd("ingest")
 
     assert 0 == code
-    assert "asked again  1 open runs" in words
+    assert "asked again  1 open run that" in words
     assert site.asked()[-1].endswith(" --jobs=5")
     assert 50 == site.gpu_seconds()
 
@@ -280,3 +280,13 @@ def test_made_up_and_real_jobs_are_not_mixed(site: Site, words: tuple[str, ...])
     assert "unset OPSD_DB" in said
     assert not (site.folder / "asked").exists()
     assert 0 == site.gpu_seconds()
+
+
+def test_a_slurm_without_its_configuration(site: Site) -> None:
+    """A machine that is no client of the Slurm: what to do is said, not only what sacctmgr said."""
+    site.command("sacctmgr", "echo 'sacctmgr: fatal: Could not establish a configuration source' >&2; exit 1")
+    code, said = site.opsd("ingest")
+
+    assert 1 == code
+    assert "Could not establish a configuration source" in said
+    assert "run opsd where `sacctmgr show cluster` works, or set [slurm] conf" in said
