@@ -12,7 +12,7 @@ import pytest
 from tests.slurm import cluster, workload
 
 NO_SLURM = "Slurm tests left out: "
-HOUR_ENDS_IN = 110  # seconds after we begin: bringing it up, and about a minute for the jobs
+HOUR_ENDS_IN = (110, 300)  # seconds after we begin: bringing it up, and about a minute for the jobs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,12 +25,14 @@ def slurm() -> Iterator[cluster.Slurm]:
     """A real Slurm, an hour of whose accounting has just ended; some jobs still run."""
     if lacking := cluster.missing():
         pytest.skip(f"{NO_SLURM}{lacking}")
-    folder = Path(tempfile.mkdtemp(prefix="opsd-slurm-"))
-    found = cluster.Slurm(folder, int(time.time()) + HOUR_ENDS_IN)
-    try:
-        found.up()
-        workload.run(found)
-        time.sleep(max(0.0, found.hour_ends + 2 - time.time()))
-        yield found
-    finally:
-        found.down()
+    for seconds in HOUR_ENDS_IN:  # a longer hour where the first was too short for this machine
+        found = cluster.Slurm(Path(tempfile.mkdtemp(prefix="opsd-slurm-")), int(time.time()) + seconds)
+        try:
+            found.up()
+            if workload.run(found):
+                time.sleep(max(0.0, found.hour_ends + 2 - time.time()))
+                yield found
+                return
+        finally:
+            found.down()
+    raise AssertionError("this machine is so slow that a suspension may have crossed the hour, twice")

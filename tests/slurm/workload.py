@@ -34,8 +34,12 @@ LEFT_ALONE = (
 )
 
 
-def run(slurm: Slurm) -> None:
-    """Submit everything, and return when all that was to be done to jobs is done."""
+def run(slurm: Slurm) -> bool:
+    """Submit everything, and return when all that was to be done to jobs is done.
+
+    Returns:
+        Whether the hour had not ended before: a suspension across its edge is another test's.
+    """
     for user, options in LEFT_ALONE:
         slurm.submit(user, *options)
     stories: tuple[Callable[[Slurm], None], ...] = (
@@ -47,7 +51,7 @@ def run(slurm: Slurm) -> None:
             story.result()
         in_time = time.time() < slurm.hour_ends
         slowest.result()
-    assert in_time, "this machine was so slow that a suspension may have crossed the hour: try again"
+    return in_time
 
 
 def _timed_out(slurm: Slurm) -> None:
