@@ -51,13 +51,16 @@ def hours(seconds: Sequence[int]) -> list[int]:
     return largest_remainder(seconds, HOUR)
 
 
-def hours_of_matrix(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def hours_of_matrix(rows: Sequence[Sequence[int]], whole: int | None = None) -> list[list[int]]:
     """Seconds as whole hours whose rows add up to rounded row totals, those to the rounded whole.
 
     Each row's roundings-up go to the columns that have come off worst so far, so that the columns'
     sums stay within an hour or so of the truth as well.
+
+    Args:
+        whole: what all of it must add up to, where that is rounded already, up or down.
     """
-    totals = hours([sum(row) for row in rows])
+    totals = largest_remainder([sum(row) for row in rows], HOUR, whole)
     owed = [0] * max(map(len, rows), default=0)
     return [_hours_of_row(row, total, owed) for row, total in zip(rows, totals, strict=True)]
 

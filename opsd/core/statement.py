@@ -18,7 +18,7 @@ from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
 from opsd.core.parties import UnitTable
-from opsd.core.period import HOUR, Window
+from opsd.core.period import DAY, HOUR, Window
 
 SCOPES = ("country", "organisation", "project", "pays", "funder")
 LEVELS = ("pool", "country", "organisation", "project")
@@ -69,7 +69,7 @@ class Scope:
         if not colon or not value:
             raise WrongUsage(f"scope {text!r}: write one of {forms}")
         if key not in SCOPES:
-            raise WrongUsage(f"scope {text!r}: no such key{nearest(key, SCOPES)}; write one of {forms}")
+            raise WrongUsage(f"scope {text!r}: no such key" + nearest(key, SCOPES, f"write one of {forms}"))
         return cls(key, value)
 
     @property
@@ -115,6 +115,7 @@ class BalanceRow:
     accrued: int
     after_end: int
     state: str  # as `opsd balance` says it
+    eyes: bool = False  # whether somebody should look at it
     shown: Shown | None = None  # set by `balance_table`
 
     @property
@@ -217,6 +218,7 @@ class Statement:
     units: tuple[UnitTable, ...]
     funders: tuple[Funder, ...]
     quality: Quality
+    first: int | None = None  # when the first run of all began; None: there is none
 
     @property
     def total(self) -> UsageRow:
@@ -234,6 +236,11 @@ class Statement:
         return self.as_of < self.span.window.end
 
     @property
+    def begins_late(self) -> bool:
+        """Whether accounting begins after the period does."""
+        return begins_late(self.first, self.span.window)
+
+    @property
     def read_until(self) -> int | None:
         """How far Slurm's accounting was read, everywhere."""
         return min((found.until for found in self.quality.covered), default=self.quality.last_observed)
@@ -246,6 +253,14 @@ class Statement:
     def name(self, level: str, key: str) -> str:
         """The name of what has this id, or the id."""
         return self.names.get((level, key)) or key
+
+
+def begins_late(first: int | None, window: Window) -> bool:
+    """Whether accounting, whose first run began then, is that of a part of a window alone.
+
+    Less than a day without any run is a quiet night, not accounting that nobody read.
+    """
+    return first is not None and first - window.start >= DAY
 
 
 # -- footing -------------------------------------------------------------------------------------------

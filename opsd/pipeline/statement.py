@@ -7,8 +7,10 @@ end of it; a scope takes rows away and changes none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from opsd.core import attention
 from opsd.core.agreements import Funder
 from opsd.core.attribution import AFTER_END, BEFORE_START, UNATTRIBUTED, Attribution
 from opsd.core.awards import Award
@@ -40,6 +42,7 @@ from opsd.pipeline.balance import Line
 from opsd.pipeline.usage import Row, Usage
 from opsd.store import imports, parties, quality, read
 from opsd.store.engine import Connection
+from opsd.store.span import span as span_of_runs
 
 _KEYS = (*LEVELS, "pays", "funder", "award", "cluster", "account")
 _AWARD_KEYS = (*LEVELS, "pays", "funder")
@@ -70,8 +73,9 @@ def run(
         _require_known(scope, consortium, facts)
     as_of = min(span.window.end, now)
     used = _Used(usage.run(connection, span.window, _KEYS, as_of=as_of), scope)
-    balances = _Balanced(connection, consortium, facts, span.window.start, as_of, scope)
+    balances = _Balanced(connection, consortium, facts, span.window.start, as_of, scope, used.awards)
     pools = {place.pool for place in used.leaves} | {row.pool for row in balances.rows}
+    held_runs = span_of_runs(connection)
     held = [pool for pool in consortium.pools.values() if not scope or pool.id in pools]
     return Statement(
         consortium=consortium.name,
@@ -85,6 +89,7 @@ def run(
         units=tuple(table for table in consortium.unit_tables if _in_force(table, span.window)),
         funders=_funders(consortium, {pool.funder for pool in held} if scope else consortium.funders),
         quality=_quality(connection, facts, span.window, as_of, scope, used, balances),
+        first=held_runs.first if held_runs else None,
     )
 
 
@@ -148,6 +153,7 @@ class _Used:
     def __init__(self, found: Usage, scope: Scope | None) -> None:
         self.leaves: dict[Place, Amounts] = defaultdict(Amounts)
         nobody: dict[tuple[str, str], Amounts] = defaultdict(Amounts)
+        awards: set[str] = set()
         for row in found.rows:
             labels = dict(zip(found.keys, row.key, strict=True))
             if scope and not scope.holds(labels):
@@ -155,10 +161,12 @@ class _Used:
             seconds = Amounts(row.measures.gpu_seconds, row.measures.node_seconds, row.measures.cpu_seconds)
             if not any(seconds):
                 continue
+            awards.add(labels["award"])
             self.leaves[_place(labels)] = self.leaves[_place(labels)].plus(seconds)
             if labels["award"] == UNATTRIBUTED:
                 where = (labels["cluster"], labels["account"])
                 nobody[where] = nobody[where].plus(seconds)
+        self.awards = attention.used_awards(awards)
         self.tree = usage_tree(self.leaves)
         whole = next((row.hours for row in self.tree if row.level == UNATTRIBUTED), Amounts())
         shown = apportioned([nobody[where] for where in sorted(nobody)], whole)
@@ -184,6 +192,7 @@ class _Balanced:
         start: int,
         as_of: int,
         scope: Scope | None,
+        used: Collection[str],
     ) -> None:
         before = {line.key: line.used for line in balance.run(connection, as_of=start).lines}
         found = balance.run(connection, as_of=as_of)
@@ -193,7 +202,10 @@ class _Balanced:
             labels = dict(zip(_AWARD_KEYS, facts.of_award(_AWARD_KEYS, line.key), strict=True))
             if scope and not scope.holds(labels):
                 continue
-            self.rows.append(_balance_row(line, consortium.awards[line.key], labels, before[line.key]))
+            row = _balance_row(line, consortium.awards[line.key], labels, before[line.key])
+            past = attention.past(row.end, start, used=row.award in used)
+            eyes = attention.matters(row.state, row.after_end) and not past
+            self.rows.append(replace(row, eyes=eyes))
             self.unpriced += [reason for reason in found.unpriced if reason.startswith(f"award {line.key}: ")]
 
 

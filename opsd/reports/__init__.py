@@ -37,13 +37,19 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
     "November", "December",
 )  # fmt: skip
-_OUTSIDE = {"": "", BEFORE_START: "before the award's start", AFTER_END: "after the award's end"}
+_OUTSIDE = {
+    "": "",
+    BEFORE_START: "outside its dates: before the award's start",
+    AFTER_END: "outside its dates: after the award's end",
+}
 
 
 def render(statement: Statement, form: str) -> bytes:
     """A statement as a file of one of FORMATS."""
     if form not in FORMATS:
-        raise WrongUsage(f"no report format {form!r}{nearest(form, FORMATS)}; there are {' '.join(FORMATS)}")
+        raise WrongUsage(
+            f"no report format {form!r}" + nearest(form, FORMATS, f"there are {' '.join(FORMATS)}")
+        )
     content: bytes = import_module(FORMATS[form].module).render(statement)
     return content
 
@@ -87,6 +93,11 @@ def moment(statement: Statement, at: int) -> str:
     return isoformat(at, zone(statement.span.zone)).replace("T", " ")
 
 
+def both(statement: Statement, at: int) -> str:
+    """A time in the statement's zone, and in UTC."""
+    return f"{moment(statement, at)}  =  {utc(at)}"
+
+
 def utc(at: int) -> str:
     """A time in UTC."""
     return isoformat(at, UTC).replace("+00:00", "Z")
@@ -102,6 +113,8 @@ def state(row: BalanceRow, as_of: int) -> str:
     first, _, unpriced = row.state.partition(",")
     words = ["over quota" if first == "over" else first.replace("threshold-", "past ")]
     words[0] += " %" if first.startswith("threshold-") else ""
+    if row.after_end:
+        words = [*(word for word in words if word != "ok"), "used outside its dates"]
     if row.end is not None and row.end <= as_of:
         words.append("ended")
     if row.start > as_of:
@@ -114,6 +127,9 @@ def state(row: BalanceRow, as_of: int) -> str:
 def warnings(statement: Statement) -> Iterator[str]:
     """What must be known before a number is relied on."""
     quality = statement.quality
+    if statement.begins_late and statement.first is not None:
+        begins = moment(statement, statement.first)
+        yield f"Incomplete: accounting begins at {begins}; what was used before was not read."
     if statement.provisional:
         yield (
             f"Provisional: the period is not over. Use up to {moment(statement, statement.as_of)} counts,"
@@ -151,8 +167,8 @@ def notes(statement: Statement) -> Iterator[str]:
     )
     yield "Country is where the leading organisation is. Who pays is the pool's funder; the JU is no country."
     yield (
-        "Use before or after an award's life keeps its project and country, is marked, and is in none of the"
-        " award's charges."
+        "Use outside an award's dates (before its start or after its end) keeps its project and country, is"
+        " marked, and is in none of the award's charges."
     )
     yield (
         "Granted, settled (ended runs), accrued (open runs so far) and left are as of the end of the period,"

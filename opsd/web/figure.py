@@ -37,8 +37,9 @@ class Bar(NamedTuple):
 
 
 def hours(shown: int, seconds: int, resource: str) -> Figure:
-    """Whole hours, with the seconds they were made from."""
-    return Figure(figures.grouped(shown), f"{seconds:,} {resource}-seconds")
+    """Whole hours, with the seconds they were made from; a little is not nothing."""
+    text = "<1" if shown == 0 < seconds else figures.grouped(shown)
+    return Figure(text, f"{seconds:,} {resource}-seconds")
 
 
 def unit_hours(shown: int, micro: int, unit: str) -> Figure:

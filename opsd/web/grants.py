@@ -1,18 +1,18 @@
-"""Awards somebody should look at: over quota, near it, or used after their end.
+"""Awards somebody should look at: over quota, near it, or used outside their dates.
 
 Invariant: granted = used + left, also after rounding; the fullest award comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from typing import NamedTuple
 
-from opsd.core import figures
+from opsd.core import attention, figures
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.consortium import Consortium
-from opsd.pipeline.balance import OK, Line
+from opsd.pipeline.balance import Line
 from opsd.web import figure, words
 from opsd.web.figure import Bar, Figure
 
@@ -38,10 +38,33 @@ class Grant(NamedTuple):
     style: str
 
 
-def grants(lines: Iterable[Line], held: Consortium) -> tuple[Grant, ...]:
-    """Those that need eyes."""
-    found = [line for line in lines if line.state != OK or line.after_end]
-    return tuple(_grant(line, held) for line in sorted(found, key=lambda line: (-_used(line), line.key)))
+class Grants(NamedTuple):
+    """Awards, and how many are not among them."""
+
+    shown: tuple[Grant, ...]
+    over: int  # of those shown
+    quiet: int  # of which nothing is to be said
+    past: int  # of which there was, until they ended before the month
+
+
+def grants(lines: Iterable[Line], held: Consortium, since: int, used: Collection[str]) -> Grants:
+    """Those that need eyes.
+
+    Args:
+        since: where the month begins.
+        used: awards that were used in it.
+    """
+    known = list(lines)
+    found = [line for line in known if attention.matters(line.state, line.after_end)]
+    shown = [line for line in found if not _past(line, held, since, used)]
+    shown.sort(key=lambda line: (-_used(line), line.key))
+    over = sum(line.over for line in shown)
+    made = tuple(_grant(line, held) for line in shown)
+    return Grants(made, over, len(known) - len(found), len(found) - len(shown))
+
+
+def _past(line: Line, held: Consortium, since: int, used: Collection[str]) -> bool:
+    return attention.past(held.awards[line.key].end, since, used=line.key in used)
 
 
 def _used(line: Line) -> Fraction:
@@ -77,8 +100,8 @@ def _state(line: Line) -> str:
     elif line.state.startswith("threshold-"):
         parts.append(f"past {line.state.removeprefix('threshold-').partition(',')[0]} %")
     if line.after_end:
-        late = figures.grouped(*figures.largest_remainder([line.after_end], MICRO_PER_HOUR))
-        parts.append(f"{late} h outside its dates")
+        late = figures.nearest(line.after_end, MICRO_PER_HOUR)
+        parts.append(f"{figures.grouped(late) if late else '<1'} h outside its dates")
     if line.unpriced:
         parts.append("a charge is missing")
     return ", ".join(parts)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import NamedTuple
 
+from opsd.core import attention
 from opsd.core.consortium import Consortium
 from opsd.core.errors import BadText
 from opsd.core.period import Window, month_window, zone
+from opsd.core.statement import begins_late
 from opsd.pipeline import accounts, balance, usage
 from opsd.pipeline.balance import Balances
 from opsd.pipeline.usage import Row
@@ -98,6 +100,7 @@ class Overview:
     use: tuple[Row, ...]  # BY, of the month and the one before it
     by_day: tuple[Row, ...]  # BY_DAY
     balances: Balances
+    used: frozenset[str]  # awards, in the month
     unattributed: tuple[accounts.Line, ...]
     ages: Ages
     span: Span | None
@@ -105,7 +108,17 @@ class Overview:
     @property
     def running(self) -> bool:
         """Whether the month is not over."""
-        return self.window.start <= self.now < self.window.end
+        return self.window.start < self.now < self.window.end
+
+    @property
+    def to_come(self) -> bool:
+        """Whether the month has not begun."""
+        return self.now <= self.window.start
+
+    @property
+    def begins_late(self) -> bool:
+        """Whether accounting begins after the month does."""
+        return self.span is not None and begins_late(self.span.first, self.window)
 
     @property
     def first(self) -> Month:
@@ -143,6 +156,7 @@ def run(connection: Connection, month: Month | None, *, now: int) -> Overview:
     def asked(over: Window, keys: Sequence[str]) -> tuple[Row, ...]:
         return usage.run(connection, over, keys, tz=tz, as_of=now).rows
 
+    by_account = asked(window, BY_ACCOUNT)
     return Overview(
         month=month,
         now=now,
@@ -152,7 +166,8 @@ def run(connection: Connection, month: Month | None, *, now: int) -> Overview:
         use=asked(both, BY),
         by_day=asked(window, BY_DAY),
         balances=balance.run(connection, as_of=min(now, window.end)),
-        unattributed=_unattributed(asked(window, BY_ACCOUNT), consortium, now),
+        used=attention.used_awards(row.key[2] for row in by_account if any(row.measures[1:])),
+        unattributed=_unattributed(by_account, consortium, now),
         ages=_ages(connection),
         span=span(connection),
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core import figures
-from opsd.core.period import HOUR
 from opsd.pipeline.accounts import Line
 from opsd.web import figure, freshness, grants, use, words
 from opsd.web.chart import Chart, chart
@@ -46,7 +45,9 @@ class Page:
     following: Turn | None
     present: Turn | None
     last_use: Turn | None  # where to look when nothing was used
-    so_far: str
+    reach: str  # what part of the month the numbers are of
+    running: bool
+    to_come: bool
     zone: str
     used: bool
     known: bool  # whether anything at all was ever read
@@ -54,10 +55,8 @@ class Page:
     leads: use.Table
     pays: use.Table
     chart: Chart
-    grants: tuple[grants.Grant, ...]
+    grants: grants.Grants
     grants_at: str
-    quiet: int
-    over: int
     accounts: tuple[Account, ...]
     lost: Figure
     lost_share: str
@@ -70,10 +69,11 @@ def page(found: Overview) -> Page:
     """Everything on it."""
     now, before = found.of(found.month), found.of(found.month.plus(-1))
     pools = {pool.id: pool.name or pool.id for pool in found.consortium.pools.values()}
-    eyes = grants.grants(found.balances.lines, found.consortium)
+    eyes = grants.grants(
+        found.balances.lines, found.consortium, min(found.window.start, found.now), found.used
+    )
     lost = sum(line.gpu_seconds for line in found.unattributed)
     leads = use.leads(now, before)
-    accounts = _accounts(found.unattributed, leads)
     return Page(
         title=found.consortium.name or "AI factory",
         month=str(found.month),
@@ -83,7 +83,9 @@ def page(found: Overview) -> Page:
         following=_turn(found.month.plus(1)) if found.month < found.last else None,
         present=_turn(found.last) if found.month != found.last else None,
         last_use=_turn(found.last_used) if found.last_used else None,
-        so_far=words.instant(found.now, found.tz) if found.running else "",
+        reach=_reach(found),
+        running=found.running,
+        to_come=found.to_come,
         zone=found.consortium.book_zone or "UTC",
         used=any(any(row.measures[1:]) for row in now),
         known=found.span is not None,
@@ -93,9 +95,7 @@ def page(found: Overview) -> Page:
         chart=chart(found.by_day, found.window, found.tz),
         grants=eyes,
         grants_at=words.instant(found.balances.as_of, found.tz),
-        quiet=len(found.balances.lines) - len(eyes),
-        over=sum(line.over for line in found.balances.lines),
-        accounts=accounts,
+        accounts=_accounts(found.unattributed),
         lost=next((line.figures[0] for line in leads.lines if line.nobody), figure.hours(0, 0, "GPU")),
         lost_share=figures.percent(lost, sum(row.measures.gpu_seconds for row in now)),
         data=freshness.headline(found),
@@ -108,11 +108,28 @@ def _turn(month: Month) -> Turn:
     return Turn(str(month), words.month(*month))
 
 
-def _accounts(lines: tuple[Line, ...], table: use.Table) -> tuple[Account, ...]:
-    """Lines that add up to what the table says is attributed to nobody."""
-    nobody = next((line.shown for line in table.lines if line.nobody), None)
-    gpu = figures.largest_remainder([one.gpu_seconds for one in lines], HOUR, nobody[0] if nobody else None)
-    cpu = figures.largest_remainder([one.cpu_seconds for one in lines], HOUR, nobody[2] if nobody else None)
+def _reach(found: Overview) -> str:
+    """Whether it is the whole month, or which part of it."""
+    if found.to_come:
+        return "Still to come"
+    first = words.day(found.span.first, found.tz) if found.span and found.begins_late else ""
+    if found.span and found.span.first >= found.window.end:
+        return f"No accounting before {first} was read"
+    if found.running:
+        until = f"So far, until {words.instant(found.now, found.tz)}"
+        return f"{until}, since {first}: earlier accounting was not read" if first else until
+    if first:
+        return f"Since {first}: earlier accounting was not read"
+    until_read = found.ages.until
+    if until_read is not None and until_read < found.window.end:
+        return f"Until {words.instant(until_read, found.tz)}: later accounting is not read yet"
+    return "The whole month" if found.span else "Nothing was read"
+
+
+def _accounts(lines: tuple[Line, ...]) -> tuple[Account, ...]:
+    """Lines that add up to what the tables say is nobody's, since that is rounded by itself there."""
+    gpu = figures.hours([one.gpu_seconds for one in lines])
+    cpu = figures.hours([one.cpu_seconds for one in lines])
     return tuple(
         Account(
             line.cluster, line.account, figure.hours(gpu[at], line.gpu_seconds, "GPU"),

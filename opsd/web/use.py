@@ -1,7 +1,7 @@
 """Tables of use: who led it, who paid for it, out of which pool.
 
-Invariant: every column adds up to the total under it, pools to their payer, and the totals of all
-tables of a page are the same numbers.
+Invariant: every column adds up to the total under it, pools to their payer. The total, and what is
+nobody's, are rounded by themselves, so they are the same numbers in every table of a page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from opsd.core import figures
 from opsd.core.attribution import UNATTRIBUTED
+from opsd.core.period import HOUR
 from opsd.pipeline.usage import Row
 from opsd.web import figure, words
 from opsd.web.figure import Bar, Figure
@@ -83,7 +84,7 @@ def _table(groups: Groups, names: Mapping[str, str]) -> Table:
         sorted(groups[party].items(), key=lambda pool: (_largest_first(pool[1]), pool[0])) for party in order
     ]
     shown = [
-        figures.hours_of_matrix([[pool[1][at] for pool in pools] for pools in inside])
+        _rounded([[pool[1][at] for pool in pools] for pools in inside], nobody=order[-1:] == [UNATTRIBUTED])
         for at in range(len(RESOURCES))
     ]
     scale = _Scale(
@@ -103,6 +104,16 @@ def _table(groups: Groups, names: Mapping[str, str]) -> Table:
             ]
     totals = [sum(map(sum, column)) for column in shown]
     return Table(tuple(lines), _figures(totals, _sum(sums.values())))
+
+
+def _rounded(column: list[list[int]], *, nobody: bool) -> list[list[int]]:
+    """Whole hours of a column: its total, and what is nobody's, each to the nearest."""
+    if not nobody:
+        return figures.hours_of_matrix(column)
+    *others, last = column
+    apart = figures.hours_of_matrix([last])
+    rest = figures.nearest(sum(map(sum, column)), HOUR) - sum(apart[0])
+    return figures.hours_of_matrix(others, rest) + apart
 
 
 def _largest_first(seconds: Seconds) -> Seconds:

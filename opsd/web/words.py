@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from opsd.core import countries
 from opsd.core.attribution import PAID_BY_JU, UNATTRIBUTED
 from opsd.core.period import DAY, HOUR
 
@@ -14,23 +15,13 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
-# The participating states of EuroHPC; any other country is shown by its code.
-_COUNTRIES = {
-    "AL": "Albania", "AT": "Austria", "BA": "Bosnia and Herzegovina", "BE": "Belgium", "BG": "Bulgaria",
-    "CH": "Switzerland", "CY": "Cyprus", "CZ": "Czechia", "DE": "Germany", "DK": "Denmark", "EE": "Estonia",
-    "ES": "Spain", "FI": "Finland", "FR": "France", "GB": "United Kingdom", "GR": "Greece", "HR": "Croatia",
-    "HU": "Hungary", "IE": "Ireland", "IL": "Israel", "IS": "Iceland", "IT": "Italy", "LT": "Lithuania",
-    "LU": "Luxembourg", "LV": "Latvia", "MD": "Moldova", "ME": "Montenegro", "MK": "North Macedonia",
-    "MT": "Malta", "NL": "Netherlands", "NO": "Norway", "PL": "Poland", "PT": "Portugal", "RO": "Romania",
-    "RS": "Serbia", "SE": "Sweden", "SI": "Slovenia", "SK": "Slovakia", "TR": "Türkiye",
-}  # fmt: skip
 
 
 def party(code: str) -> str:
     """A country, the JU, or what belongs to nobody."""
     if code == PAID_BY_JU:
         return "EuroHPC JU"
-    return "Not attributed" if code == UNATTRIBUTED else _COUNTRIES.get(code, code)
+    return "Unattributed" if code == UNATTRIBUTED else countries.name(code)
 
 
 def month(year: int, number: int) -> str:
@@ -40,8 +31,13 @@ def month(year: int, number: int) -> str:
 
 def instant(epoch: int, tz: tzinfo) -> str:
     """`15 November 2026, 00:00 CET`."""
+    return f"{day(epoch, tz)}, {datetime.fromtimestamp(epoch, tz):%H:%M %Z}"
+
+
+def day(epoch: int, tz: tzinfo) -> str:
+    """`15 November 2026`."""
     local = datetime.fromtimestamp(epoch, tz)
-    return f"{local.day} {month(local.year, local.month)}, {local:%H:%M %Z}"
+    return f"{local.day} {month(local.year, local.month)}"
 
 
 def ago(epoch: int, now: int) -> str:

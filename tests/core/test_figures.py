@@ -52,3 +52,14 @@ def test_a_rounded_matrix_foots(rows: list[list[int]]) -> None:
     for row, line in zip(rows, shown, strict=True):
         for seconds, hours in zip(row, line, strict=True):
             assert seconds // HOUR <= hours <= -(-seconds // HOUR)
+
+
+@given(st.lists(st.lists(SECONDS, min_size=1, max_size=3), min_size=1, max_size=6), st.booleans())
+def test_a_matrix_meets_a_whole_that_is_rounded_already(rows: list[list[int]], up: bool) -> None:
+    """Up or down; no line is an hour off."""
+    seconds = sum(map(sum, rows))
+    whole = -(-seconds // HOUR) if up else seconds // HOUR
+    shown = figures.hours_of_matrix(rows, whole)
+    assert whole == sum(map(sum, shown))
+    for row, line in zip(rows, shown, strict=True):
+        assert all(part // HOUR <= one <= -(-part // HOUR) for part, one in zip(row, line, strict=True))

@@ -12,8 +12,9 @@ import pytest
 
 from opsd import reports
 from opsd.core.errors import WrongUsage
+from opsd.core.period import DAY
 from opsd.core.statement import Amounts
-from tests.fakes.statements import END, SCOPED, sample
+from tests.fakes.statements import END, SCOPED, START, sample
 
 DATA = Path(__file__).parent.parent / "data" / "reports"
 
@@ -103,10 +104,13 @@ def test_warnings_say_what_to_beware_of() -> None:
     """Each for its own reason, and none without."""
     quiet = sample(usage=sample().usage[:-2] + sample().usage[-1:], funders=(), as_of=END - 120)
     unread = sample(funders=())
+    late = sample(first=START + 16 * DAY)
 
     assert "Provisional" in " ".join(reports.warnings(quiet))
     assert "unattributed" not in " ".join(reports.warnings(quiet))
     assert "not been read up to the end" in " ".join(reports.warnings(unread))
+    assert "accounting begins at 2026-10-17 00:00:00+02:00" in " ".join(reports.warnings(late))
+    assert "accounting begins" not in " ".join(reports.warnings(sample(first=START + DAY - 1)))
     assert "unconfirmed" in " ".join(reports.warnings(sample()))
 
 

@@ -21,6 +21,7 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 WIDE, NARROW = 1400, 390
+A4 = 718  # CSS pixels between margins of a centimetre
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,24 @@ def test_a_page_loads_in_peace_and_fits(tab: Watched, url: str, path: str) -> No
     assert widths[0] == widths[1]
     assert {f"{url}{path}", f"{url}/static/opsd.css"} <= set(tab.asked)
     assert [] == [asked for asked in tab.asked if not asked.startswith(f"{url}/")]
+
+
+def test_paper_holds_every_column(browser: Browser, url: str) -> None:
+    """Printed on A4, nothing is cut off at the right, no scroll bar is drawn, no line is torn."""
+    context = browser.new_context(viewport={"width": A4, "height": 1000})
+    page = context.new_page()
+    page.emulate_media(media="print")
+    page.goto(f"{url}/?month=2026-10")
+    right = page.eval_on_selector_all("td, th", "found => found.map(it => it.getBoundingClientRect().right)")
+    scrolled = page.eval_on_selector_all(
+        ".scroll", "found => found.map(it => getComputedStyle(it).overflowX)"
+    )
+    foot = page.eval_on_selector(".use tfoot", "it => getComputedStyle(it).display")
+    context.close()
+
+    assert max(right) <= A4
+    assert {"visible"} == set(scrolled)
+    assert "table-row-group" == foot
 
 
 def test_the_style_sheet_is_obeyed(tab: Watched, url: str) -> None:

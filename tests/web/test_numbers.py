@@ -6,15 +6,18 @@ import html
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
+import openpyxl
 import pytest
 from starlette.testclient import TestClient
 
 from opsd import reports
 from opsd.core.amounts import MICRO, exact_text
-from opsd.core.period import month_window
+from opsd.core.period import DAY, month_window
 from opsd.pipeline import accounts, balance, statement, usage
+from opsd.store import parties
 from opsd.store.engine import Store
 from opsd.web import words
 from tests.web.world import NOW, Cell, Tables, build, client, seconds, whole
@@ -119,11 +122,34 @@ def test_awards_to_look_at_are_those_of_balance(store: Store, browser: TestClien
         for line in found.lines
         if line.state != "ok" or line.after_end
     }
+    report = openpyxl.load_workbook(BytesIO(browser.get(f"/report/{month}.xlsx").content), data_only=True)
+    listed = {str(row[0].value).partition(" · ")[0] for row in report["Summary"].iter_rows(min_row=12)}
     rows = tables(browser, month).get("quota", [[]])[1:]
     shown = {row[7].text.split()[-1]: tuple(cell.title.split()[0] for cell in row[4:7]) for row in rows}
 
     assert expected == shown
+    assert set(expected) == listed & {line.key for line in found.lines}
     assert all(whole(row[4].text) == whole(row[5].text) + whole(row[6].text) for row in rows)
+
+
+def test_an_award_that_is_long_over_is_not_looked_at_for_ever(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """In the month of its end and use it is listed; later it is counted as left out."""
+    built = build(tmp_path_factory.mktemp("ended"))
+    then, later = (client(built, lambda at=at: at).get("/").text for at in (NOW, NOW + 400 * DAY))
+    with built.read() as connection:
+        ended = {key for key, award in parties.load(connection).awards.items() if award.end is not None}
+    built.close()
+    shown, left = (
+        {row[7].text.split()[-1] for row in Tables(page).tables.get("quota", [])[1:]}
+        for page in (then, later)
+    )
+
+    assert shown & ended
+    assert shown - ended == left
+    assert f"{len(shown & ended)} that ended before December 2027" in later
+    assert f'<dd class="quiet">{len(left)} to look at</dd>' in later
 
 
 def test_some_award_of_the_small_worlds_is_over(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -137,7 +163,7 @@ def test_some_award_of_the_small_worlds_is_over(tmp_path_factory: pytest.TempPat
 
 @pytest.mark.parametrize("month", MONTHS)
 def test_accounts_of_nobody_add_up_to_the_tables_line(store: Store, browser: TestClient, month: str) -> None:
-    """The list is that of `opsd account list`, and its hours are those shown as not attributed."""
+    """The list is that of `opsd account list`, and its hours are those both tables show as unattributed."""
     window = month_window(int(month[:4]), int(month[5:]), MADRID)
     expected = [
         (line.account, line.cluster, line.gpu_seconds, line.cpu_seconds)
@@ -146,9 +172,12 @@ def test_accounts_of_nobody_add_up_to_the_tables_line(store: Store, browser: Tes
     ]
     found = tables(browser, month)
     rows = found["nobody"][1:]
-    nobody = next(line for line in found["leads"] if line[0].text == "Not attributed")
+    nobody = next(line for line in found["leads"] if line[0].text == "Unattributed")
 
     assert expected == [(r[0].text, r[1].text, seconds(r[2].title), seconds(r[3].title)) for r in rows]
+    assert [nobody[1], *nobody[4:]] == next(
+        [line[1], *line[4:]] for line in found["pays"] if line[0].text == "Unattributed"
+    )
     assert whole(nobody[1].text) == sum(whole(row[2].text) for row in rows)
     assert whole(nobody[5].text) == sum(whole(row[3].text) for row in rows)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from opsd.core.period import HOUR
+from opsd.core.period import DAY, HOUR
 from opsd.store import steps, tables
 from opsd.store.engine import Store
 from opsd.store.steps import Last
@@ -86,10 +86,48 @@ def test_a_month_leads_to_its_neighbours(browser: TestClient) -> None:
     """Where there is anything to see."""
     text = browser.get("/", params={"month": "2026-10"}).text
 
-    assert "The whole month" in text
     assert 'rel="next" href="/?month=2026-11"' in text
     assert 'rel="prev"' not in text
     assert 'href="/report/2026-10.xlsx"' in text
+
+
+@pytest.mark.parametrize(
+    ("month", "days", "said"),
+    [
+        ("2026-10", 0, "Since 22 October 2026: earlier accounting was not read"),
+        ("2026-11", 0, "So far, until 5 November 2026, 01:00 CET"),
+        ("2026-11", 60, "Until 2 November 2026, 01:00 CET: later accounting is not read yet"),
+        ("2026-12", 0, "Still to come"),
+        ("2026-08", 0, "No accounting before 22 October 2026 was read"),
+    ],
+)
+def test_a_month_says_what_part_of_it_is_shown(store: Store, month: str, days: int, said: str) -> None:
+    """Only what was read from its beginning to its end is the whole."""
+    text = client(store, lambda: NOW + days * DAY).get("/", params={"month": month}).text
+
+    assert said in text
+    assert "The whole month" not in text
+
+
+def test_a_month_read_from_end_to_end_is_whole(tmp_path: Path) -> None:
+    """In the small world none is, until Slurm is read again in December."""
+    built = build(tmp_path)
+    with built.write() as connection:
+        sweep = {"cluster": "mn5", "covered_until": NOW + 60 * DAY, "observed_at": NOW + 60 * DAY}
+        connection.execute(tables.sweep.insert().values(**sweep))
+    text = client(built, lambda: NOW + 60 * DAY).get("/", params={"month": "2026-11"}).text
+    built.close()
+
+    assert "The whole month" in text
+
+
+def test_a_month_to_come_offers_no_report(browser: TestClient) -> None:
+    """There is nothing to report, and it does not say that nothing was used."""
+    text = browser.get("/", params={"month": "2026-12"}).text
+
+    assert "December 2026 has not begun." in text
+    assert "/report/" not in text
+    assert "Everything used" not in text
 
 
 def test_a_month_without_use_says_so(browser: TestClient) -> None:

@@ -108,8 +108,8 @@ class Tables(HTMLParser):
 
 
 def whole(text: str) -> int:
-    """A grouped number back."""
-    return int(text.replace(",", "").replace("−", "-"))  # noqa: RUF001 (the minus sign that is shown)
+    """A grouped number back; `<1` stands for a part of an hour that a column counts as none."""
+    return int(text.replace("<1", "0").replace(",", "").replace("−", "-"))  # noqa: RUF001 (the minus sign that is shown)
 
 
 def seconds(title: str) -> int:

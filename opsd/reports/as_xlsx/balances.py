@@ -14,8 +14,8 @@ from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RED, RULE, SHARE, TINT, She
 HEAD = 3
 GRANTED, CHARGED, SETTLED, ACCRUED, LEFT, USED, OUTSIDE, STATE = range(6, 14)
 _COLUMNS = (
-    "Award", "Project", "Organisation", "Country", "Pool", "Until", "Granted", "Charged in the period",
-    "Settled", "Accrued", "Left", "Used", "Outside the award", "State",
+    "Award", "Project", "Organisation", "Country", "Pool", "Until, not included", "Granted",
+    "Charged in the period", "Settled", "Accrued", "Left", "Used", "Outside its dates", "State",
 )  # fmt: skip
 _PLAIN = {
     GRANTED: "granted",

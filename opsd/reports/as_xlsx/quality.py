@@ -8,6 +8,8 @@ from opsd.core.period import HOUR
 from opsd.core.statement import Statement
 from opsd.reports.as_xlsx.sheet import GREY, HOURS, Sheet
 
+_MEANING = 9  # columns over which the longest meaning runs
+
 
 def draw(sheet: Sheet, statement: Statement) -> None:
     """Counts, coverage, accounts nobody pays for, and charges that are missing."""
@@ -31,7 +33,7 @@ def _counts(sheet: Sheet, statement: Statement, line: int) -> int:
         ("Suspension not placed", quality.unplaced, f"runs: {MEANINGS[Flag.SUSPENDED_UNPLACED]}"),
         ("Seen under two Slurm ids", quality.two_sluids, f"runs: {MEANINGS[Flag.TWO_SLUIDS]}"),
     )
-    sheet.head(line, ("What", "Count", "Meaning"), numeric=(1,))
+    sheet.head(line, ("What", "Count", "Meaning"), numeric=(1,), across=_MEANING)
     for at, (what, count, meaning) in enumerate(rows, line + 1):
         sheet.text(at, 0, what)
         sheet.number(at, 1, count)
@@ -46,7 +48,8 @@ def _counts(sheet: Sheet, statement: Statement, line: int) -> int:
 def _coverage(sheet: Sheet, statement: Statement, line: int) -> int:
     quality = statement.quality
     rows = [
-        (f"Accounting of {found.cluster} read until", reports.utc(found.until)) for found in quality.covered
+        (f"Accounting of {found.cluster} read until", reports.both(statement, found.until))
+        for found in quality.covered
     ]
     if not rows:
         rows.append(("Accounting read until", "not known: only files were imported"))
@@ -54,7 +57,7 @@ def _coverage(sheet: Sheet, statement: Statement, line: int) -> int:
         ("Slurm said what was read last on", quality.last_observed),
         ("It was read on", quality.last_read),
     ):
-        rows.append((what, "never" if at is None else reports.utc(at)))
+        rows.append((what, "never" if at is None else reports.both(statement, at)))
     sheet.heading(line, "How far the data reach")
     for at, (what, when) in enumerate(rows, line + 1):
         sheet.text(at, 0, what)

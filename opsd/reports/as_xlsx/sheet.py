@@ -148,8 +148,14 @@ class Sheet:
         self.text(row, 0, text, fit=False, bold=True, font_size=12, font_color=ACCENT)
         self.raw.set_row(row, 17)
 
-    def head(self, row: int, names: Sequence[str], numeric: Sequence[int] = ()) -> None:
-        """The line of column names; those of numbers stand on the right."""
+    def head(self, row: int, names: Sequence[str], numeric: Sequence[int] = (), across: int = 0) -> None:
+        """The line of column names; those of numbers stand on the right.
+
+        Args:
+            across: how many columns its bar covers, where texts run over the columns behind the last.
+        """
+        for column in range(len(names), across):
+            self.raw.write_blank(row, column, None, self.book.style(bg_color=ACCENT))
         self._heads[row] = names
         for column, name in enumerate(names):
             self._fit(column, max(map(len, name.split()), default=0), bold=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsd import reports
+from opsd.core import countries as country_names
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.statement import NOWHERE, BalanceRow, Place, Statement, UsageRow
 from opsd.reports.as_xlsx import usage
@@ -16,6 +17,7 @@ from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RED, RULE, SHARE, Sheet, ar
 
 Look = dict[str, Any]
 _TOTAL: Look = {"bold": True, "top": 1, "border_color": RULE}
+_UNATTRIBUTED = "Unattributed"
 _ATTENTION = ("Award", "Unit", "Granted", "Left", "Used", "State")
 
 
@@ -39,23 +41,24 @@ def _facts(sheet: Sheet, statement: Statement) -> int:
     sheet.raw.set_row(0, 23)
     sheet.raw.set_row(1, 17)
     sheet.text(1, 0, statement.consortium or "(the consortium has no name)", fit=False, font_size=12)
-    read = "nothing was ever read" if quality.last_observed is None else reports.utc(quality.last_observed)
+    seen = quality.last_observed
+    read = (
+        "nothing was ever read" if seen is None else f"Slurm's records as of {reports.both(statement, seen)}"
+    )
+    still = "still open" if statement.provisional else "open at the end of the period"
     facts = [
         ("Period", f"{span.text}, in the calendar of {span.zone}"),
-        ("From", _both(statement, span.window.start)),
-        ("To, not included", _both(statement, span.window.end)),
-        ("As of", _both(statement, statement.as_of)),
-        ("Data", f"Slurm's records as of {read}; {quality.runs:,} runs, {quality.open_runs:,} still open"),
+        ("From", reports.both(statement, span.window.start)),
+        ("To, not included", reports.both(statement, span.window.end)),
+        ("As of", reports.both(statement, statement.as_of)),
+        ("Data", read),
+        ("Runs", f"{quality.runs:,} counted, {quality.open_runs:,} of them {still}"),
         ("Part", statement.scope.text if statement.scope else "everything"),
     ]
     for at, (name, value) in enumerate(facts, 3):
         sheet.text(at, 0, name, font_color=GREY)
         sheet.text(at, 1, value, fit=False)
     return 3 + len(facts)
-
-
-def _both(statement: Statement, at: int) -> str:
-    return f"{reports.moment(statement, at)}  =  {reports.utc(at)}"
 
 
 def _warnings(sheet: Sheet, statement: Statement, line: int) -> int:
@@ -75,7 +78,7 @@ def _by_pool(
     countries = sorted({country for _, country in parts}, key=lambda name: (name == UNATTRIBUTED, name))
     gpu = len(countries) + 1
     sheet.heading(line, "Use by pool (who pays), its GPU-hours by country (who leads)")
-    names = ("Pool", *countries, "GPU-hours", "Node-hours", "CPU-hours", "Part of GPU-hours")
+    names = ("Pool", *map(_country, countries), "GPU-hours", "Node-hours", "CPU-hours", "Share of GPU-hours")
     sheet.head(line + 1, names, numeric=range(1, len(names)))
     first, end = line + 2, line + 2 + len(tops)
     for at, row in enumerate(tops, first):
@@ -115,19 +118,23 @@ def _share(
     sheet.formula(line, gpu + 3, f"=IF({total}=0,0,{cell(line, gpu)}/{total})", share, SHARE, **look)
 
 
+def _country(code: str) -> str:
+    return _UNATTRIBUTED if code == UNATTRIBUTED else country_names.named(code)
+
+
 def _pool(statement: Statement, place: Place) -> str:
     if place == NOWHERE:
-        return "Unattributed"
+        return _UNATTRIBUTED
     name = statement.name("pool", place.pool)
     return name if name == place.pool else f"{name} ({place.pool})"
 
 
 def _attention(sheet: Sheet, statement: Statement, line: int) -> int:
-    rows = [row for table in statement.balances for row in table.rows if row.state != "ok"]
+    rows = [row for table in statement.balances for row in table.rows if row.eyes]
     if not rows:
         return line - 1
     sheet.heading(line, "Awards to look at, in the unit of the grant")
-    sheet.head(line + 1, _ATTENTION, numeric=(2, 3, 4))
+    sheet.head(line + 1, _ATTENTION, numeric=(2, 3, 4), across=len(_ATTENTION) + 1)
     for at, row in enumerate(sorted(rows, key=_urgency), line + 2):
         look: Look = {"font_color": RED} if row.over else {}
         assert row.shown is not None  # set for every row of a table

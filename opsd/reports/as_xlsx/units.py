@@ -5,6 +5,7 @@ Invariant: a figure nobody confirmed says so beside itself; one nobody agreed on
 
 from __future__ import annotations
 
+from opsd.core import countries
 from opsd.core.agreements import Funder
 from opsd.core.parties import UnitTable
 from opsd.core.statement import Statement
@@ -55,7 +56,7 @@ def _unit(sheet: Sheet, line: int, table: UnitTable) -> None:
 
 def _funder(sheet: Sheet, statement: Statement, line: int, funder: Funder) -> None:
     pools = ", ".join(pool for pool, (payer, _) in statement.pools.items() if payer == funder.id)
-    texts = (funder.name, funder.id, funder.kind, funder.country or "", funder.parent, pools)
+    texts = (funder.name, funder.id, funder.kind, countries.named(funder.country or ""), funder.parent, pools)
     for column, text in enumerate(texts):
         sheet.text(line, column, text)
     if funder.amount_meur is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from opsd import reports
+from opsd.core import countries
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.statement import LEVELS, TOTAL, Place, Statement, UsageRow
 from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RED, RULE, SHARE, TINT, Sheet, area, cell
@@ -16,7 +17,7 @@ HEAD = 3
 GPU, NODE, CPU, PART = 3, 4, 5, 6
 _COLUMNS = (
     "Pool / country / organisation / project", "Id", "Remark", "GPU-hours", "Node-hours", "CPU-hours",
-    "Part of GPU-hours",
+    "Share of GPU-hours",
 )  # fmt: skip
 _LOOKS: dict[str, dict[str, Any]] = {
     "pool": {"bold": True, "font_color": ACCENT, "bg_color": TINT},
@@ -65,8 +66,9 @@ def _texts(sheet: Sheet, statement: Statement, line: int, row: UsageRow) -> None
     plain = {key: value for key, value in look.items() if key != "indent"}
     key = getattr(row.place, row.level, "")
     names = {TOTAL: "Total", UNATTRIBUTED: "Unattributed: accounts bound to no award"}
-    sheet.text(line, 0, names.get(row.level) or statement.name(row.level, key), **look)
-    sheet.text(line, 1, "" if key == statement.name(row.level, key) else key, **plain)
+    name = countries.name(key) if row.level == "country" else statement.name(row.level, key)
+    sheet.text(line, 0, names.get(row.level) or name, **look)
+    sheet.text(line, 1, "" if key == name else key, **plain)
     sheet.text(line, 2, _remark(statement, row), **plain)
 
 
