@@ -82,7 +82,7 @@ def _context(path: Path, section: dict[str, Any]) -> ssl.SSLContext:
 
 def _readable(path: Path, section: dict[str, Any], name: str) -> Path:
     """One of the files it names; OpenSSL would not say which of them it could not open."""
-    file = path.parent / section[name]
+    file = path.parent / str(section[name])
     try:
         file.read_bytes()
     except OSError as err:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 steps: ingest (read Slurm's accounting), reread (the last week once more, every night), rebuild (day
-facts), balances (everything on the page), housekeeping (tidy up, once a day). One daemon runs on a database; --once may run beside it.
+facts), balances (everything on the page), housekeeping (tidy up, once a day). One daemon runs on a
+database; --once may run beside it.
 """
 _BEATS_PER_WATCH = 3
 

@@ -158,5 +158,7 @@ def named(names: Sequence[str], steps: Sequence[Step] = STEPS) -> list[Step]:
     known = [step.name for step in steps]
     for name in names:
         if name not in known:
-            raise WrongUsage(f"step {name!r}: no such step" + nearest(name, known, f"steps: {' '.join(known)}"))
+            raise WrongUsage(
+                f"step {name!r}: no such step" + nearest(name, known, f"steps: {' '.join(known)}")
+            )
     return [step for step in steps if not names or step.name in names]
