@@ -66,7 +66,5 @@ def test_named_steps_keep_the_order_of_the_table() -> None:
 
 def test_a_misspelt_step() -> None:
     """The nearest name is offered."""
-    with pytest.raises(
-        WrongUsage, match=r"'balance': no such step; did you mean 'balances'\? steps: ingest"
-    ):
+    with pytest.raises(WrongUsage, match=r"'balance': no such step; did you mean 'balances'\? steps: ingest"):
         named(["balance"])
