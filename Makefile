@@ -65,6 +65,10 @@ dist: setup  ## build the wheel in dist/
 install: dist  ## into PREFIX (/opt/opsd), FOR=server or FOR=node: the wheel and its locked packages alone
 	@case "$(FOR)" in server|node) ;; *) echo "make install FOR=$(FOR): write FOR=server or FOR=node" >&2; exit 2 ;; esac
 	[ -x "$(PREFIX)/bin/python" ] || $(BIN)/python -m venv --copies "$(PREFIX)"
+	case "$$($(BIN)/python -c 'import sys; print(sys.base_prefix)')" in /root/*|/home/*)
+	    echo "WARNING: .venv's Python lies in somebody's home, which the units may not see:" \
+	        "make clean setup PYTHON=/usr/bin/python3, then install again" >&2 ;;
+	esac
 	export PIP_DISABLE_PIP_VERSION_CHECK=1
 	"$(PREFIX)/bin/python" -m pip install --quiet --require-hashes --no-deps -r constraints-$(FOR).txt
 	"$(PREFIX)/bin/python" -m pip install --quiet --no-deps --force-reinstall dist/*.whl

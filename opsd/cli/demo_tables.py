@@ -14,7 +14,7 @@ from rich.text import Text
 from opsd.cli import draw
 from opsd.cli.chart import Chart, Layer
 from opsd.cli.draw import Bar, Cell, Column, Drawn
-from opsd.core import figures
+from opsd.core import attention, figures
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.flags import MEANINGS
@@ -180,7 +180,7 @@ def _percent(line: Line) -> float:
 
 
 def _needs_eyes(line: Line) -> bool:
-    return line.state != "ok" or line.after_end > 0 or _percent(line) < HARDLY_USED
+    return attention.matters(line.state, line.after_end) or _percent(line) < HARDLY_USED
 
 
 def _balance(line: Line, demo: Demo, *, wide: bool) -> list[Cell]:
@@ -221,7 +221,7 @@ def _rest(found: Balances) -> str:
     """What the table leaves out, and what a plus in it means."""
     others = [_percent(line) for line in found.lines if not _needs_eyes(line)]
     parts = (
-        ["ended, +N: used after the end, charged to nobody"]
+        ["ended, +N: used outside its dates, charged to nobody"]
         if any(it.after_end for it in found.lines)
         else []
     )

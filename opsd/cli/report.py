@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -96,7 +97,12 @@ def _write(path: Path, content: bytes) -> None:
         waiting.replace(target)
     except OSError as err:
         waiting.unlink(missing_ok=True)
-        raise OpsdError(f"{path}: {err.strerror}: check that its folder exists and may be written") from err
+        remedy = (
+            "make room there"
+            if err.errno == errno.ENOSPC
+            else "check that its folder exists and may be written"
+        )
+        raise OpsdError(f"{path}: {err.strerror}: {remedy}; nothing was left behind") from err
 
 
 def _warned(found: Statement) -> int:

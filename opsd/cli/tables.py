@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SECONDS = ("runs", "CPU-s", "node-s", "GPU-s", "mem MB-s", "billing-s")
 _HOURS = ("runs", "CPU-h", "node-h", "GPU-h", "mem GB-h", "billing-h")
+_RANKS = (4, 5, 3, 6, 2, 1)  # which of them gives way first where a figure would be cut
 _UNITS = (1, HOUR, HOUR, HOUR, 1024 * HOUR, HOUR)
 # Below this many CPU-hours a table in hours would be a table of zeros.
 _FEW_SECONDS = 50 * HOUR
@@ -30,8 +31,11 @@ def usage_table(found: Usage, tz: tzinfo) -> None:
     """One line per key, with a bar for the column that says most."""
     by_hour = max(found.total[1:4]) >= _FEW_SECONDS
     main = 3 if found.total.gpu_seconds else 1
-    columns = [Column(key.replace("_", " "), least=4) for key in found.keys]
-    columns += [Column(name, numeric=True, least=len(name)) for name in (_HOURS if by_hour else _SECONDS)]
+    columns = [Column(key.replace("_", " ")) for key in found.keys]
+    columns += [
+        Column(name, numeric=True, rank=None if place == main else rank)
+        for place, (name, rank) in enumerate(zip(_HOURS if by_hour else _SECONDS, _RANKS, strict=True))
+    ]
     columns.append(Column("", least=4))
     measures = [row.measures for row in found.rows]
     shown = [_in_units([m[place] for m in measures], _UNITS[place] if by_hour else 1) for place in range(6)]
