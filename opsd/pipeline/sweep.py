@@ -57,9 +57,12 @@ def beginning(since: str, now: int) -> int:
     """Where a cluster's very first sweep starts: `30 days` ago, or a date."""
     try:
         days = _DAYS.fullmatch(since.strip())
-        return max(EARLIEST, now - int(days[1]) * DAY if days else parse_time(since, UTC))
+        start = max(EARLIEST, now - int(days[1]) * DAY if days else parse_time(since, UTC))
     except BadText as err:
         raise BadText("slurm.since is no time", since, "write 30 days, or 2026-10-01") from err
+    if start > now:  # or nothing would be read, without a word
+        raise BadText("slurm.since is still to come", since, "write 30 days, or a date that has passed")
+    return start
 
 
 def run(

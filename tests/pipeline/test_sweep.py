@@ -229,6 +229,12 @@ def test_the_first_sweep_starts_where_the_settings_say(since: str, start: int) -
     assert start == sweep.beginning(since, NOW)
 
 
+def test_a_beginning_that_is_still_to_come_is_refused() -> None:
+    """Nothing would be read, and nobody would be told."""
+    with pytest.raises(BadText, match="still to come"):
+        sweep.beginning("2100-01-01", NOW)
+
+
 def test_a_beginning_that_is_no_time_is_refused() -> None:
     """The setting is named."""
     with pytest.raises(BadText, match=r"slurm\.since"):
