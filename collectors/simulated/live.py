@@ -48,11 +48,6 @@ class LiveFactory:
         self._printer = text.Printer()
         self._places: dict[str, dict[int, tuple[int, ...]]] = {}
 
-    @property
-    def horizon(self) -> int:
-        """When the last job will have been submitted."""
-        return self._horizon
-
     def consortium_toml(self) -> str:
         """Who pays, leads and uses, with grants that fit what was used at the start."""
         with self._lock:

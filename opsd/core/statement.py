@@ -243,7 +243,7 @@ class Statement:
     @property
     def read_until(self) -> int | None:
         """How far Slurm's accounting was read, everywhere."""
-        return min((found.until for found in self.quality.covered), default=self.quality.last_observed)
+        return read_until((found.until for found in self.quality.covered), self.quality.last_observed)
 
     @property
     def covered(self) -> bool:
@@ -253,6 +253,11 @@ class Statement:
     def name(self, level: str, key: str) -> str:
         """The name of what has this id, or the id."""
         return self.names.get((level, key)) or key
+
+
+def read_until(covered: Iterable[int], observed: int | None) -> int | None:
+    """How far accounting was read: by the sweep that is furthest behind, else as the last text says."""
+    return min(covered, default=observed)
 
 
 def begins_late(first: int | None, window: Window) -> bool:

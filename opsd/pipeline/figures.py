@@ -13,7 +13,7 @@ from opsd.core.consortium import Consortium
 from opsd.core.fields import in_force
 from opsd.core.period import DAY, Window
 from opsd.pipeline import balance, usage
-from opsd.store import imports, parties, state
+from opsd.store import imports, parties, sweeps
 from opsd.store.engine import Connection, Store
 
 UNATTRIBUTED_DAYS = 30
@@ -30,8 +30,8 @@ def run(store: Store, *, now: int) -> Figures:
             awards=tuple(_awards(connection, consortium, attribution, now)),
             accounts=tuple(_accounts(consortium, attribution, now)),
             unattributed=tuple(_unattributed(connection, now)),
-            covered=state.covered(connection),
-            open_runs=state.open_runs(connection),
+            covered=sweeps.covered(connection),
+            open_runs=sweeps.open_runs(connection),
             quarantined=imports.quarantine_count(connection),
         )
 

@@ -40,7 +40,7 @@ from opsd.core.tres import UNCLASSIFIED
 from opsd.pipeline import balance, usage
 from opsd.pipeline.balance import Line
 from opsd.pipeline.usage import Row, Usage
-from opsd.store import imports, parties, quality, read
+from opsd.store import imports, parties, quality, read, sweeps
 from opsd.store.engine import Connection
 from opsd.store.span import span as span_of_runs
 
@@ -252,7 +252,7 @@ def _quality(
         unplaced=quality.flagged_runs(connection, *here, Flag.SUSPENDED_UNPLACED),
         two_sluids=quality.flagged_runs(connection, *here, Flag.TWO_SLUIDS),
         quarantined=imports.quarantine_count(connection),
-        covered=tuple(Covered(*found) for found in quality.sweeps(connection)),
+        covered=tuple(Covered(*found) for found in sweeps.every(connection)),
         last_observed=reading.observed_at if reading else None,
         last_read=reading.finished_at if reading else None,
     )

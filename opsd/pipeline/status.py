@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core.period import isoformat
-from opsd.store import hold, state, steps
+from opsd.store import hold, steps, sweeps
 from opsd.store.engine import Store
 from opsd.store.hold import Holder
 from opsd.store.steps import FAILED, RUNNING, Last
@@ -81,7 +81,7 @@ def run(store: Store, expected: Iterable[Expected], *, now: int) -> Status:
     """Ask a database."""
     holder = hold.holder(store)
     with store.read() as connection:
-        found, covered = steps.last(connection), state.covered(connection)
+        found, covered = steps.last(connection), sweeps.covered(connection)
     lines = tuple(_line(step, found.get(step.name), held=holder is not None, now=now) for step in expected)
     return Status(holder, lines, covered)
 

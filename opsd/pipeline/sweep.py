@@ -122,14 +122,14 @@ def again(
     """
     cluster = source.prove()
     with store.read() as connection:
-        known = sweeps.covered_until(connection, cluster) is not None
+        known = cluster in sweeps.covered(connection)
     span = Window(now - back_seconds if known else now, now)
     return run(store, source, now=now, window_seconds=window_seconds, span=span, progress=progress)
 
 
 def _due(store: Store, cluster: str, since: int, now: int) -> Window:
     with store.read() as connection:
-        covered = sweeps.covered_until(connection, cluster)
+        covered = sweeps.covered(connection).get(cluster)
     start = since if covered is None else min(covered, now) - OVERLAP
     return Window(min(start, now), now)
 

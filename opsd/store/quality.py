@@ -1,4 +1,4 @@
-"""What the database says about its own data: odd runs, the last reading, how far Slurm was read.
+"""What the database says about its own data: odd runs, and the last reading.
 
 Invariant: nothing here names a user, a job or a file.
 """
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, or_, select
 from opsd.core.flags import Flag
 from opsd.store import tables
 
-_run, _log, _sweep = tables.run, tables.import_log, tables.sweep
+_run, _log = tables.run, tables.import_log
 
 
 class Reading(NamedTuple):
@@ -20,14 +20,6 @@ class Reading(NamedTuple):
 
     observed_at: int
     finished_at: int
-
-
-class Sweep(NamedTuple):
-    """Everything a cluster recorded before `covered_until` is in."""
-
-    cluster: str
-    covered_until: int
-    observed_at: int
 
 
 def flagged_runs(connection: Connection, start: int, end: int, flag: Flag) -> int:
@@ -51,9 +43,3 @@ def last_reading(connection: Connection) -> Reading | None:
     )
     row = connection.execute(query).first()
     return Reading(*row) if row else None
-
-
-def sweeps(connection: Connection) -> list[Sweep]:
-    """How far each cluster was read, by name."""
-    query = select(_sweep.c.cluster, _sweep.c.covered_until, _sweep.c.observed_at).order_by(_sweep.c.cluster)
-    return [Sweep(*row) for row in connection.execute(query)]

@@ -251,7 +251,7 @@ step = Table(
     Column("next_at", BigInteger),
 )
 
-# How far each cluster's accounting has been read: everything recorded before `covered_until` is in.
+# How far each cluster's accounting has been read.
 sweep = Table(
     "sweep",
     METADATA,

@@ -43,7 +43,7 @@ def facts(found: Overview) -> Iterator[Fact]:
         stale = found.now - sweep.covered_until > _STALE_SECONDS
         yield Fact(
             f"Cluster {sweep.cluster}",
-            f"complete until {words.instant(sweep.covered_until, found.tz)}",
+            f"read up to {words.instant(sweep.covered_until, found.tz)}",
             words.ago(sweep.covered_until, found.now),
             mark=BAD if stale else GOOD,
         )

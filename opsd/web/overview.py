@@ -15,11 +15,11 @@ from opsd.core import attention
 from opsd.core.consortium import Consortium
 from opsd.core.errors import BadText
 from opsd.core.period import Window, month_window, zone
-from opsd.core.statement import begins_late
+from opsd.core.statement import begins_late, read_until
 from opsd.pipeline import accounts, balance, usage
 from opsd.pipeline.balance import Balances
 from opsd.pipeline.usage import Row
-from opsd.store import imports, parties, quality
+from opsd.store import imports, parties, quality, sweeps
 from opsd.store.engine import Connection
 from opsd.store.span import Span, span
 from opsd.store.steps import Last, last
@@ -76,16 +76,15 @@ class Ages:
     """How old the data are, and what waits for somebody."""
 
     steps: tuple[Last, ...]
-    sweeps: tuple[quality.Sweep, ...]
+    sweeps: tuple[sweeps.Sweep, ...]
     reading: quality.Reading | None
     quarantined: int
 
     @property
     def until(self) -> int | None:
-        """The instant before which everything is known, as far as anybody said; None: nothing was read."""
-        if self.sweeps:
-            return min(sweep.covered_until for sweep in self.sweeps)
-        return self.reading.observed_at if self.reading else None
+        """How far accounting was read, everywhere; None: nothing was read."""
+        observed = self.reading.observed_at if self.reading else None
+        return read_until((sweep.covered_until for sweep in self.sweeps), observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def _unattributed(rows: Sequence[Row], consortium: Consortium, now: int) -> tupl
 def _ages(connection: Connection) -> Ages:
     return Ages(
         tuple(step for _, step in sorted(last(connection).items())),
-        tuple(quality.sweeps(connection)),
+        tuple(sweeps.every(connection)),
         quality.last_reading(connection),
         imports.quarantine_count(connection),
     )

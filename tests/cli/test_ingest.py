@@ -85,7 +85,7 @@ class Site:
         """How far the cluster counts as read."""
         store = open_engine(self.options[1])
         with store.read() as connection:
-            found = sweeps.covered_until(connection, "lab")
+            found = sweeps.covered(connection).get("lab")
         store.close()
         return found
 

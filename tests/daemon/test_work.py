@@ -13,7 +13,7 @@ from opsd import config
 from opsd.core.period import DAY, HOUR
 from opsd.daemon import named
 from opsd.daemon.steps import Outcome, Stopped, Work
-from opsd.store import state
+from opsd.store import sweeps
 from opsd.store.engine import Store
 from tests.fakes import books
 from tests.fakes.consortia import CLUSTER
@@ -90,7 +90,7 @@ def test_an_ingest(does: Does, slurm: OneJobADay, store: Store) -> None:
         name: count for name, count in done.counts.items() if name != "asked_again"
     }
     with store.read() as connection:
-        assert ({CLUSTER: NOW}, {CLUSTER: 0}) == (state.covered(connection), state.open_runs(connection))
+        assert ({CLUSTER: NOW}, {CLUSTER: 0}) == (sweeps.covered(connection), sweeps.open_runs(connection))
 
 
 def test_an_ingest_again(does: Does, slurm: OneJobADay) -> None:
@@ -111,7 +111,7 @@ def test_an_ingest_that_is_told_to_stop(does: Does, slurm: OneJobADay, store: St
     with pytest.raises(Stopped):
         does("ingest", go_on=stop)
     with store.read() as connection:
-        assert {CLUSTER: books.T + 2 * DAY} == state.covered(connection)
+        assert {CLUSTER: books.T + 2 * DAY} == sweeps.covered(connection)
     slurm.asked.clear()
     does("ingest")
 

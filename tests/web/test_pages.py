@@ -206,7 +206,7 @@ def test_what_the_daemon_did_is_shown(tmp_path: Path) -> None:
         ["rebuild", "9 hours ago", "done, overdue"],
     ] == rows
     assert "1 record could not be read" in text
-    assert "complete until 5 November 2026, 00:50 CET" in text
+    assert "read up to 5 November 2026, 00:50 CET" in text
     assert "Data up to 5 November 2026, 00:50 CET" in text
 
 
