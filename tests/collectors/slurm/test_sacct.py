@@ -115,7 +115,7 @@ def test_empty_lines_at_the_very_end_are_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"no header\n", b"JobIDRaw|Submit", b"\x1f\x8b\x08", gzip.compress(b"")]
+    "data", [b"", b"\n", b"no header\n", b"JobIDRaw|Submit", b"\x1f\x8b\x08", gzip.compress(b"", mtime=0)]
 )
 def test_no_header_no_reading(data: bytes) -> None:
     """The file's name and what is wrong with it."""
