@@ -59,11 +59,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         command = [sys.executable, str(PROGRAM), "--dir", str(folder / "demo"), "--receiver", hook]
         command += ["--port", "0", "--prometheus-port", "0", "--alertmanager-port", "0", "--pace", str(PACE)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        # Whatever happens, nothing waits for ever.
+        # Whatever happens, nothing waits for ever for it to come up. It stays up as long as the tests take,
+        # with those of other files in between.
         watch = threading.Timer(DEADLINE_SECONDS, process.terminate)
         watch.start()
         try:
             said = _until(process, "Ctrl-C stops all.\n")
+            watch.cancel()
             prometheus, alertmanager = re.findall(r"(?:prometheus|alertmanager) +(http://[\d.:]+)/", said)
             yield Stack(process, prometheus, alertmanager, folder / "demo", told)
         finally:
