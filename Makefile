@@ -84,7 +84,7 @@ lock:  ## resolve the dependencies anew into constraints.txt (needs uv)
 	        --generate-hashes --no-emit-index-url --no-header --no-annotate -o "constraints-$$1.txt"
 	}
 	part node
-	part server --extra server --extra postgresql --extra dashboards --extra grafana
+	part server --extra server --extra postgresql --extra slurmdbd --extra dashboards --extra grafana
 
 clean:  ## remove what make built: .venv, caches, demo/, dist/
 	@rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

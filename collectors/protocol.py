@@ -6,9 +6,11 @@ stderr, a cut answer) is raised, so that no reader can take half an answer for a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple, Protocol
+
+from opsd.core.records import Association, NodeEvent, PartitionLimit, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +40,140 @@ class AccountingSource(Protocol):
 
     def runs(self, job_ids: Sequence[int]) -> AccountingText:
         """Every run of these jobs, whenever it was."""
+        ...
+
+
+class Reported(NamedTuple):
+    """What Slurm's own report says one line used."""
+
+    account: str
+    user: str  # "" on an account's line, which includes the accounts below it
+    tres: str
+    seconds: int  # TRES-seconds
+
+
+class Utilised(NamedTuple):
+    """One line of Slurm's report on a whole cluster, in TRES-seconds."""
+
+    tres: str
+    allocated: int
+    down: int
+    planned_down: int
+    idle: int
+    planned: int
+    reported: int
+
+
+class Share(NamedTuple):
+    """What Slurm's scheduler holds against an association: decayed, times the QOS's UsageFactor."""
+
+    account: str
+    user: str
+    raw_usage: int  # billing-seconds
+    limits: Mapping[str, int]  # GrpTRESMins by TRES, in minutes
+    used: Mapping[str, int]  # the usage those limits are compared with, in minutes, where Slurm tells it
+
+
+class Machine(Protocol):
+    """What a cluster consists of, what could not be used when, and what Slurm itself reports of it."""
+
+    def events(self, start: int, end: int) -> Sequence[NodeEvent]:
+        """Every event that overlaps [start, end), registrations included."""
+        ...
+
+    def reservations(self, start: int, end: int) -> Sequence[Reservation]:
+        """Every record of a reservation that overlaps [start, end), ended ones included."""
+        ...
+
+    def associations(self) -> Sequence[Association]:
+        """The whole tree as it is now, with what was deleted from it."""
+        ...
+
+    def partitions(self) -> Sequence[PartitionLimit]:
+        """The partitions as they are configured now."""
+        ...
+
+    def tracked(self) -> Sequence[str]:
+        """The TRES that the accounting keeps."""
+        ...
+
+    def reported(self, start: int, end: int, tres: Sequence[str]) -> Sequence[Reported]:
+        """`sreport cluster AccountUtilizationByUser` in seconds. Lines of one name are added up.
+
+        Args:
+            start, end: full hours of slurmdbd's clock (`hour_offset`).
+        """
+        ...
+
+    def utilised(self, start: int, end: int, tres: Sequence[str]) -> Sequence[Utilised]:
+        """`sreport cluster Utilization` in seconds. Slurm refuses the TRES node here."""
+        ...
+
+    def shares(self) -> Sequence[Share]:
+        """`sshare`: what limits are enforced by. Never to be mixed with usage."""
+        ...
+
+    def hour_offset(self) -> int:
+        """Seconds into a UTC hour at which slurmdbd's hours begin: 1800 where its clock is India's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RolledHour:
+    """An hour that slurmdbd has added up, and when it last did."""
+
+    start: int
+    rolled_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StaleUsage:
+    """An hour's usage of an association that the last roll-up of that hour did not write anew."""
+
+    association: int
+    hour: int
+    tres: str
+    seconds: int
+    written_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """How far slurmdbd has added up, by its own marks."""
+
+    hourly: int  # everything before is done
+    daily: int
+    monthly: int
+    hours: Sequence[RolledHour] = field(default=())  # those asked for
+
+
+class AccountingTables(Protocol):
+    """What only slurmdbd's own tables tell, read without changing anything; a site may not grant it."""
+
+    def suspensions(self, db_indexes: Sequence[int]) -> Mapping[int, str]:
+        """When runs were suspended, as `RunRecord.suspensions`, by DBIndex; without those that never were."""
+        ...
+
+    def modified(self, since: int) -> Sequence[int]:
+        """Job ids of runs whose row changed at or after an instant."""
+        ...
+
+    def modified_at(self, db_indexes: Sequence[int]) -> Mapping[int, int]:
+        """When the rows of runs last changed, by DBIndex. A runaway job's fix does not count as a change."""
+        ...
+
+    def rolled_up(self, start: int, end: int) -> RollUp:
+        """The marks, and the hours that begin in [start, end) and were added up."""
+        ...
+
+    def stale_usage(self, start: int, end: int) -> Sequence[StaleUsage]:
+        """Rows of hours in [start, end) that are older than their hour's last roll-up."""
+        ...
+
+    def events(self, start: int, end: int) -> Sequence[NodeEvent]:
+        """As `Machine.events`."""
+        ...
+
+    def reservations(self, start: int, end: int) -> Sequence[Reservation]:
+        """As `Machine.reservations`, with their associations."""
         ...

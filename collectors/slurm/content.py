@@ -18,6 +18,7 @@ BETWEEN = "\x1f"
 _EMPTY = blake2b(digest_size=8)
 _ELAPSED = RunRecord._fields.index("elapsed")
 _SUSPENDED = RunRecord._fields.index("suspended")
+_SUSPENSIONS = RunRecord._fields.index("suspensions")
 
 
 def digests(contents: Iterable[str]) -> tuple[int, ...]:
@@ -36,6 +37,10 @@ def canonical(record: RunRecord) -> str:
     if record.end is None:  # they grow while the run is open: no new content, but carried or not is
         for place in (_ELAPSED, _SUSPENDED):
             texts[place] = NOT_CARRIED if record[place] is None else DRIFTS
+    if record.suspensions is None:  # younger than stored hashes, which stay what they are
+        del texts[_SUSPENSIONS]
+    elif record.end is None:
+        texts[_SUSPENSIONS] = DRIFTS
     return BETWEEN.join(texts)
 
 

@@ -64,6 +64,9 @@ class _Columns:
                 return
 
 
+_NEVER_HERE = "suspensions"  # no text carries it, and what is not carried has no part in a hash (content)
+
+
 class FastPath:
     """The quick way for one layout."""
 
@@ -160,7 +163,9 @@ class FastPath:
         if "cluster" not in columns.values:
             cluster = [self.layout.cluster or ""] * count
             columns.values["cluster"] = columns.texts["cluster"] = cluster
-        texts = [columns.texts.get(name) or repeat(NOT_CARRIED, count) for name in names]
+        texts = [
+            columns.texts.get(name) or repeat(NOT_CARRIED, count) for name in names if name != _NEVER_HERE
+        ]
         values = [columns.values.get(name) or repeat(None, count) for name in names]
         contents = map(BETWEEN.join, zip(*texts, strict=True))
         return list(map(_RECORD, zip(*values, digests(contents), strict=True)))

@@ -15,14 +15,16 @@ from opsd.core.fields import ALWAYS, BadField
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Slurm cluster, by the name Slurm gives it."""
+    """A Slurm cluster. Its runs stand under `id`, whatever Slurm called it when they ran."""
 
     id: str
     name: str = ""
+    former_names: tuple[str, ...] = ()  # other names that Slurm gave, or gives, it
 
     def __post_init__(self) -> None:
         fields.name("id", self.id)
         fields.words("name", self.name)
+        fields.names("former_names", self.former_names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,70 @@ class RunRecord(NamedTuple):
     db_index: int | None = None
     sluid: str | None = None
     flags: str | None = None  # Slurm's own flags: SchedMain,StartRecieved
+    # When it was suspended, as "start-end,start-": epoch seconds in time order, an open one without end.
+    # Only slurmdbd's own tables tell; "" says that it never was.
+    suspensions: str | None = None
     hash: int = 0  # content_hash of the columns above, signed 64 bit
 
     @property
     def is_open(self) -> bool:
         """Whether the row has no end yet."""
         return self.end is None
+
+
+# What a `NodeEvent` is about. A registration says what the cluster consists of from then on.
+REGISTERED = "registered"
+CONTROLLER_AWAY = "controller-away"
+DOWN = "down"
+DRAIN = "drain"
+MAINT = "maint"
+POWERED_DOWN = "powered-down"
+EVENT_KINDS = (REGISTERED, CONTROLLER_AWAY, DOWN, DRAIN, MAINT, POWERED_DOWN)
+
+
+class NodeEvent(NamedTuple):
+    """A time in which a node could not be used, or a cluster was as it was."""
+
+    cluster: str
+    node: str  # "" for the two kinds that are about the whole cluster
+    start: int
+    end: int | None  # None: it goes on
+    kind: str  # one of EVENT_KINDS
+    state: str  # as Slurm says it: DOWN*, DRAIN+MAINT, …
+    reason: str
+    tres: str  # canonical text: what the node, or the cluster, has
+    nodes: str = ""  # of a registration: its host list
+
+
+class Reservation(NamedTuple):
+    """One record of a reservation; changing one makes another record of the same id."""
+
+    cluster: str
+    id: int
+    start: int
+    end: int
+    name: str
+    nodes: str  # host list
+    flags: str  # Slurm's names, sorted, joined by commas: IGNORE_JOBS,MAINT
+    tres: str  # canonical text
+    associations: tuple[int, ...] | None  # None: the source could not tell
+
+
+class Association(NamedTuple):
+    """A row of Slurm's tree: an account (no user), or a user in an account."""
+
+    cluster: str
+    id: int
+    account: str
+    user: str
+    partition: str
+    parent: str  # the account above; "" at the root. Of a user: its account
+    deleted: bool
+
+
+class PartitionLimit(NamedTuple):
+    """The longest time a partition gives a job that asks for none."""
+
+    cluster: str
+    partition: str
+    seconds: int  # or UNLIMITED

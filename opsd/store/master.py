@@ -9,7 +9,7 @@ natural; times are epoch seconds; exact numbers are texts.
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Index, Text
+from sqlalchemy import BigInteger, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from opsd.store.tables import METADATA, AutoId
@@ -54,11 +54,14 @@ def _whole_or_none() -> Any:  # noqa: ANN401
 
 
 class ClusterRow(Row, table=True):
-    """opsd.core.parties.Cluster."""
+    """opsd.core.parties.Cluster; former names joined by commas."""
 
     __tablename__ = "cluster"
     id: str = _key()
     name: str = _text()
+    former_names: str = Field(
+        default="", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": text("''")}
+    )
 
 
 class NodeClassRow(Row, table=True):
@@ -211,6 +214,18 @@ class AccountHintRow(Row, table=True):
     __tablename__ = "account_hint"
     prefix: str = _key()
     meaning: str = _text()
+
+
+class MigSliceRow(Row, table=True):
+    """opsd.core.slices.MigSlice; the exact share of a GPU as text."""
+
+    __tablename__ = "mig_slice"
+    gpu_class: str = _key()
+    profile: str = _key()
+    valid_from: int = _time_key()
+    valid_until: int | None = _whole_or_none()
+    gpus: str = _text()
+    source: str = _text()
 
 
 class ConsortiumSettingRow(Row, table=True):

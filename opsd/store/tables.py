@@ -104,6 +104,7 @@ _CARRIED = (
     ("assoc_id", BigInteger),
     ("db_index", BigInteger),
     ("sluid", Text),
+    ("suspensions", Text),
 )
 
 
@@ -258,4 +259,59 @@ sweep = Table(
     Column("cluster", Text, primary_key=True),
     Column("covered_until", BigInteger, nullable=False),
     Column("observed_at", BigInteger, nullable=False),
+)
+
+# What a cluster consisted of, and when nodes could not be used (opsd.core.records.NodeEvent).
+node_event = Table(
+    "node_event",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("end", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("tres", Text, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+)
+
+# opsd.core.records.Reservation; its associations joined by commas, NULL where nobody could tell.
+reservation = Table(
+    "reservation",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("flags", Text, nullable=False),
+    Column("tres", Text, nullable=False),
+    Column("associations", Text),
+    Column("observed_at", BigInteger, nullable=False),
+)
+
+# opsd.core.records.PartitionLimit, in force from when it was first seen so.
+partition_limit = Table(
+    "partition_limit",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("partition", Text, primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("seconds", BigInteger, nullable=False),
+)
+
+# opsd's usage beside what Slurm itself reports: the last certificate of each window.
+certificate = Table(
+    "certificate",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("cells", BigInteger, nullable=False),
+    Column("unexplained_cells", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),  # as `opsd reconcile --format json` prints it
 )

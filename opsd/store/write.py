@@ -173,7 +173,7 @@ class Writer:
             (
                 cluster, job_id, submit, start, end, state, account, _, user, partition, qos, eligible,
                 elapsed, suspended, limit, nodes, label, reservation_id, assoc_id, db_index, sluid,
-                slurm_flags, digest,
+                slurm_flags, suspensions, digest,
             ) = record  # fmt: skip
             begin, finish, flags = interval(record)
             shape_id, shape_flags = shape_of(record)
@@ -182,8 +182,8 @@ class Writer:
             rows.append((
                 words[cluster], job_id, submit, accounts[cluster, account], words[user], words[partition],
                 words[qos], words[state], words[slurm_flags], shape_id, start, end, eligible, elapsed,
-                suspended, limit, nodes, label, reservation_id, assoc_id, db_index, sluid, begin, finish,
-                seen if end is None else None, flags, digest, seen, 1, number,
+                suspended, limit, nodes, label, reservation_id, assoc_id, db_index, sluid, suspensions,
+                begin, finish, seen if end is None else None, flags, digest, seen, 1, number,
             ))  # fmt: skip
         return rows
 
@@ -264,7 +264,8 @@ class _Reader:
             self.texts[row["state_id"]], self.accounts[row["account_id"]], tres, word(row["user_id"]),
             word(row["partition_id"]), word(row["qos_id"]), row["eligible"], row["elapsed"], row["suspended"],
             row["limit_seconds"], row["nodes"], row["label"], row["reservation_id"], row["assoc_id"],
-            row["db_index"], row["sluid"], word(row["slurm_flags_id"]), row["hash"],
+            row["db_index"], row["sluid"], word(row["slurm_flags_id"]), row["suspensions"],
+            row["hash"],
         )  # fmt: skip
         return Version(record, row["observed_at"], row["import_id"])
 
