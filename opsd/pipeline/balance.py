@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from opsd.core import plan
+from opsd.core.agreements import Policy
 from opsd.core.amounts import MICRO, exact_text
 from opsd.core.attribution import Attribution
 from opsd.core.awards import THRESHOLDS, Award
@@ -23,7 +24,7 @@ from opsd.core.errors import WrongUsage
 from opsd.core.journal import granted
 from opsd.core.names import nearest
 from opsd.core.period import Window
-from opsd.core.rules import Unpriced, charge
+from opsd.core.rules import Rates, Unpriced, charge
 from opsd.core.usage import cut
 from opsd.pipeline.seconds import Sums, collect, collect_runs
 from opsd.store import parties, read
@@ -126,7 +127,7 @@ def run(connection: Connection, *, as_of: int, by: str = "award") -> Balances:
     if by not in KEYS:
         raise WrongUsage(f"--by {by!r}: no such key" + nearest(by, KEYS, f"keys: {' '.join(KEYS)}"))
     consortium = parties.load(connection)
-    ledger = _Ledger(connection, consortium, as_of)
+    ledger = Ledger(connection, consortium, as_of)
     lines = ledger.lines()
     attribution = Attribution(consortium)
     return Balances(
@@ -153,7 +154,7 @@ def _sum(a: Line, b: Line) -> Line:
     )  # fmt: skip
 
 
-class _Label(NamedTuple):
+class Label(NamedTuple):
     """What decides the charge of a second, beside its shape."""
 
     award: str
@@ -164,6 +165,7 @@ class _Label(NamedTuple):
 
     @property
     def instant(self) -> int:
+        """When its node classes are looked up."""
         return int(self.at)
 
 
@@ -193,7 +195,7 @@ class _ByAward:
         instant = self._changes[since - 1] if since else 0
         policy = self.consortium.policy_at(award.policy, at)
         version = str(policy.valid_from) if policy else ""
-        return _Label(award.id, outside, version, cluster, str(instant))
+        return Label(award.id, outside, version, cluster, str(instant))
 
     def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
         cluster, name = self.names.accounts[account]
@@ -208,7 +210,7 @@ class _ByAward:
         return Subset(frozenset(accounts), frozenset())
 
 
-class _Ledger:
+class Ledger:
     """Charges of one instant, by award."""
 
     def __init__(self, connection: Connection, consortium: Consortium, as_of: int) -> None:
@@ -244,16 +246,16 @@ class _Ledger:
         accrued: Mapping[tuple[str, bool], Fraction],
         committed: Mapping[str, Fraction | None],
     ) -> Line:
-        open_part = _micro(accrued.get((award.id, True), Fraction(0)))
+        open_part = micro(accrued.get((award.id, True), Fraction(0)))
         promised = committed.get(award.id, Fraction(0))
         return Line(
             key=award.id,
             unit=award.unit,
             granted=grants.get(award.id, 0),
-            settled=_micro(total.get((award.id, True), Fraction(0))) - open_part,
+            settled=micro(total.get((award.id, True), Fraction(0))) - open_part,
             accrued=open_part,
-            committed=None if promised is None else _micro(promised),
-            after_end=_micro(total.get((award.id, False), Fraction(0))),
+            committed=None if promised is None else micro(promised),
+            after_end=micro(total.get((award.id, False), Fraction(0))),
             thresholds=award.thresholds,
             unpriced=award.id in self.unpriced,
         )
@@ -265,24 +267,32 @@ class _Ledger:
             if not cell.labels:
                 self.unattributed |= bool(run or suspended)
                 continue
-            label = _Label(*cell.labels)
+            label = Label(*cell.labels)
             charges[label.award, not label.outside] += self._charge(label, cell.shape, run, suspended)
         return charges
 
-    def _charge(self, label: _Label, shape_id: int, run: int, suspended: int) -> Fraction:
-        shape = self.names.shapes[shape_id]
-        award = self.consortium.awards[label.award]
-        versions = self.consortium.policy_versions(award.policy)
-        policy = next((version for version in versions if str(version.valid_from) == label.policy), None)
+    def policy(self, label: Label) -> Policy | None:
+        """The version of the award's policy that charges a label's seconds."""
+        versions = self.consortium.policy_versions(self.consortium.awards[label.award].policy)
+        return next((version for version in versions if str(version.valid_from) == label.policy), None)
+
+    def rates(self, label: Label, shape_id: int) -> Rates | Unpriced:
+        """What a second of a shape costs under a label."""
+        policy = self.policy(label)
         if policy is None:
-            return self._missing(label, f"policy {award.policy} has no version in force for some of its use")
+            name = self.consortium.awards[label.award].policy
+            return Unpriced(f"policy {name} has no version in force for some of its use")
+        shape = self.names.shapes[shape_id]
         node_class = self.consortium.node_class(label.cluster, shape.node_class, label.instant)
-        rates = charge(policy, shape, node_class)
+        return charge(policy, shape, node_class)
+
+    def _charge(self, label: Label, shape_id: int, run: int, suspended: int) -> Fraction:
+        rates = self.rates(label, shape_id)
         if isinstance(rates, Unpriced):
             return self._missing(label, rates.reason)
         return rates.run * run + rates.suspended * suspended
 
-    def _missing(self, label: _Label, reason: str) -> Fraction:
+    def _missing(self, label: Label, reason: str) -> Fraction:
         self.unpriced.add(label.award)
         self.reasons.add(f"award {label.award}: {reason}")
         return Fraction(0)
@@ -290,26 +300,36 @@ class _Ledger:
     def _committed(self, going_on: Iterable[read.Limited]) -> dict[str, Fraction | None]:
         """What the runs that go on may still use, by award; None where one has no known limit."""
         promised: dict[str, Fraction | None] = {}
-        for held, start, limit in going_on:
-            key = held.key
-            found = self.labeller.labels(key, self.as_of)
-            label = _Label(*found) if found else None
+        for limited in going_on:
+            label = self.label_now(limited.held)
             if label is None or label.outside:
                 continue
-            if not self._charge(label, held.shape, 1, 0):
+            if not self._charge(label, limited.held.shape, 1, 0):
                 continue  # CPUs alone under GPU-hours commit nothing, whatever their limit
-            if limit is None:
+            seconds = self.seconds_left(limited)
+            if seconds is None:
                 self.unknown_limits += 1
                 promised[label.award] = None
                 continue
-            off = cut(held.begin, held.finish, held.suspended, held.begin, self.as_of).suspended
-            seconds = max(0, start + limit + off - self.as_of)
             known = promised.get(label.award, Fraction(0))
             if known is not None:
-                promised[label.award] = known + self._charge(label, held.shape, seconds, 0)
+                promised[label.award] = known + self._charge(label, limited.held.shape, seconds, 0)
         return promised
 
+    def label_now(self, held: read.Held) -> Label | None:
+        """What a run that goes on would be charged to."""
+        found = self.labeller.labels(held.key, self.as_of)
+        return Label(*found) if found else None
 
-def _micro(value: Fraction) -> int:
+    def seconds_left(self, limited: read.Limited) -> int | None:
+        """How long a run may still go on; None where no limit is known. Suspended time is not counted."""
+        held, start, limit = limited
+        if limit is None:
+            return None
+        off = cut(held.begin, held.finish, held.suspended, held.begin, self.as_of).suspended
+        return max(0, start + limit + off - self.as_of)
+
+
+def micro(value: Fraction) -> int:
     """The one rounding of a charge: to the nearest micro-unit-second, halves up."""
     return (2 * value.numerator * MICRO + value.denominator) // (2 * value.denominator)

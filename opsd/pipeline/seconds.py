@@ -83,6 +83,17 @@ def collect_runs(
     return collector.result()
 
 
+def pieces(
+    connection: Connection,
+    plan: Plan,
+    labeller: Labeller,
+    counts: Mapping[int, Counts],
+    held: Held,
+) -> list[tuple[Cell, int, int]]:
+    """Every part of a run inside one cell, in time order: (cell, start, end)."""
+    return _Collector(connection, plan, labeller, counts).pieces(held)
+
+
 class _Collector:
     def __init__(
         self, connection: Connection, plan: Plan, labeller: Labeller, counts: Mapping[int, Counts]
@@ -113,6 +124,10 @@ class _Collector:
     def result(self) -> Sums:
         """What was added so far."""
         return {cell: values for cell, values in self.sums.items() if any(values)}
+
+    def pieces(self, held: Held) -> list[tuple[Cell, int, int]]:
+        """The parts of a run, each inside one cell."""
+        return list(self._cuts(held, self._key(held), self.start, self.end))
 
     # -- which days the facts cannot answer ----------------------------------------------------------
 

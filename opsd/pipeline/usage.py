@@ -104,7 +104,7 @@ def run(
     names = read.names(connection)
     asked = [key for key in keys if key in attribution.KEYS]
     known = Attribution(parties.load(connection)) if asked else None
-    labeller = _ByKeys([key for key in keys if key not in CALENDARS], names, known)
+    labeller = ByKeys([key for key in keys if key not in CALENDARS], names, known)
     cuts = plan.make(window, [key for key in keys if key in CALENDARS], tz)
     cells = collect(connection, cuts, labeller, names.counts)
     return Usage(keys, _rows(keys, cells, names), window)
@@ -117,7 +117,7 @@ def _rows(keys: tuple[str, ...], cells: Sums, names: Names) -> tuple[Row, ...]:
     order = [[*calendars, *others, "gpu_class"].index(key) for key in keys]
     totals: dict[tuple[str, ...], Measures] = {}
     for cell, values in cells.items():
-        parts = _by_class(names, cell.shape, *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
+        parts = by_class(names, cell.shape, *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
         for gpu_class, part in parts:
             line = (*cell.periods, *cell.labels, gpu_class)
             key = tuple(line[place] for place in order)
@@ -125,9 +125,7 @@ def _rows(keys: tuple[str, ...], cells: Sums, names: Names) -> tuple[Row, ...]:
     return tuple(Row(key, totals[key]) for key in sorted(totals) if any(totals[key]))
 
 
-def _by_class(
-    names: Names, shape: int, runs: int, run: int, suspended: int
-) -> Iterator[tuple[str, Measures]]:
+def by_class(names: Names, shape: int, runs: int, run: int, suspended: int) -> Iterator[tuple[str, Measures]]:
     """What seconds of a shape amount to under each of its GPU classes.
 
     A run with GPUs of two classes shows its GPU-seconds under each; what cannot be split (cpu,
@@ -144,7 +142,7 @@ def _by_class(
         yield name, part._replace(gpu_seconds=(run + suspended) * count)
 
 
-class _ByKeys:
+class ByKeys:
     """Labels by the keys a caller asked for."""
 
     def __init__(self, keys: Sequence[str], names: Names, known: Attribution | None) -> None:
@@ -160,6 +158,7 @@ class _ByKeys:
         self.wanted: Sequence[str] = tuple(name for name in read.DIMENSIONS if name in wanted)
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
+        """One text per key, in the order of `keys`."""
         known = dict(zip(read.DIMENSIONS, (self.names.words[word] for word in (0, *key[1:])), strict=True))
         known["cluster"], known["account"] = self.names.accounts.get(key[0], ("", ""))
         if self.attribution:
@@ -176,16 +175,19 @@ class _ByKeys:
         return tuple(known[name] for name in self.keys)
 
     def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
+        """Where an account changes hands."""
         if not self.attribution:
             return ()
         return self.attribution.account_edges(self.asked, *self.names.accounts[account], start, end)
 
     def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:
+        """Where a user changes employers, if that is asked for."""
         if not self.attribution:
             return ()
         return self.attribution.user_edges(self.asked, "", self.names.words[user], start, end)
 
     def changing(self, start: int, end: int) -> Subset:
+        """The accounts and users that do so inside (start, end)."""
         if not self.attribution:
             return Subset(frozenset(), frozenset())
         accounts = (number for number in self.names.accounts if self.account_edges(number, start, end))
