@@ -210,7 +210,7 @@ class Writer:
         if not different:
             return 0, odd
         changed, updates, versions, stale = 0, [], [], []
-        for run_id, (old, before) in _Reader(connection).runs(different).items():
+        for run_id, (old, before) in Reader(connection).runs(different).items():
             arrived = Version(different[run_id], self.observed_at, self.import_id)
             after = distinct([*before.values(), arrived])
             if after == before:
@@ -242,7 +242,7 @@ class Writer:
         return {name: row[name] for name in _VERSION_COLUMNS}
 
 
-class _Reader:
+class Reader:
     """Stored rows back to versions."""
 
     def __init__(self, connection: Connection) -> None:
