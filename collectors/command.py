@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from opsd.core.errors import Unavailable
+from opsd.core.errors import TooWide, Unavailable
 
 _PIECE = 1 << 18
 _STDERR_KEPT = 1 << 16
@@ -46,7 +46,8 @@ def run(
         without: starts of names that it must not find, however they are set here.
 
     Raises:
-        Unavailable: it cannot be started, takes too long, or its output cannot be kept.
+        Unavailable: it cannot be started, or its output cannot be kept.
+        TooWide: it takes too long.
     """
     name = arguments[0]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(tuple(without))}
@@ -144,8 +145,8 @@ def _not_kept(name: str, err: OSError) -> Unavailable:
     )
 
 
-def _too_slow(name: str, timeout_seconds: float) -> Unavailable:
-    return Unavailable(
+def _too_slow(name: str, timeout_seconds: float) -> TooWide:
+    return TooWide(
         f"{name}: no whole answer within {timeout_seconds:g} s: it was stopped; "
         "[slurm] timeout_seconds allows more"
     )

@@ -6,9 +6,9 @@ stderr, a cut answer) is raised, so that no reader can take half an answer for a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from opsd.core.records import Association, NodeEvent, PartitionLimit, Reservation
 
@@ -40,6 +40,24 @@ class AccountingSource(Protocol):
 
     def runs(self, job_ids: Sequence[int]) -> AccountingText:
         """Every run of these jobs, whenever it was."""
+        ...
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A source that may lack columns that others have."""
+
+    def lost(self) -> Sequence[str]:
+        """Each column that it cannot give, with what opsd loses by it."""
+        ...
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """Who decides whether a job still runs, whatever the accounting says."""
+
+    def known_jobs(self) -> Collection[int]:
+        """Every job that it knows now, ended ones of the last minutes included."""
         ...
 
 

@@ -14,9 +14,11 @@ from typing import BinaryIO
 
 from collectors import command
 from collectors.slurm import commands
-from opsd.core.errors import Refused, Unavailable
+from opsd.core.errors import Refused, TooWide, Unavailable
 
 _NO_CONFIGURATION = re.compile("configuration source|slurm.conf", re.IGNORECASE)
+# slurmdbd.conf MaxQueryTimeRange, and answers beyond its 3 GiB (texts of src/common/slurm_errno.c).
+_TOO_WIDE = re.compile(r"too wide (of )?a date range|result exceeds size limit", re.IGNORECASE)
 _NO_CONFIGURATION_REMEDY = "; run opsd where `sacctmgr show cluster` works, or set [slurm] conf"
 
 
@@ -90,4 +92,5 @@ def refuse_failed(name: str, answer: command.Answer) -> None:
     ended = f"ended with {answer.code}" if answer.code >= 0 else f"was ended by signal {-answer.code}"
     said = answer.stderr.splitlines()[-1] if answer.stderr else "without a word"
     remedy = _NO_CONFIGURATION_REMEDY if _NO_CONFIGURATION.search(answer.stderr) else ""
-    raise Unavailable(f"{name} {ended}: {said[:300]}: nothing of its answer was taken{remedy}")
+    kind = TooWide if _TOO_WIDE.search(answer.stderr) else Unavailable
+    raise kind(f"{name} {ended}: {said[:300]}: nothing of its answer was taken{remedy}")

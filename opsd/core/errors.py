@@ -6,6 +6,7 @@
     │   └── BadText        one text breaks the grammar it should follow (carries the text)
     ├── StoreError         the database cannot be opened, read or written
     ├── Unavailable        something outside (Slurm, a server) does not answer, or not whole: try again later
+    │   └── TooWide        the question was too large for whoever should answer: ask for less
     └── Refused            the request is understood and must not be done (overlap, cycle, …)
 
 A message names the thing, the value and what to do about it. Expected trouble *inside* data is
@@ -49,6 +50,10 @@ class StoreError(OpsdError):
 
 class Unavailable(OpsdError):
     """Something outside does not answer, or not whole; the same again may work later."""
+
+
+class TooWide(Unavailable):
+    """The answer takes too long or is too large: a smaller question may have one."""
 
 
 class Refused(OpsdError):

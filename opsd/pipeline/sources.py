@@ -1,0 +1,89 @@
+"""Everything that answers for one cluster, opened when it is asked for.
+
+Invariant: `cluster` is what Slurm calls it now; what is stored stands under its stable id
+(`opsd.store.identity`), which survives a new name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from collectors.protocol import AccountingSource, AccountingTables, Machine, Partial
+from opsd.core.errors import Unavailable
+from opsd.pipeline.pace import Pace
+
+NO_TABLES = (
+    "no connection to slurmdbd's database ([slurm] database_url): suspensions that cross the edge of an hour "
+    "or a day are spread evenly over the run; what is edited more than 90 days after its run's end is not "
+    "seen; whom a reservation was for is not known"
+)
+
+
+@dataclass(slots=True)
+class ClusterSources:
+    """One cluster's accounting, machine and tables.
+
+    Args:
+        label: its name in the configuration; "" for the one local cluster, whose name Slurm tells.
+        since: how far back its very first reading goes (`opsd.pipeline.sweep.beginning`).
+        open_machine, open_tables: make the other two from the cluster's name; None: there is none.
+    """
+
+    accounting: AccountingSource
+    label: str = ""
+    since: str = "30 days"
+    pace: Pace = field(default_factory=Pace)
+    open_machine: Callable[[str, AccountingTables | None], Machine] | None = None
+    open_tables: Callable[[str], AccountingTables] | None = None
+    told: set[str] = field(default_factory=set)  # notes that were logged already
+    _cluster: str = ""
+    _machine: Machine | None = None
+    _tables: AccountingTables | None = None
+
+    @property
+    def shown(self) -> str:
+        """What to call it before Slurm has told its name."""
+        return self.label or self._cluster or "local"
+
+    @property
+    def cluster(self) -> str:
+        """What Slurm calls it, with the rights to see all of it proven.
+
+        Raises:
+            Refused, Unavailable: as `AccountingSource.prove`.
+        """
+        if not self._cluster:
+            self._cluster = self.accounting.prove()
+        return self._cluster
+
+    @property
+    def tables(self) -> AccountingTables | None:
+        """slurmdbd's own tables; None: the site has not granted them."""
+        if self._tables is None and self.open_tables is not None:
+            self._tables = self.open_tables(self.cluster)
+        return self._tables
+
+    @property
+    def has_machine(self) -> bool:
+        """Whether anybody tells about nodes, reservations and Slurm's own reports."""
+        return self.open_machine is not None
+
+    @property
+    def machine(self) -> Machine:
+        """What the cluster consists of.
+
+        Raises:
+            Unavailable: nobody tells, as in a demonstration.
+        """
+        if self._machine is None:
+            if self.open_machine is None:
+                raise Unavailable(f"cluster {self.shown}: nothing tells what it consists of")
+            self._machine = self.open_machine(self.cluster, self.tables)
+        return self._machine
+
+    def notes(self) -> tuple[str, ...]:
+        """What opsd cannot know of this cluster, each with what is lost by it; empty in a demonstration."""
+        lost = tuple(self.accounting.lost()) if isinstance(self.accounting, Partial) else ()
+        real = isinstance(self.accounting, Partial)
+        return lost + ((NO_TABLES,) if real and self.open_tables is None else ())
