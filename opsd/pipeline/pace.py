@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from opsd.core.errors import TooWide, Unavailable
 from opsd.core.period import DAY, HOUR
@@ -15,6 +16,7 @@ from opsd.core.period import DAY, HOUR
 FIRST = DAY  # what any slurmdbd answers; a usual sweep is one question of two hours
 LEAST = HOUR
 QUICK_SECONDS = 10.0  # an answer that took less lets the next window be twice as wide
+Answer = TypeVar("Answer")
 PAUSES = (1.0, 4.0)  # before the second and the third try
 
 
@@ -36,7 +38,7 @@ class Pace:
     def __post_init__(self) -> None:
         self.width = self.width or min(FIRST, self.widest)
 
-    def ask[Answer](self, question: Callable[[], Answer], go_on: Callable[[], None]) -> Answer:
+    def ask(self, question: Callable[[], Answer], go_on: Callable[[], None]) -> Answer:
         """The answer to a question, asked up to three times.
 
         Raises:
