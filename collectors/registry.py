@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple, cast
 
-from collectors.protocol import AccountingSource
+from collectors.protocol import AccountingSource, Machine
 
 
 class Collector(NamedTuple):
@@ -31,3 +31,13 @@ def accounting(name: str, **settings: object) -> AccountingSource:
     row = next(collector for collector in COLLECTORS if collector.name == name)
     make = cast("Callable[..., AccountingSource]", getattr(import_module(row.module), row.source))
     return make(**settings)
+
+
+MACHINES = {"slurm": ("collectors.slurm.machine", "LiveMachine")}
+
+
+def machine(name: str, *settings: object, **named: object) -> Machine:
+    """What a cluster consists of, from a source by its name, with the settings its class takes."""
+    module, source = MACHINES[name]
+    make = cast("Callable[..., Machine]", getattr(import_module(module), source))
+    return make(*settings, **named)

@@ -16,6 +16,28 @@ FIELDS = (
     "AssocID", "DBIndex", "Flags",
 )  # fmt: skip
 
+# Without these no run can be told; every other column may be missing, at a price.
+NEEDED = ("JobIDRaw", "Account", "State", "Submit", "Start", "End", "AllocTRES")
+LOST = {
+    "JobID": "tasks of arrays and parts of heterogeneous jobs are shown by their own job ids",
+    "Cluster": "runs stand under the cluster that was asked, whatever the row would have said",
+    "User": "usage by user, and whose organisation used it, is not known",
+    "Partition": "usage by partition is not known, nor what is bound to a partition",
+    "QOS": "usage by QOS is not known, nor what is bound to a QOS",
+    "Eligible": "rows that a shrunk job leaves twice cannot be told as Slurm counts them",
+    "ElapsedRaw": "the time a job was suspended cannot be checked",
+    "Suspended": "suspended time is known only as End - Start - ElapsedRaw",
+    "TimelimitRaw": "what running jobs may still use (committed) is not known",
+    "NodeList": "the class of a run's nodes and GPUs is known from its partition alone",
+    "ReservationId": "which runs were in a reservation is not known",
+    "AssocID": "lines of one user with several associations cannot be told apart",
+    "DBIndex": "exact suspensions and edits cannot be looked up in slurmdbd's database",
+    "Flags": "runs whose start record was lost are not told apart",
+}
+# Columns of later versions, asked for where they are known and missed by nobody elsewhere: SLUID (24.11)
+# names a run for good. Restarts and OriginalSLUID would change nothing that is counted.
+LATER = ("SLUID",)
+
 # What a site or a user may have set in the environment and what would change an answer: SACCT_FORMAT,
 # SLURM_CLUSTERS, SLURM_TIME_FORMAT, SLURM_BITSTR_LEN, … SLURM_CONF is given back where it was set.
 CLEARED = ("SACCT_", "SACCTMGR_", "SLURM_")
@@ -31,21 +53,34 @@ SACCT = (
     "--allusers",  # else one's own runs; without operator rights still those alone, without a word
     "--duplicates",  # earlier runs of a requeued or resized job are runs as well
     "--allocations",  # no steps: they are ten times the rows and count nothing
-    "--local",  # in a federation: this cluster alone, of which `prove` told the name
     "--parsable2",  # whole columns, with | between them
     "--noconvert",  # 2048000M, not 2T
-    f"--format={','.join(FIELDS)}",
 )  # and no --state: it selects by other times, and forgets suspended jobs; no --truncate: it rewrites times
+COLUMNS = ["sacct", "--helpformat"]
 
 
-def changed(start: int, end: int) -> list[str]:
+def of(cluster: str) -> str:
+    """One cluster alone: the one named, or the local one; in a federation sacct would tell of all."""
+    return f"--clusters={cluster}" if cluster else "--local"
+
+
+def changed(fields: Sequence[str], cluster: str, start: int, end: int) -> list[str]:
     """Rows that were eligible before `end` and had not ended before `start`."""
-    return [*SACCT, f"--starttime={_text(start)}", f"--endtime={_text(end)}"]
+    return [*_sacct(fields, cluster), f"--starttime={_text(start)}", f"--endtime={_text(end)}"]
 
 
-def runs(job_ids: Sequence[int]) -> list[str]:
+def runs(fields: Sequence[str], cluster: str, job_ids: Sequence[int]) -> list[str]:
     """All rows of some jobs. Without times: with them, a row outside would be missing."""
-    return [*SACCT, f"--jobs={','.join(map(str, job_ids))}"]
+    return [*_sacct(fields, cluster), f"--jobs={','.join(map(str, job_ids))}"]
+
+
+def _sacct(fields: Sequence[str], cluster: str) -> list[str]:
+    return [*SACCT, of(cluster), f"--format={','.join(fields)}"]
+
+
+def known_jobs(cluster: str) -> list[str]:
+    """The job ids that slurmctld knows, ended ones of the last MinJobAge included; %A: tasks by their own."""
+    return ["squeue", "--all", of(cluster), "--states=all", "--noheader", "--format=%A"]
 
 
 def rights(user: str) -> list[str]:
@@ -60,6 +95,32 @@ _SACCTMGR = ("sacctmgr", "--readonly", "--noheader", "--parsable2")  # --readonl
 CLUSTERS = [*_SACCTMGR, "show", "cluster", "format=Cluster"]
 # The controller must answer this; asked only where the accounting knows several clusters.
 CONFIGURATION = ["scontrol", "show", "config"]
+
+# Free text is asked for apart, as the last column: an administrator's reason may hold | and line ends.
+EVENT_FIELDS = ("NodeName", "TimeStart", "TimeEnd", "StateRaw", "State", "TRES", "ClusterNodes")
+EVENT_REASON = "Reason"
+RESERVATION_FIELDS = ("ID", "TimeStart", "TimeEnd", "Flags", "NodeNames", "TRES", "Associations")
+RESERVATION_NAME = "Name"
+ASSOCIATION_FIELDS = ("ID", "Account", "User", "Partition", "ParentName")
+TRES_FIELDS = ("Type", "Name")
+TRACKED = [*_SACCTMGR, "show", "tres"]
+PARTITIONS = ["scontrol", "--oneliner", "show", "partition"]
+
+
+def events(cluster: str, start: int, end: int) -> list[str]:
+    """What could not be used, and what the cluster consisted of, at any time in [start, end)."""
+    return [*_SACCTMGR, "show", "event", f"clusters={cluster}", f"start={_text(start)}", f"end={_text(end)}"]
+
+
+def reservations(cluster: str, start: int, end: int) -> list[str]:
+    """Records of reservations at any time in [start, end)."""
+    span = f"start={_text(start)}", f"end={_text(end)}"
+    return [*_SACCTMGR, "show", "reservation", f"clusters={cluster}", *span]
+
+
+def associations(cluster: str) -> list[str]:
+    """The tree of accounts and users."""
+    return [*_SACCTMGR, "show", "associations", f"clusters={cluster}"]
 
 
 def _text(epoch: int) -> str:

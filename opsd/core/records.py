@@ -127,3 +127,4 @@ class PartitionLimit(NamedTuple):
     cluster: str
     partition: str
     seconds: int  # or UNLIMITED
+    nodes: str = ""  # host list; "" where the source does not tell
