@@ -222,16 +222,17 @@ def _cut_mean(sigma: float) -> float:
 
 
 class Year:
-    """One year of runs; `lines()` yields them in the order of their submission."""
+    """One year of runs, or so many days; `lines()` yields them in the order of their submission."""
 
-    def __init__(self, *, rows: int, seed: int, until: datetime) -> None:
+    def __init__(self, *, rows: int, seed: int, until: datetime, days: int = DAYS) -> None:
         self._rows = rows
+        self._length = days
         self._random = random.Random(seed)
         self._until = int(until.timestamp())
-        self._from = int((until - timedelta(days=DAYS)).timestamp())
+        self._from = int((until - timedelta(days=days)).timestamp())
         self._first_day = self._from // 86400
         first = datetime.fromtimestamp(self._from, UTC).date()
-        self._days = [f"{first + timedelta(days=day):%Y-%m-%d}T" for day in range(DAYS + 1)]
+        self._days = [f"{first + timedelta(days=day):%Y-%m-%d}T" for day in range(days + 1)]
         self._sigma = spread()
         self._endings = self._table([ending[:2] for ending in ENDINGS], [ending[2] for ending in ENDINGS])
         self._shapes = self._table(*_weighted_shapes())
@@ -262,7 +263,7 @@ class Year:
 
     def _submitted(self) -> Iterator[tuple[int, str, int, Submission]]:
         """New runs, in time order: as many in each hour as its weight asks for."""
-        weights = [_hour_weight(self._from + 3600 * hour) for hour in range(DAYS * 24)]
+        weights = [_hour_weight(self._from + 3600 * hour) for hour in range(self._length * 24)]
         total = sum(weights)
         so_far = 0.0
         done = 0
