@@ -17,12 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import BinaryIO
 
-from collectors.slurm.commands import FIELDS, changed
+from collectors.slurm.commands import FIELDS
 from collectors.slurm.live import LiveSlurm
 from collectors.slurm.sacct import SacctReader
 from opsd.core.period import DAY, Window
@@ -48,6 +48,7 @@ STAND_IN = """#!/bin/sh
 # Prints recorded rows of a window as sacct would: a stand-in, no Slurm.
 for word in "$@"; do
     case $word in
+        --helpformat) cat "${0%/*}/../rows/columns"; exit ;;
         --starttime=*) start=$(($(date -ud "${word#*=}" +%s) / 86400)) ;;
         --endtime=*) end=$((($(date -ud "${word#*=}" +%s) + 86399) / 86400)) ;;
     esac
@@ -118,6 +119,7 @@ def write_rows(folder: Path, count: int) -> Path:
         program.chmod(0o755)
     (folder / "rows").mkdir()
     (folder / "rows" / "header").write_text(HEADER, encoding="utf-8")
+    (folder / "rows" / "columns").write_text(" ".join(FIELDS) + "\n", encoding="utf-8")
     everything = folder / "sacct.psv"
     with contextlib.ExitStack() as opened:
         out = opened.enter_context(everything.open("w", encoding="utf-8"))
@@ -139,18 +141,19 @@ def write_rows(folder: Path, count: int) -> Path:
 # --------------------------------------------------------------------------------------------- measuring
 
 
-def windows(seconds: int) -> Iterator[Window]:
+def windows(seconds: int) -> Iterator[tuple[int, int]]:
     """What a sweep of all days asks for, of that length each."""
     for start in range(NOW - DAYS * DAY, NOW, seconds):
-        yield Window(start, min(start + seconds, NOW))
+        yield start, min(start + seconds, NOW)
 
 
 def stand_in_alone(folder: Path) -> tuple[float, int]:
     """(seconds that the stand-in takes for all windows, bytes that it prints)."""
     begun, size = time.perf_counter(), 0
     for window in windows(7 * DAY):
-        _, *arguments = changed(window.start, window.end)
-        with subprocess.Popen([folder / "bin" / "sacct", *arguments], stdout=subprocess.PIPE) as process:
+        start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}" for at in window)
+        command = [folder / "bin" / "sacct", f"--starttime={start}", f"--endtime={end}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout
             while piece := process.stdout.read(2**20):
                 size += len(piece)
