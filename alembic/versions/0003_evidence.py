@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("partition", sa.Text(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.BigInteger(), nullable=False),
+        sa.Column("nodes", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cluster", "partition", "since", name=op.f("pk_partition_limit")),
     )
     op.create_table(
@@ -72,9 +73,9 @@ def upgrade() -> None:
         "mig_slice",
         sa.Column("gpu_class", sa.Text(), nullable=False),
         sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("gpus", sa.Text(), nullable=False),
         sa.Column("valid_from", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("valid_until", sa.BigInteger(), nullable=True),
-        sa.Column("gpus", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("gpu_class", "profile", "valid_from", name=op.f("pk_mig_slice")),
     )

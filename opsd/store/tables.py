@@ -301,6 +301,7 @@ partition_limit = Table(
     Column("partition", Text, primary_key=True),
     Column("since", BigInteger, primary_key=True),
     Column("seconds", BigInteger, nullable=False),
+    Column("nodes", Text, nullable=False),
 )
 
 # opsd's usage beside what Slurm itself reports: the last certificate of each window.
