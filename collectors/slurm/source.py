@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 GZIP = b"\x1f\x8b"
 _RAW = 1 << 16
@@ -110,6 +110,38 @@ class Source:
         elif not self._input.startswith(GZIP):
             self.damage = "the gzip data is followed by something else"
         self._inflater = _new_inflater()
+
+
+class _Again:
+    """A stream that cannot go back, with what was read of it put in front again."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        """What was read before, then what follows."""
+        head, self._head = self._head, b""
+        return head or self._stream.read(size)
+
+    def seekable(self) -> bool:
+        """It cannot go back another time."""
+        return False
+
+
+def peeked(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
+    """The first bytes, decompressed, and a stream that begins with them again."""
+    head = stream.read(_RAW) or b""
+    found = head
+    if head.startswith(GZIP):
+        try:
+            found = _new_inflater().decompress(head, _RAW)
+        except zlib.error:  # the reading itself will say so
+            found = b""
+    if stream.seekable():
+        stream.seek(0)
+        return found, stream
+    return found, cast("BinaryIO", _Again(head, stream))
 
 
 def found_damage(stream: BinaryIO) -> str | None:

@@ -1,4 +1,4 @@
-"""`opsd import sacct FILE`: Slurm accounting text into the database."""
+"""`opsd import sacct FILE`: Slurm accounting, as text or JSON, into the database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from opsd.core.errors import BadInput, WrongUsage
 from opsd.core.period import isoformat
 
 if TYPE_CHECKING:
-    from collectors.slurm.sacct import SacctReader
+    from collectors.slurm.reading import RecordReader
     from opsd.pipeline.ingest import Result
     from opsd.pipeline.rebuild import Result as Rebuilt
     from opsd.store.engine import Store
@@ -32,9 +32,9 @@ def register(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     sacct = kinds.add_parser(
         "sacct",
-        help="text printed by sacct -a -D -X -P",
-        description="Import text printed by sacct. Best made with: TZ=UTC SLURM_TIME_FORMAT=%s "
-        "sacct -a -D -X -P --noconvert (docs/slurm-text.md has the columns). "
+        help="what sacct -a -D -X -P or sacct -a -D --json printed",
+        description="Import what sacct printed: text, best made with TZ=UTC SLURM_TIME_FORMAT=%s "
+        "sacct -a -D -X -P --noconvert (docs/slurm-text.md has the columns), or JSON. "
         "Importing a file twice changes nothing.",
     )
     sacct.add_argument("file", metavar="FILE", help="plain or gzip; - reads stdin")
@@ -112,12 +112,17 @@ def _import(
     return 3 if result.quarantined else 0
 
 
-def _reader(args: Namespace, stream: BinaryIO) -> SacctReader:
+def _reader(args: Namespace, stream: BinaryIO) -> RecordReader:
+    from collectors.slurm.json_reader import is_json
     from collectors.slurm.sacct import SacctReader
+    from collectors.slurm.source import peeked
 
     try:
         if stream.seekable():
             _refuse_damaged(args.file, stream)
+        head, stream = peeked(stream)
+        if is_json(head):
+            return _json_reader(args, stream)
         return SacctReader(
             stream,
             fields=args.fields.split(",") if args.fields else None,
@@ -128,6 +133,19 @@ def _reader(args: Namespace, stream: BinaryIO) -> SacctReader:
         )
     except OSError as err:
         raise BadInput(f"{args.file}: {err.strerror}: it cannot be read: check the disk it is on") from err
+
+
+def _json_reader(args: Namespace, stream: BinaryIO) -> RecordReader:
+    from collectors.slurm.json_reader import JsonReader, refuse_failed
+
+    for option in ("fields", "delimiter", "timezone"):
+        if getattr(args, option) is not None:
+            raise WrongUsage(
+                f"{args.file} is JSON, which names its fields and says times as numbers: leave out --{option}"
+            )
+    if stream.seekable():
+        refuse_failed(stream, args.file)
+    return JsonReader(stream, cluster=args.cluster, name=args.file)
 
 
 def _refuse_damaged(name: str, stream: BinaryIO) -> None:

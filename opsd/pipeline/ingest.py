@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from collectors.slurm.sacct import BadRecord, Batch, SacctReader
+from collectors.slurm.reading import RecordReader
+from collectors.slurm.sacct import BadRecord, Batch
 from opsd.core.errors import BadInput
 from opsd.pipeline.inventory import Inventories
 from opsd.store import imports
@@ -37,7 +38,7 @@ class Result:
 
 def run(
     store: Store,
-    reader: SacctReader,
+    reader: RecordReader,
     *,
     source: str,
     observed_at: int,
@@ -85,7 +86,7 @@ def run(
     return result
 
 
-def _until_broken(reader: SacctReader, result: Result, batch_rows: int) -> Iterator[Batch]:
+def _until_broken(reader: RecordReader, result: Result, batch_rows: int) -> Iterator[Batch]:
     """The batches; a source that breaks off (a damaged gzip, a failing disk) ends them after what it gave."""
     try:
         yield from reader.batches(batch_rows)
@@ -97,7 +98,7 @@ def _until_broken(reader: SacctReader, result: Result, batch_rows: int) -> Itera
         )
 
 
-def _bad(batch: Batch, reader: SacctReader, source: str, *, placed: bool) -> list[imports.Bad]:
+def _bad(batch: Batch, reader: RecordReader, source: str, *, placed: bool) -> list[imports.Bad]:
     layout = reader.layout.to_json() if batch.bad else ""
     return [
         imports.Bad(source, position, bad.line, digest, bad.length, bad.data, layout, bad.reason)
@@ -106,7 +107,7 @@ def _bad(batch: Batch, reader: SacctReader, source: str, *, placed: bool) -> lis
     ]
 
 
-def _steady_digest(bad: BadRecord, reader: SacctReader) -> str:
+def _steady_digest(bad: BadRecord, reader: RecordReader) -> str:
     """The same for a record that differs only in what grows while its run is open."""
     is_whole = bad.length == len(bad.data)
     return sha256(reader.layout.steady(bad.data)).hexdigest() if is_whole else bad.digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from collectors.slurm.json_reader import layout_from_json, parse_job
 from collectors.slurm.layout import Layout
 from collectors.slurm.sacct import parse_record
 from opsd.core.errors import BadInput
@@ -36,6 +37,8 @@ def run(store: Store, ids: Sequence[int], *, now: int) -> Result:
 def _parsed(data: bytes, length: int, layout: str) -> RunRecord | None:
     if length > len(data):
         raise BadInput(f"only the first {len(data):,} of its {length:,} bytes were kept")
+    if (json_layout := layout_from_json(layout)) is not None:
+        return parse_job(data, json_layout)
     return parse_record(data, Layout.from_json(layout))
 
 
