@@ -18,9 +18,19 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("run", sa.Column("suspensions", sa.Text(), nullable=True))
     op.add_column("run_version", sa.Column("suspensions", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_run_suspended",
+        "run",
+        ["cluster_id"],
+        unique=False,
+        sqlite_where=sa.text("suspended > 0"),
+        postgresql_where=sa.text("suspended > 0"),
+    )
     op.add_column(
         "cluster", sa.Column("former_names", sa.Text(), nullable=False, server_default=sa.text("''"))
     )
+    for name in ("notes", "suspected", "gone"):
+        op.add_column("sweep", sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
     op.create_table(
         "node_event",
         sa.Column("cluster", sa.Text(), nullable=False),
@@ -56,6 +66,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.BigInteger(), nullable=False),
         sa.Column("nodes", sa.Text(), nullable=False),
+        sa.Column("tres", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cluster", "partition", "since", name=op.f("pk_partition_limit")),
     )
     op.create_table(
@@ -84,6 +95,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("mig_slice", "certificate", "partition_limit", "reservation", "node_event"):
         op.drop_table(table)
+    for name in ("notes", "suspected", "gone"):
+        op.drop_column("sweep", name)
     op.drop_column("cluster", "former_names")
+    op.drop_index("ix_run_suspended", table_name="run")
     op.drop_column("run_version", "suspensions")
     op.drop_column("run", "suspensions")

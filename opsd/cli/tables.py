@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
@@ -36,20 +37,41 @@ def usage_table(found: Usage, tz: tzinfo) -> None:
         Column(name, numeric=True, rank=None if place == main else rank)
         for place, (name, rank) in enumerate(zip(_HOURS if by_hour else _SECONDS, _RANKS, strict=True))
     ]
+    added = _equivalents(found, by_hour=by_hour)
+    if added:
+        columns.append(Column("GPU-eq-h" if by_hour else "GPU-eq-s", numeric=True))
     columns.append(Column("", least=4))
     measures = [row.measures for row in found.rows]
     shown = [_in_units([m[place] for m in measures], _UNITS[place] if by_hour else 1) for place in range(6)]
     most = max((m[main] for m in measures), default=0) or 1
     bars = [Bar(m[main] / most, width=_BAR_WIDTH, track=False) for m in measures]
     lines: list[Sequence[draw.Cell]] = [
-        (*row.key, *(column[at] for column in shown), bars[at]) for at, row in enumerate(found.rows)
+        (*row.key, *(column[at] for column in shown), *added[at : at + 1], bars[at])
+        for at, row in enumerate(found.rows)
     ]
     single = len(found.rows) < 2
     sums = (*(sum(column) for column in shown[1:]),)
-    total = None if single else (*_total_label(found), None, *sums, None)
+    total = None if single else (*_total_label(found), None, *sums, *_sum(added), None)
     window = f"{isoformat(found.window.start, tz)} to {isoformat(found.window.end, tz)}"
     title, caption = f"Usage from {window}", _caption(by_hour) if lines else ""
     draw.console().print(draw.table(title, columns, lines, total=total, caption=caption))
+
+
+def _equivalents(found: Usage, *, by_hour: bool) -> list[int | str]:
+    """A figure per row, rounded so that they add up; none if they were not asked for."""
+    if found.equivalents is None:
+        return []
+    exact = [found.equivalents.of(row.key) for row in found.rows]
+    known = [value for value in exact if value is not None]
+    unit = math.lcm(*(value.denominator for value in known))
+    parts = [int(value * unit) for value in known]
+    rounded = iter(figures.largest_remainder(parts, unit * HOUR if by_hour else unit))
+    return ["unknown" if value is None else next(rounded) for value in exact]
+
+
+def _sum(column: Sequence[int | str]) -> list[int | str]:
+    whole = [value for value in column if isinstance(value, int)]
+    return [sum(whole) if len(whole) == len(column) else "unknown"] if column else []
 
 
 def _in_units(values: Sequence[int], unit: int) -> list[int]:

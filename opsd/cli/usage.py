@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from opsd.cli.context import counted, open_store, warn
 from opsd.cli.output import print_rows
 from opsd.cli.times import add_format, time_option, window_option, zone_option
+from opsd.core.amounts import exact_text
+from opsd.core.slices import slice_of
 
 if TYPE_CHECKING:
-    from opsd.pipeline.usage import Usage
+    from opsd.pipeline.usage import Row, UnknownSlice, Usage
 
 _EPILOG = """\
 keys: cluster account user partition qos state gpu_class award project organisation country pays
 uses pool funder mode kind sector month day hour. `country` is the lead organisation's, `pays` the
 funder's, `uses` the user's home. `runs` counts the runs that overlap a row, so it does not add up
-over rows; every other column does.
+over rows; every other column does. `gpu_seconds` counts instances, as Slurm does;
+--equivalents adds what they are in whole GPUs, by the [[mig_slice]] entries in force at a run's start.
 """
 
 
@@ -32,11 +35,14 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--timezone", metavar="TZ", help="whose midnights, months, … (default: UTC)")
     parser.add_argument("--by", metavar="K,K,…", default="", help="keys, see below (default: one total)")
     parser.add_argument("--as-of", metavar="T", help="cut time here: later use does not count")
+    parser.add_argument(
+        "--equivalents", action="store_true", help="add a column in which a MIG slice is its part of a GPU"
+    )
     add_format(parser)
 
 
 def run(args: Namespace) -> int:
-    """Print a usage table; exit code 3 when attribution was asked for and something has none."""
+    """Print a usage table; exit code 3 when something asked for (attribution, equivalents) has no answer."""
     from opsd.pipeline import usage
     from opsd.store import imports, read
 
@@ -45,7 +51,7 @@ def run(args: Namespace) -> int:
     as_of = None if args.as_of is None else time_option("--as-of", args.as_of, tz)
     keys = usage.check_keys([key for key in map(str.strip, args.by.split(",")) if key])
     with open_store(args) as store, store.read() as connection:
-        found = usage.run(connection, window, keys, tz=tz, as_of=as_of)
+        found = usage.run(connection, window, keys, tz=tz, as_of=as_of, with_equivalents=args.equivalents)
         waiting = imports.quarantine_count(connection)
         twins, lost = read.losing_sluids(connection)
         empty = not found.rows and not read.names(connection).accounts
@@ -63,7 +69,22 @@ def run(args: Namespace) -> int:
         )
     for key in found.unattributed:
         warn(f"some usage is unattributed by {key}: {_REMEDY.get(key, 'opsd account list shows whose')}")
-    return 3 if found.unattributed else 0
+    unknown = found.equivalents.unknown if found.equivalents else ()
+    for item in unknown:
+        warn(_unknown(item))
+    return 3 if found.unattributed or unknown else 0
+
+
+def _unknown(item: UnknownSlice) -> str:
+    """Which entry is missing, ready to be written down."""
+    sort = slice_of(item.gpu_class)
+    make = sort.make if sort and sort.make else item.node_gpu_class.casefold()
+    name = f'gpu_class = "{make}"' if make else "the gpu_class that the node class of its nodes declares"
+    profile = sort.profile if sort else item.gpu_class
+    return (
+        f"{counted(item.seconds, 'GPU-second')} of {item.gpu_class} are of unknown size: say what such "
+        f'a slice is of a GPU in a [[mig_slice]] with {name} and profile = "{profile}"'
+    )
 
 
 _REMEDY = {
@@ -75,12 +96,20 @@ _REMEDY = {
 
 
 def _print(form: str, found: Usage, tz: tzinfo) -> None:
-    from opsd.pipeline.usage import COLUMNS
+    from opsd.pipeline.usage import COLUMNS, EQUIVALENT
 
     if form != "table":
-        rows = [(*row.key, *row.measures) for row in found.rows]
-        print_rows(form, (*found.keys, *COLUMNS), rows)
+        columns = (*found.keys, *COLUMNS, *((EQUIVALENT,) if found.equivalents else ()))
+        print_rows(form, columns, [(*row.key, *row.measures, *_equivalent(found, row)) for row in found.rows])
         return
     from opsd.cli.tables import usage_table
 
     usage_table(found, tz)
+
+
+def _equivalent(found: Usage, row: Row) -> tuple[str, ...]:
+    """The exact text of the added column, if it was asked for."""
+    if found.equivalents is None:
+        return ()
+    seconds = found.equivalents.of(row.key)
+    return ("unknown" if seconds is None else exact_text(seconds),)

@@ -14,11 +14,13 @@ from opsd.core.agreements import Funder, Policy, Pool
 from opsd.core.awards import Award, Binding, Project
 from opsd.core.fields import in_force
 from opsd.core.parties import AccountHint, Cluster, Contact, NodeClass, Organisation, Person, UnitTable
+from opsd.core.slices import MigSlice
 
 Item = (
     Cluster
     | NodeClass
     | UnitTable
+    | MigSlice
     | Organisation
     | Person
     | Funder
@@ -62,6 +64,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("cluster", Cluster, ("id",), "clusters"),
     Kind("node_class", NodeClass, ("cluster", "id", "valid_from"), "node_classes"),
     Kind("unit_table", UnitTable, ("cluster", "node_class", "valid_from"), "unit_tables"),
+    Kind("mig_slice", MigSlice, ("gpu_class", "profile", "valid_from"), "mig_slices"),
     Kind("organisation", Organisation, ("id",), "organisations"),
     Kind("person", Person, ("user", "cluster", "valid_from"), "people"),
     Kind("funder", Funder, ("id",), "funders"),
@@ -85,6 +88,7 @@ class Consortium:
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     node_classes: tuple[NodeClass, ...] = ()
     unit_tables: tuple[UnitTable, ...] = ()
+    mig_slices: tuple[MigSlice, ...] = ()
     organisations: Mapping[str, Organisation] = field(default_factory=dict)
     people: tuple[Person, ...] = ()
     funders: Mapping[str, Funder] = field(default_factory=dict)

@@ -6,7 +6,6 @@ what Slurm printed, or the node inventory in force when the run began.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from opsd.core.fields import in_force
 from opsd.core.flags import Flag
 from opsd.core.parties import NodeClass
+from opsd.core.slices import slice_of
 from opsd.core.tres import GPU, GPU_TYPED, UNCLASSIFIED, Tres
 
 Expand = Callable[[str], Sequence[str]]
 Found = tuple[NodeClass | None, Flag]
 
 CACHE_LIMIT = 200_000  # entries; a year of distinct host lists must not live in memory
-_SLICE = re.compile(r"[0-9]+g\.[0-9]+gb", re.ASCII)  # a MIG profile: 1g.10gb
 _NOTHING: Found = (None, Flag.NONE)
 _MIXED: Found = (None, Flag.MIXED_NODE_CLASS)
 
@@ -75,7 +74,10 @@ def _missing(tres: Tres, node_class: NodeClass | None) -> Flag:
 def _same_make(typed: str, declared: str) -> bool:
     """Whether Slurm's type may be the inventory's class: the same, or a slice of it."""
     low, make = typed.casefold(), declared.casefold()
-    return low == make or low.startswith((f"{make}_", f"{make}-", f"{make}.")) or bool(_SLICE.fullmatch(low))
+    if low == make or low.startswith((f"{make}_", f"{make}-", f"{make}.")):
+        return True
+    found = slice_of(low)
+    return found is not None and not found.make
 
 
 class Inventory:

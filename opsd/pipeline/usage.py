@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from fractions import Fraction
 from typing import NamedTuple
 
 from opsd.core import attribution, plan
@@ -14,13 +16,16 @@ from opsd.core.names import nearest
 from opsd.core.period import CALENDARS, Window
 from opsd.core.tres import NO_GPU_CLASS
 from opsd.core.usage import amounts
-from opsd.pipeline.seconds import Sums, collect
+from opsd.pipeline import equivalents
+from opsd.pipeline.equivalents import Part
+from opsd.pipeline.seconds import Cell, Sums, collect
 from opsd.store import parties, read
 from opsd.store.engine import Connection
 from opsd.store.read import Key, Names, Subset
 
 RUN_KEYS = ("cluster", "account", "user", "partition", "qos", "state", "gpu_class")
 KEYS = (*RUN_KEYS, *attribution.KEYS, *CALENDARS)
+EQUIVALENT = "gpu_equivalent_seconds"
 COLUMNS = ("runs", "cpu_seconds", "node_seconds", "gpu_seconds", "mem_mb_seconds", "billing_seconds")
 
 
@@ -46,6 +51,25 @@ class Row(NamedTuple):
     measures: Measures
 
 
+class UnknownSlice(NamedTuple):
+    """Slices that stand in no table: what they are, on which GPUs, for how many instance-seconds."""
+
+    gpu_class: str
+    node_gpu_class: str
+    seconds: int
+
+
+class Equivalents(NamedTuple):
+    """GPU-seconds with each slice counted as its part of a GPU."""
+
+    by_key: Mapping[tuple[str, ...], Fraction | None]  # None: some slice in it stands in no table
+    unknown: tuple[UnknownSlice, ...]
+
+    def of(self, key: tuple[str, ...]) -> Fraction | None:
+        """Of a row; one without GPUs has none."""
+        return self.by_key.get(key, Fraction(0))
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """A usage table, sorted by key, without all-zero rows."""
@@ -53,6 +77,7 @@ class Usage:
     keys: tuple[str, ...]
     rows: tuple[Row, ...]
     window: Window
+    equivalents: Equivalents | None = None  # None: not asked for
 
     @property
     def total(self) -> Measures:
@@ -88,6 +113,7 @@ def run(
     *,
     tz: tzinfo = UTC,
     as_of: int | None = None,
+    with_equivalents: bool = False,
 ) -> Usage:
     """Usage of a window by keys.
 
@@ -97,30 +123,60 @@ def run(
         keys: any of KEYS, in the order of the table's columns.
         tz: whose months, days and hours.
         as_of: cut time here, with today's knowledge: nothing after it counts.
+        with_equivalents: count MIG slices as parts of GPUs, too.
     """
     keys = check_keys(keys)
     if as_of is not None:
         window = Window(min(window.start, as_of), min(window.end, as_of))
     names = read.names(connection)
     asked = [key for key in keys if key in attribution.KEYS]
-    known = Attribution(parties.load(connection)) if asked else None
+    consortium = parties.load(connection) if asked or with_equivalents else None
+    known = Attribution(consortium) if asked and consortium else None
     labeller = ByKeys([key for key in keys if key not in CALENDARS], names, known)
     cuts = plan.make(window, [key for key in keys if key in CALENDARS], tz)
     cells = collect(connection, cuts, labeller, names.counts)
-    return Usage(keys, _rows(keys, cells, names), window)
+    rows = _rows(keys, cells, names)
+    if not consortium or not with_equivalents:
+        return Usage(keys, rows, window)
+    labeller.by_shape = True
+    found = equivalents.parts(connection, cuts, labeller, names, consortium)
+    return Usage(keys, rows, window, _equivalents(keys, found))
+
+
+def _equivalents(keys: tuple[str, ...], parts: Iterable[Part]) -> Equivalents:
+    by_key: dict[tuple[str, ...], Fraction | None] = defaultdict(Fraction)
+    unknown: dict[tuple[str, str], int] = defaultdict(int)
+    order = _order(keys)
+    for part in parts:
+        key = _key(order, part.cell, part.gpu_class)
+        so_far = by_key[key]
+        if part.gpus is None and part.seconds:
+            by_key[key] = None
+            unknown[part.gpu_class, part.node_gpu_class] += part.seconds
+        elif so_far is not None and part.gpus is not None:
+            by_key[key] = so_far + part.gpus * part.seconds
+    return Equivalents(by_key, tuple(UnknownSlice(*what, unknown[what]) for what in sorted(unknown)))
+
+
+def _order(keys: tuple[str, ...]) -> list[int]:
+    """Where each asked key is found in (periods, labels, gpu class) laid end to end."""
+    calendars = [key for key in keys if key in CALENDARS]
+    others = [key for key in keys if key not in CALENDARS and key != "gpu_class"]
+    return [[*calendars, *others, "gpu_class"].index(key) for key in keys]
+
+
+def _key(order: Sequence[int], cell: Cell, gpu_class: str) -> tuple[str, ...]:
+    line = (*cell.periods, *cell.labels, gpu_class)
+    return tuple(line[place] for place in order)
 
 
 def _rows(keys: tuple[str, ...], cells: Sums, names: Names) -> tuple[Row, ...]:
-    # Where each asked key is found in (periods, labels, gpu class) laid end to end.
-    calendars = [key for key in keys if key in CALENDARS]
-    others = [key for key in keys if key not in CALENDARS and key != "gpu_class"]
-    order = [[*calendars, *others, "gpu_class"].index(key) for key in keys]
+    order = _order(keys)
     totals: dict[tuple[str, ...], Measures] = {}
     for cell, values in cells.items():
         parts = by_class(names, cell.shape, *values) if cell.shape else [(NO_GPU_CLASS, Measures(*values))]
         for gpu_class, part in parts:
-            line = (*cell.periods, *cell.labels, gpu_class)
-            key = tuple(line[place] for place in order)
+            key = _key(order, cell, gpu_class)
             totals[key] = totals[key].plus(part) if key in totals else part
     return tuple(Row(key, totals[key]) for key in sorted(totals) if any(totals[key]))
 

@@ -222,9 +222,9 @@ class MigSliceRow(Row, table=True):
     __tablename__ = "mig_slice"
     gpu_class: str = _key()
     profile: str = _key()
+    gpus: str = _text()
     valid_from: int = _time_key()
     valid_until: int | None = _whole_or_none()
-    gpus: str = _text()
     source: str = _text()
 
 

@@ -103,9 +103,12 @@ def rows(count: int) -> Iterator[tuple[int, int | None, str]]:
         row = dict(zip(COLUMNS, line.split("|"), strict=True))
         row |= {name: times.raw(row[name]) for name in ("Submit", "Eligible", "Start", "End")}
         row |= {
-            "TimelimitRaw": str(_minutes(row["Timelimit"])), "ReservationId": "", "AssocID": str(number % 997),
-            "DBIndex": str(number), "Flags": "SchedMain",
-        }  # fmt: skip
+            "TimelimitRaw": str(_minutes(row["Timelimit"])),
+            "ReservationId": "",
+            "AssocID": str(number % 997),
+            "DBIndex": str(number),
+            "Flags": "SchedMain",
+        }
         end = int(row["End"]) if row["End"].isdigit() else None
         yield int(row["Eligible"]), end, "|".join(row[name] for name in FIELDS) + "\n"
 
@@ -128,7 +131,10 @@ def write_rows(folder: Path, count: int) -> Path:
         for eligible, end, line in rows(count):
             out.write(line)
             last = (NOW if end is None else end) // DAY
-            names = [f"day-{eligible // DAY}", *(f"carried-{d}" for d in range(eligible // DAY + 1, last + 1))]
+            names = [
+                f"day-{eligible // DAY}",
+                *(f"carried-{d}" for d in range(eligible // DAY + 1, last + 1)),
+            ]
             for name in names:
                 if name not in files:
                     files[name] = opened.enter_context((folder / "rows" / name).open("w", encoding="utf-8"))
@@ -220,7 +226,9 @@ def _changed(store: Store, line: str) -> float:
     rebuilt = rebuild.run(store)
     seconds = time.perf_counter() - begun
     if (after := _cpu_seconds(store, account, end)) != before + cpus or not rebuilt.cells:
-        sys.exit(f"one second of {cpus} CPUs made {before} {after}, with {rebuilt.cells} cells rebuilt: {line}")
+        sys.exit(
+            f"one second of {cpus} CPUs made {before} {after}, with {rebuilt.cells} cells rebuilt: {line}"
+        )
     return seconds
 
 
@@ -252,6 +260,15 @@ def measure(folder: Path, count: int) -> str:
     _require(told, count)
     ran_one, one = child("changed", folder)
     beyond = ran.wall_seconds - alone
+    sizes = (
+        f"The database has {size:.0f} MiB; it was filled in {imported.wall_seconds:.0f} s; the answers have "
+        f"{printed / 2**20:.0f} MiB. The sweep takes {ran.wall_seconds / alone:.1f} times the floor."
+    )
+    changed = (
+        f"- one changed run, stored and its day facts anew: median {1000 * one['median']:.1f} ms, most "
+        f"{1000 * one['most']:.1f} ms of {one['times']:.0f} runs, aim under {AIM_MILLISECONDS}: "
+        f"{_met(1000 * one['most'] < AIM_MILLISECONDS)}. Peak {ran_one.peak_mib:.0f} MiB."
+    )
     lines = [
         f"{count:,} runs in {DAYS} days, {told['rows']:,} rows in {told['windows']} windows. {machine()}",
         f"Load of the machine (1 min): {os.getloadavg()[0]:.1f}.",
@@ -262,13 +279,10 @@ def measure(folder: Path, count: int) -> str:
         _line("the sweep, a whole process", ran.wall_seconds, told["rows"], ran),
         _line("beyond the stand-in", beyond, told["rows"], None),
         "",
-        f"The database has {size:.0f} MiB; it was filled in {imported.wall_seconds:.0f} s; the answers have "
-        f"{printed / 2**20:.0f} MiB. The sweep takes {ran.wall_seconds / alone:.1f} times the floor.",
+        sizes,
         "",
         f"- beyond the stand-in: {beyond:.0f} s, aim under {AIM_SECONDS}: {_met(beyond < AIM_SECONDS)}.",
-        f"- one changed run, stored and its day facts anew: median {1000 * one['median']:.1f} ms, most "
-        f"{1000 * one['most']:.1f} ms of {one['times']:.0f} runs, aim under {AIM_MILLISECONDS}: "
-        f"{_met(1000 * one['most'] < AIM_MILLISECONDS)}. Peak {ran_one.peak_mib:.0f} MiB.",
+        changed,
         "",
     ]
     return "\n".join(lines)
@@ -286,7 +300,7 @@ def _line(what: str, seconds: float, count: float, ran: Ran | None) -> str:
     return f"| {what} | {seconds:.1f} | {count / seconds:,.0f} | {cpu} | {peak} |"
 
 
-def _met(met: bool) -> str:  # noqa: FBT001
+def _met(met: bool) -> str:
     return "met" if met else "missed"
 
 

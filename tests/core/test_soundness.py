@@ -12,6 +12,7 @@ from opsd.core.awards import Project
 from opsd.core.consortium import Consortium, Item
 from opsd.core.parties import Contact, NodeClass, Organisation, Person, UnitTable
 from opsd.core.period import HOUR
+from opsd.core.slices import MigSlice
 from opsd.core.soundness import check, shown
 from tests.fakes.consortia import CLUSTER, award, binding, consortium
 
@@ -24,6 +25,8 @@ def test_a_sound_consortium_has_no_problems() -> None:
         ONE, binding("a", "one", 0, 5), binding("a", "one", 5), binding("a", "one", partition="acc"),
         Person("u", "uv", 0, HOUR), Person("u", "fct", HOUR), Person("u", "fct", 0, None, CLUSTER),
         UnitTable(CLUSTER, "acc", gpu_hours=Fraction(4), core_hours=Fraction(80), khours=Fraction("0.08")),
+        MigSlice("h100", "1g.10gb", Fraction(1, 7), 0, HOUR),
+        MigSlice("h100", "1g.10gb", Fraction(1, 8), HOUR),
         Contact("k", "K", "k@x.example", organisation="uv", funder="spain", project="health"),
     )  # fmt: skip
     assert [] == check(held, expand)
@@ -52,6 +55,9 @@ CASES: list[tuple[str, str, str, list[Item]]] = [
     ("person", "from", "overlaps u", [Person("u", "uv"), Person("u", "fct", HOUR)]),
     ("policy", "from", "overlaps p", [Policy("p", "billing"), Policy("p", "billing", HOUR)]),
     ("unit_table", "from", "overlaps mini/acc", [UnitTable(CLUSTER, "acc"), UnitTable(CLUSTER, "acc", HOUR)]),
+    ("mig_slice", "from", "overlaps h100/1g.10gb", [
+        MigSlice("h100", "1g.10gb", Fraction(1, 7)), MigSlice("h100", "1g.10gb", Fraction(1, 8), HOUR),
+    ]),
     ("node_class", "from", "overlaps mini/acc", [NodeClass(CLUSTER, "acc", HOUR)]),
     ("node_class", "nodes", "node a4 is also in mini/acc", [NodeClass(CLUSTER, "b", nodes="a[4-5]")]),
     ("node_class", "nodes", "runs backwards", [NodeClass(CLUSTER, "b", nodes="x[5-4]")]),

@@ -23,6 +23,7 @@ from opsd.core.parties import (
     UnitTable,
 )
 from opsd.core.period import HOUR
+from opsd.core.slices import MigSlice
 from opsd.core.terms import Params
 
 CLUSTER = "mini"
@@ -136,6 +137,11 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
         UnitTable, cluster=NAMES, node_class=NAMES, gpu_hours=st.none() | NUMBERS,
         core_hours=st.none() | NUMBERS, cpu_hours=st.none() | NUMBERS, khours=st.none() | NUMBERS,
         source=WORDS,
+    ),
+    _dated(
+        MigSlice, gpu_class=st.sampled_from(["h100", "b200", "nvidia_h100_80gb_hbm3"]),
+        profile=st.sampled_from(["1g.10gb", "1g.10gb+me", "3g.90gb", "7g.80gb", "1g.24gb-me.all"]),
+        gpus=st.fractions(Fraction(1, 10**6), 1, max_denominator=10**6), source=WORDS,
     ),
     st.builds(
         Organisation, IDS, WORDS, _COUNTRY, st.sampled_from(["", *ORGANISATION_KINDS]), WORDS, WORDS,
