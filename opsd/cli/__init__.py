@@ -30,6 +30,7 @@ VERBS = (
     Verb("ingest", "opsd.cli.ingest", "read Slurm's accounting now"),
     Verb("usage", "opsd.cli.usage", "who used what, exact to the second"),
     Verb("balance", "opsd.cli.balance", "what was granted, what is used, what is left"),
+    Verb("explain", "opsd.cli.explain", "from any figure down to the runs, rule and sources behind it"),
     Verb("report", "opsd.cli.report", "a period's usage and balances for funders: csv, json, xlsx"),
     Verb("consortium", "opsd.cli.consortium", "who pays, leads and uses: apply, export, check"),
     Verb("account", "opsd.cli.account", "Slurm accounts and the awards they draw on: list, bind"),

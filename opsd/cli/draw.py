@@ -88,11 +88,16 @@ def table(
     total: Sequence[Cell] | None = None,
     caption: str = "",
     head: bool = True,
+    all_in: str = "csv",
 ) -> Drawn:
-    """A table with a rule below its head, and one above its total; integers are grouped."""
+    """A table with a rule below its head, and one above its total; integers are grouped.
+
+    Args:
+        all_in: the format that has the columns for which there is no room.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     footer = None if total is None else [_cell(value) for value in total]
-    return Drawn(title, columns, cells, footer, caption, head)
+    return Drawn(title, columns, cells, footer, caption, head, all_in)
 
 
 class Drawn:
@@ -106,6 +111,7 @@ class Drawn:
         total: Sequence[Text | Bar] | None,
         caption: str,
         head: bool,  # noqa: FBT001
+        all_in: str,
     ) -> None:
         self._title = title
         self._columns = columns
@@ -113,6 +119,7 @@ class Drawn:
         self._total = total
         self._caption = caption
         self._head = head
+        self._all_in = all_in
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         needs = [self._need(place, column) for place, column in enumerate(self._columns)]
@@ -125,7 +132,7 @@ class Drawn:
             yield Text(self._caption, QUIET)
         if dropped:
             titles = ", ".join(self._columns[place].title for place in dropped)
-            yield Text(f"no room for {titles}: --format csv has every column", QUIET)
+            yield Text(f"no room for {titles}: --format {self._all_in} has every column", QUIET)
 
     def _need(self, place: int, column: Column) -> layout.Need:
         cells = [row[place] for row in self._rows]

@@ -1,0 +1,87 @@
+"""`opsd explain`: from a figure down to the runs, the rule, the binding and the sources behind it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import tzinfo
+from typing import TYPE_CHECKING
+
+from opsd.cli.context import open_store
+from opsd.cli.times import time_option, window_option, zone_option
+from opsd.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from opsd.core.explanation import Explanation
+    from opsd.store.engine import Connection
+
+_CELL = "the cell: keys as in opsd usage --by; none: the total"
+
+
+def register(parser: ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.epilog = "Ends with 3 when what it found needs eyes."
+    kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True, title="what")
+    usage = kinds.add_parser("usage", help="a cell of opsd usage", allow_abbrev=False)
+    _add_window(usage)
+    usage.add_argument("--cell", metavar="K=V,…", action="append", default=[], help=_CELL)
+    usage.add_argument("--column", metavar="NAME", default="gpu_seconds", help="default: gpu_seconds")
+    usage.add_argument("--as-of", metavar="T", help="cut time here, as opsd usage does")
+    _add_limit(usage)
+    run = kinds.add_parser(
+        "run", help="a job: every run of it, every version, which counts", allow_abbrev=False
+    )
+    run.add_argument("job", metavar="JOBID", help="the number that Slurm gave it")
+    run.add_argument("--cluster", metavar="NAME", help="of one cluster alone")
+    run.add_argument("--timezone", metavar="TZ", help="whose clock times are shown by (default: UTC)")
+    for child in (usage, run):
+        _add_format(child)
+
+
+def _add_window(parser: ArgumentParser) -> None:
+    parser.add_argument("--from", dest="start", metavar="T", required=True, help="first second (ISO 8601)")
+    parser.add_argument("--to", dest="end", metavar="T", required=True, help="end, not included")
+    parser.add_argument("--timezone", metavar="TZ", help="whose midnights, months, … (default: UTC)")
+
+
+def _add_limit(parser: ArgumentParser) -> None:
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="show so many runs (default: 20)")
+
+
+def _add_format(parser: ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+
+
+def run(args: Namespace) -> int:
+    """Explain one figure; exit code 3 when something needs eyes."""
+    from opsd.cli import explained
+
+    tz = zone_option(getattr(args, "timezone", None))
+    if getattr(args, "limit", 0) < 0:
+        raise WrongUsage(f"--limit {args.limit}: write how many runs to show, 0 or more")
+    with open_store(args) as store, store.read() as connection:
+        found = _KINDS[args.kind](connection, args, tz)
+    if args.format == "json":
+        explained.as_json(found, tz)
+    else:
+        explained.as_tables(found, tz)
+    return 3 if found.eyes else 0
+
+
+def _usage(connection: Connection, args: Namespace, tz: tzinfo) -> Explanation:
+    from opsd.pipeline.explain import cells, usage
+
+    window = window_option(args.start, args.end, tz)
+    as_of = None if args.as_of is None else time_option("--as-of", args.as_of, tz)
+    return usage.run(
+        connection, window, cells.parse(args.cell, usage.KEYS), column=args.column, tz=tz, as_of=as_of,
+        limit=args.limit,
+    )  # fmt: skip
+
+
+def _run(connection: Connection, args: Namespace, _tz: tzinfo) -> Explanation:
+    from opsd.pipeline.explain import job
+
+    return job.run(connection, args.job, args.cluster)
+
+
+_KINDS = {"usage": _usage, "run": _run}
