@@ -34,6 +34,7 @@ _DRAIN, _POWERED_DOWN, _MAINT = 1 << 9, 1 << 12, 1 << 15
 _PARTITION = re.compile(r"PartitionName=(\S+) ")
 _MAX_TIME = re.compile(r" MaxTime=(\S+)")
 _NODES = re.compile(r" Nodes=(\S*)")
+_TRES = re.compile(r" TRES=(\S+)")
 _POSIX = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]+>)([+-]?)(\d{1,2})(?::(\d\d))?(?::(\d\d))?\Z", re.ASCII)
 _A_DAY_OF_OURS = 1_767_225_600  # 2026: zones had other minutes once
 
@@ -118,6 +119,12 @@ class LiveMachine:
 
         return reports.shares(self._client, self._cluster)
 
+    def rolled_until(self) -> int | None:
+        """The end of the last hour that slurmdbd has added up, by its statistics."""
+        from collectors.slurm import reports
+
+        return reports.rolled_until(self._client, self.hour_offset())
+
     def hour_offset(self) -> int:
         """Seconds into a UTC hour at which slurmdbd's hours begin, by its own marks if those can be read."""
         if self._tables is not None:
@@ -150,13 +157,17 @@ class LiveMachine:
         )  # fmt: skip
 
     def _partition(self, line: str) -> PartitionLimit:
-        name, limit, nodes = _PARTITION.match(line), _MAX_TIME.search(line), _NODES.search(line)
+        name, limit = _PARTITION.match(line), _MAX_TIME.search(line)
+        nodes, tres = _NODES.search(line), _TRES.search(line)
         seconds = grammar.time_limit(limit[1]) if limit else None
         if name is None or seconds is None:
             raise Unavailable(
                 f"scontrol show partition: no PartitionName or MaxTime: {line[:120]!r}: is it Slurm's?"
             )
-        return PartitionLimit(self._cluster, name[1], seconds, hosts.check(nodes[1]) if nodes else "")
+        return PartitionLimit(
+            self._cluster, name[1], seconds, hosts.check(nodes[1]) if nodes else "",
+            grammar.tres(tres[1]).text if tres and tres[1] != "(null)" else "",
+        )  # fmt: skip
 
 
 def kind(node: str, state: int) -> str:

@@ -122,9 +122,10 @@ class Association(NamedTuple):
 
 
 class PartitionLimit(NamedTuple):
-    """The longest time a partition gives a job that asks for none."""
+    """The longest time a partition gives a job that asks for none, and what it is made of."""
 
     cluster: str
     partition: str
     seconds: int  # or UNLIMITED
     nodes: str = ""  # host list; "" where the source does not tell
+    tres: str = ""  # canonical text: what its nodes have together

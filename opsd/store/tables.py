@@ -146,10 +146,12 @@ Index("ix_run_begin", run.c.begin)
 LONGER_THAN_A_DAY = text("finish - begin > 86400")
 STILL_OPEN = text("finish IS NULL AND begin IS NOT NULL")
 NEEDS_EYES = text("(flags & 225) <> 0")  # opsd.core.flags.NEEDS_EYES: what a person must hear about
+SUSPENDED = text("suspended > 0")  # opsd.store.suspended: the few whose intervals slurmdbd may know
 _PARTIAL = (
     Index("ix_run_long", run.c.begin, run.c.finish, sqlite_where=LONGER_THAN_A_DAY),
     Index("ix_run_open", run.c.begin, sqlite_where=STILL_OPEN),
     Index("ix_run_needs_eyes", run.c.flags, sqlite_where=NEEDS_EYES),
+    Index("ix_run_suspended", run.c.cluster_id, sqlite_where=SUSPENDED),
 )
 
 
@@ -259,6 +261,12 @@ sweep = Table(
     Column("cluster", Text, primary_key=True),
     Column("covered_until", BigInteger, nullable=False),
     Column("observed_at", BigInteger, nullable=False),
+    Column(
+        "notes", Text, nullable=False, server_default=text("''")
+    ),  # what its source cannot tell, a line each
+    # Jobs open here, joined by commas: unknown to slurmctld, and no longer in the accounting.
+    Column("suspected", Text, nullable=False, server_default=text("''")),
+    Column("gone", Text, nullable=False, server_default=text("''")),
 )
 
 # What a cluster consisted of, and when nodes could not be used (opsd.core.records.NodeEvent).
@@ -302,6 +310,7 @@ partition_limit = Table(
     Column("since", BigInteger, primary_key=True),
     Column("seconds", BigInteger, nullable=False),
     Column("nodes", Text, nullable=False),
+    Column("tres", Text, nullable=False),
 )
 
 # opsd's usage beside what Slurm itself reports: the last certificate of each window.

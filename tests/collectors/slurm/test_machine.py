@@ -170,10 +170,13 @@ def test_the_tree_with_what_was_deleted() -> None:
 def test_partitions_with_their_limits() -> None:
     """No limit, a day, minutes; and a partition without nodes."""
     assert [
-        PartitionLimit("lab", "cpu", UNLIMITED, "c[1-2]"),
-        PartitionLimit("lab", "gpu", 86_400, "n[1-4]"),
-        PartitionLimit("lab", "none", 5_400, ""),
-    ] == live().partitions()
+        PartitionLimit("lab", "cpu", UNLIMITED, "c[1-2]", "billing=63,cpu=32,mem=128000,node=2"),
+        PartitionLimit(
+            "lab", "gpu", 86_400, "n[1-4]",
+            "billing=254,cpu=64,gres/gpu=16,gres/gpu:h100=16,mem=256000,node=4",
+        ),
+        PartitionLimit("lab", "none", 5_400, "", ""),
+    ] == live().partitions()  # fmt: skip
 
 
 def test_what_is_tracked() -> None:
