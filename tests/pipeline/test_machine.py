@@ -49,7 +49,7 @@ class Cluster:
 def store(store_url: str) -> Any:
     """An empty database of either kind."""
     found = open_engine(store_url)
-    migrate.ensure_current(found)
+    migrate.upgrade(found)
     yield found
     found.close()
 
