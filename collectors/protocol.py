@@ -61,6 +61,15 @@ class Controller(Protocol):
         ...
 
 
+@runtime_checkable
+class Progress(Protocol):
+    """A machine whose slurmdbd tells, without its tables, how far it has added up."""
+
+    def rolled_until(self) -> int | None:
+        """The end of the last hour that it has added up; None: it has not since it was started."""
+        ...
+
+
 class Reported(NamedTuple):
     """What Slurm's own report says one line used."""
 
@@ -133,6 +142,68 @@ class Machine(Protocol):
 
     def hour_offset(self) -> int:
         """Seconds into a UTC hour at which slurmdbd's hours begin: 1800 where its clock is India's."""
+        ...
+
+
+class Clocks(NamedTuple):
+    """slurmdbd's clock between two looks at ours."""
+
+    before: int
+    there: int
+    after: int
+    rolled_up: int | None  # when it last added up; None: not since it was started
+
+
+class NodeFacts(NamedTuple):
+    """A node as slurmctld has it."""
+
+    name: str
+    gpus: int  # of its Gres
+    counted_gpus: int  # of its TRES, which is what accounting sees
+    partitions: tuple[str, ...]
+
+
+class Qos(NamedTuple):
+    """A quality of service, and what it multiplies usage by where limits are checked."""
+
+    name: str
+    usage_factor: str  # as Slurm prints it: 1.000000
+
+
+class OpenRow(NamedTuple):
+    """A row of the accounting that began and has no end."""
+
+    job_id: int
+    account: str
+    user: str
+    start: int
+
+
+class Health(Protocol):
+    """What a check asks of a Slurm; nothing of it changes anything."""
+
+    def configuration(self) -> Mapping[str, str]:
+        """What slurmctld runs with; "" for what is not set."""
+        ...
+
+    def clocks(self) -> Clocks:
+        """slurmdbd's clock, and when it last added up."""
+        ...
+
+    def nodes(self) -> Sequence[NodeFacts]:
+        """Every node."""
+        ...
+
+    def qos(self) -> Sequence[Qos]:
+        """Every QOS."""
+        ...
+
+    def waiting(self) -> int:
+        """Records on their way from slurmctld to slurmdbd."""
+        ...
+
+    def open_rows(self, at: int) -> Sequence[OpenRow]:
+        """Rows of the accounting that began and have no end."""
         ...
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from opsd.core.period import HOUR
+
 # In the order in which they are asked. No free text (job name, comment, …): sacct escapes nothing, so a
 # job's name could forge a record.
 FIELDS = (
@@ -26,7 +28,7 @@ LOST = {
     "QOS": "usage by QOS is not known, nor what is bound to a QOS",
     "Eligible": "rows that a shrunk job leaves twice cannot be told as Slurm counts them",
     "ElapsedRaw": "the time a job was suspended cannot be checked",
-    "Suspended": "suspended time is known only as End - Start - ElapsedRaw",
+    "Suspended": "suspended time is not taken off the cpu: more cpu-seconds are counted than Slurm reports",
     "TimelimitRaw": "what running jobs may still use (committed) is not known",
     "NodeList": "the class of a run's nodes and GPUs is known from its partition alone",
     "ReservationId": "which runs were in a reservation is not known",
@@ -121,6 +123,63 @@ def reservations(cluster: str, start: int, end: int) -> list[str]:
 def associations(cluster: str) -> list[str]:
     """The tree of accounts and users."""
     return [*_SACCTMGR, "show", "associations", f"clusters={cluster}"]
+
+
+# sreport rounds its times to full hours of its own clock, and cuts the end back to the last one: it is run
+# in a zone without summer time whose hours begin when slurmdbd's do. Proper Name is free text: left out.
+_SREPORT = ("sreport", "--parsable2", "-t", "seconds")
+USAGE_FIELDS = ("Cluster", "Account", "Login", "TRESName", "Used")
+SHARE_FIELDS = ("Account", "User", "RawUsage", "GrpTRESMins", "GrpTRESRaw")
+
+
+def hour_zone(offset: int) -> str:
+    """A POSIX zone whose hours begin `offset` seconds into a UTC hour; POSIX counts west of Greenwich."""
+    ahead = -offset % HOUR
+    return f"OPSD-0:{ahead // 60:02}:{ahead % 60:02}" if ahead else "UTC"
+
+
+def reported(cluster: str, start: int, end: int, tres: Sequence[str], offset: int) -> list[str]:
+    """What every account and user used, to be run in `hour_zone`."""
+    return _report("AccountUtilizationByUser", USAGE_FIELDS, cluster, start, end, tres, offset)
+
+
+def utilised(cluster: str, start: int, end: int, tres: Sequence[str], offset: int) -> list[str]:
+    """What became of a whole cluster, to be run in `hour_zone`."""
+    # Its own columns, by their titles: asked for "Planned", 22.05 prints PlannedDown once more.
+    return _report("Utilization", (), cluster, start, end, tres, offset)
+
+
+def _report(
+    name: str, fields: Sequence[str], cluster: str, start: int, end: int, tres: Sequence[str], offset: int
+) -> list[str]:
+    ahead = -offset % HOUR  # what the zone adds to UTC
+    return [
+        *_SREPORT, f"--tres={','.join(tres)}", "cluster", name, f"clusters={cluster}",
+        f"start={_text(start + ahead)}", f"end={_text(end + ahead)}",
+        *([f"format={','.join(fields)}"] if fields else []),
+    ]  # fmt: skip
+
+
+def shares(cluster: str) -> list[str]:
+    """What slurmctld's limits are enforced by."""
+    return ["sshare", "--all", "--parsable2", f"--clusters={cluster}", f"--format={','.join(SHARE_FIELDS)}"]
+
+
+
+# What `opsd doctor` asks besides. None of it can change anything: `show runaway` would ask, so it is not here.
+NODES = ["scontrol", "--oneliner", "show", "node"]
+SCHEDULER = ["sdiag"]
+QOS_FIELDS = ("Name", "UsageFactor")
+QOS = [*_SACCTMGR, "show", "qos"]
+ALIVE_FIELDS = ("JobIDRaw", "Account", "User", "Start", "End")
+_A_MINUTE = 60
+
+
+def alive(cluster: str, at: int) -> list[str]:
+    """Rows that had not ended a minute ago, however old."""
+    return [
+        *_sacct(ALIVE_FIELDS, cluster), f"--starttime={_text(at - _A_MINUTE)}", f"--endtime={_text(at)}"
+    ]  # fmt: skip
 
 
 def _text(epoch: int) -> str:

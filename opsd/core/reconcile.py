@@ -1,0 +1,248 @@
+"""Why Slurm's report differs from opsd's usage, run by run: each cause from its own evidence.
+
+Invariant: nothing here looks at what Slurm reports, so no cause can be made to fit it. What the causes leave
+over is unexplained (`opsd.core.certificate`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from opsd.core.certificate import (
+    LATE_RECORD,
+    NEVER_ELIGIBLE,
+    NOT_ROLLED_UP,
+    REASSOCIATED,
+    RESIZE_OVERLAP,
+    RUNAWAY,
+    SUSPENSION,
+    Contribution,
+    Subject,
+    Unknown,
+)
+from opsd.core.period import HOUR, Window, isoformat
+from opsd.core.rollup import Hours, Row, Spans, counted, seen, within
+from opsd.core.usage import Seconds, cut
+
+_WORDS = {
+    SUSPENSION: "its suspended time as slurmdbd placed it, against spread evenly over the run",
+    RESIZE_OVERLAP: "resized: Slurm counts this row from its job's start, in the hours since the resize",
+    NOT_ROLLED_UP: "in hours that slurmdbd has not added up yet",
+    NEVER_ELIGIBLE: "not eligible in those hours, by Slurm's record, so not looked at by its roll-up",
+    RUNAWAY: "a runaway that was mended: the roll-up still saw it running",
+    LATE_RECORD: "its record came or changed after those hours were added up",
+}
+_UNSEEN = "open in Slurm's records; opsd saw it last at {at} and counts until then"
+_NO_ASSOCIATION = "booked on no association of Slurm's, so in no report of its"
+_MOVED = "was of {account}/{user} when those hours were added up"
+_CANNOT_PLACE = "suspension cannot be placed: {seconds} s are known as a total only"
+
+
+class Run(NamedTuple):
+    """A run as opsd counts it, and its rows as Slurm had them."""
+
+    job_id: int
+    submit: int
+    begin: int
+    finish: int  # of an open run: when it was last seen
+    suspended: int
+    places: Spans | None  # when it was suspended; None: only the total is known
+    is_placed: bool  # whether opsd's usage knows those places
+    now: Row
+    before: tuple[Row, ...] = ()  # superseded rows, in the order in which they were last seen
+    modified_at: int | None = None  # when slurmdbd last changed the row; None: not known
+    db_index: int | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What its contributions are about."""
+        return Subject("run", self.job_id, self.submit)
+
+    def seconds(self, a: int, b: int) -> Seconds:
+        """What opsd counts of it in [a, b)."""
+        if not self.is_placed or self.places is None:
+            return cut(self.begin, self.finish, self.suspended, a, b)
+        a, b = max(a, self.begin), min(b, self.finish)
+        off = within(self.places, a, b)
+        return Seconds(max(0, b - a) - off, off)
+
+    def asleep(self, a: int, b: int) -> int:
+        """Suspended seconds in [a, b) as Slurm places them; as opsd does where nobody knows."""
+        return self.seconds(a, b).suspended if self.places is None else within(self.places, a, b)
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """What of a window slurmdbd has added up.
+
+    Args:
+        spans: of the window, joined.
+        at: when, by the beginning of the hour, where that is known.
+        again_from: the hours from here on will be added up once more: a record came late.
+    """
+
+    window: Window
+    hours: Hours
+    spans: Spans
+    at: dict[int, int] = field(default_factory=dict)
+    again_from: int | None = None
+
+    def inside(self, a: int, b: int) -> Iterator[tuple[int, int]]:
+        """The parts of [a, b) that were added up."""
+        for start, end in self.spans:
+            if max(a, start) < min(b, end):
+                yield max(a, start), min(b, end)
+
+    def outside(self, a: int, b: int) -> Iterator[tuple[int, int]]:
+        """The parts of [a, b) inside the window that were not."""
+        a, b = max(a, self.window.start), min(b, self.window.end)
+        for start, end in (*self.spans, (b, b)):
+            if a < min(start, b):
+                yield a, min(start, b)
+            a = max(a, end)
+
+    def timed(self, *, every: bool) -> list[tuple[int, int]]:
+        """(hour, when it was added up) of every hour, or of those that will be added up again."""
+        least = None if every else self.again_from
+        if not every and least is None:
+            return []
+        return sorted((hour, at) for hour, at in self.at.items() if least is None or hour >= least)
+
+
+def causes(run: Run, rolled: Rolled) -> Iterator[Contribution]:
+    """What a run adds to Slurm's report beyond opsd's usage (negative: what it lacks there), by cause."""
+    first = _first(run.now, rolled)
+    a, b = max(run.begin, rolled.window.start), min(run.finish, rolled.window.end)
+    eligible = min(max(first, a), max(a, b))
+    yield from _less(run, NEVER_ELIGIBLE, [(a, eligible)])
+    yield from _less(run, NOT_ROLLED_UP, rolled.outside(eligible, b))
+    both = list(rolled.inside(eligible, b))
+    if run.now.association == 0:
+        yield from _less(run, REASSOCIATED, both, _NO_ASSOCIATION)
+    else:
+        yield from _suspension(run, both)
+        yield from _overlap(run, rolled, first)
+        yield from _unseen(run, rolled, first)
+    yield from _changed(run, rolled)
+
+
+def _first(row: Row, rolled: Rolled) -> int:
+    """The first second that a roll-up looks at a row."""
+    if row.eligible == 0:
+        return rolled.window.end
+    return rolled.window.start if row.eligible is None else rolled.hours.top(row.eligible)
+
+
+def _less(run: Run, cause: str, spans: Iterable[tuple[int, int]], words: str = "") -> Iterator[Contribution]:
+    """opsd's own usage of some spans, which Slurm's report lacks."""
+    awake = held = 0
+    for a, b in spans:
+        ran, off = run.seconds(a, b)
+        awake, held = awake + ran, held + ran + off
+    yield from _each(run, run.now, cause, -held, -awake, words)
+
+
+def _each(run: Run, row: Row, cause: str, held: int, awake: int, words: str = "") -> Iterator[Contribution]:
+    """Seconds times what a row held; suspended time is off its cpu alone."""
+    for name, count in row.tres:
+        if seconds := count * (awake if name == "cpu" else held):
+            text = words or _WORDS[cause]
+            yield Contribution(cause, row.account, row.user, name, seconds, run.subject, text)
+
+
+def _suspension(run: Run, both: Sequence[tuple[int, int]]) -> Iterator[Contribution]:
+    if run.places is None or not run.suspended:
+        return
+    off = sum(run.seconds(a, b).suspended - run.asleep(a, b) for a, b in both)
+    yield from _each(run, run.now, SUSPENSION, 0, off)
+
+
+def _overlap(run: Run, rolled: Rolled, first: int) -> Iterator[Contribution]:
+    """A row that starts before it was submitted: Slurm counts both rows of the job until the resize."""
+    start, end = run.now.start, run.now.end
+    if start is None or start >= run.begin:
+        return
+    until = run.begin if end is None else min(run.begin, end)
+    spans = list(rolled.inside(max(start, first), until))
+    held = sum(b - a for a, b in spans)
+    off = 0 if run.places is None else sum(run.asleep(a, b) for a, b in spans)
+    yield from _each(run, run.now, RESIZE_OVERLAP, held, held - off)
+
+
+def _unseen(run: Run, rolled: Rolled, first: int) -> Iterator[Contribution]:
+    """An open run counts here until it was last seen, there to the end of the hour."""
+    if run.now.end is not None:
+        return
+    spans = list(rolled.inside(max(run.finish, first), rolled.window.end))
+    held = sum(b - a for a, b in spans)
+    off = 0 if run.places is None else sum(run.asleep(a, b) for a, b in spans)
+    words = _UNSEEN.format(at=isoformat(run.finish))
+    yield from _each(run, run.now, LATE_RECORD, held, held - off, words)
+
+
+def _changed(run: Run, rolled: Rolled) -> Iterator[Contribution]:
+    """What the roll-up of an hour saw of a run, less what stands now."""
+    moved = any(_whose(row) != _whose(run.now) for row in run.before)
+    times = rolled.timed(every=moved)
+    starts = [row.start for row in (run.now, *run.before) if row.start is not None]
+    at = bisect_left(times, (rolled.hours.top(min(starts, default=rolled.window.end)), 0))
+    sums: dict[Contribution, int] = defaultdict(int)
+    for hour, rolled_at in times[at:]:
+        then = seen(run.now, run.before, rolled_at, run.modified_at)
+        again = rolled.again_from is not None and hour >= rolled.again_from
+        if then == run.now or not (again or _has_moved(then, run.now)):
+            continue
+        for part in _difference(run, then, rolled.hours, hour):
+            sums[part._replace(seconds=0)] += part.seconds
+    yield from (part._replace(seconds=seconds) for part, seconds in sums.items() if seconds)
+
+
+def _difference(run: Run, then: Row | None, hours: Hours, hour: int) -> Iterator[Contribution]:
+    cause, words = _why(run, then), ""
+    if cause == REASSOCIATED and then is not None:
+        words = _MOVED.format(account=then.account, user=then.user)
+    for row, sign in ((then, 1), (run.now, -1)):
+        if row is None:
+            continue
+        a, b = counted(row, hours, hour, hour + HOUR)
+        held = b - a
+        yield from _each(run, row, cause, sign * held, sign * (held - run.asleep(a, b)), words)
+
+
+def _why(run: Run, then: Row | None) -> str:
+    now = run.now
+    if _has_moved(then, now):
+        return REASSOCIATED
+    if then is None or then.end is not None or now.end is None:
+        return LATE_RECORD
+    mended = now.end == max(now.start or 0, now.eligible or 0, run.submit)
+    return RUNAWAY if mended else LATE_RECORD
+
+
+def _has_moved(then: Row | None, now: Row) -> bool:
+    return then is not None and _whose(then) != _whose(now)
+
+
+def _whose(row: Row) -> tuple[str, str, bool]:
+    return row.account, row.user, row.association == 0
+
+
+def unplaced(run: Run, rolled: Rolled) -> Iterator[Unknown]:
+    """How far a suspension that nobody can place may move the cpu-seconds of a run in a window."""
+    if run.places is not None or not run.suspended:
+        return
+    a = max(run.begin, rolled.window.start, _first(run.now, rolled))
+    both = list(rolled.inside(a, min(run.finish, rolled.window.end)))
+    inside, length = sum(end - start for start, end in both), run.finish - run.begin
+    total = min(run.suspended, length)
+    off = sum(run.seconds(start, end).suspended for start, end in both)
+    least, most = off - min(total, inside), off - max(0, total - (length - inside))
+    cpus = run.now.tres.get("cpu")
+    if cpus and least != most:
+        words = _CANNOT_PLACE.format(seconds=run.suspended)
+        who = run.now.account, run.now.user
+        yield Unknown(SUSPENSION, *who, "cpu", cpus * least, cpus * most, run.subject, words)

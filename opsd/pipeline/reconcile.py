@@ -1,0 +1,255 @@
+"""opsd's usage against sreport: reads both, and every piece of evidence why they differ.
+
+Invariant: Slurm's figures go into the certificate alone; no cause is computed from them. If slurmdbd adds up
+while it is asked, nothing is certified.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+
+from collectors.protocol import AccountingTables, Machine, Progress, RollUp
+from opsd.core import certificate, plan
+from opsd.core.certificate import Certificate, Key, Limit
+from opsd.core.errors import Refused, Unavailable
+from opsd.core.period import DAY, HOUR, Window, isoformat
+from opsd.core.reconcile import Rolled, Run, causes, unplaced
+from opsd.core.rollup import EVER, Hours, Spans, parse_suspensions, within
+from opsd.core.tres import GPU, GPU_TYPED
+from opsd.pipeline import booked
+from opsd.pipeline.seconds import collect
+from opsd.pipeline.sources import ClusterSources
+from opsd.store import certificates, evidence, identity, imports, read
+from opsd.store.engine import Connection, Store
+from opsd.store.evidence import Found
+from opsd.store.read import Names, Subset
+
+_COMPARED = ("cpu", "mem", "node", "billing", GPU)
+_LOOKS = 3
+_FAR_WEST = 12 * HOUR  # clocks are at most so far behind UTC
+
+
+def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone: str = "UTC") -> Certificate:
+    """Compare a window of a cluster; what was read of it before is what opsd says.
+
+    Args:
+        window: cut to whole hours of slurmdbd's clock that have ended; the certificate says to which.
+        zone: whose calendar the window is of, for the heading.
+
+    Raises:
+        Refused: no whole hour of the window has ended.
+        Unavailable: Slurm does not answer, or adds up at this moment.
+    """
+    machine, tables = sources.machine, sources.tables
+    hours = Hours(machine.hour_offset())
+    compared = whole_hours(window, hours, now)
+    tres = tuple(name for name in machine.tracked() if name in _COMPARED or name.startswith(GPU_TYPED))
+    reported, rolled = _reported(machine, tables, compared, tres, hours)
+    associations = machine.associations()
+    tree = certificate.parents(associations)
+    with store.read() as connection:
+        name = identity.of(connection, sources.cluster)
+        usage = _usage(connection, name, compared)
+        found = _runs(connection, name, compared, rolled)
+        waiting = imports.quarantine_count(connection)
+    runs = _completed(found, tables, rolled)
+    parts = [part for one in runs for part in causes(one.run, rolled)]
+    unknowns = [unknown for one in runs for unknown in unplaced(one.run, rolled)]
+    beside = booked.run(machine, tables, runs, rolled, associations)
+    kept = tuple(part for part in (*parts, *beside.contributions) if part.tres in tres)
+    limits, silent = _limits(machine)
+    return Certificate(
+        name, compared, window, zone, now, _evidence(tables, machine), tres,
+        certificate.cells({key: used for key, used in usage.items() if key[2] in tres}, reported, kept, tree),
+        kept, (*unknowns, *beside.unknowns), tree,
+        (*_notes(compared, window, waiting, tables, rolled), *silent), limits,
+    )  # fmt: skip
+
+
+def keep(store: Store, found: Certificate, document: str) -> None:
+    """Store a certificate as the last one of its window."""
+    with store.write() as connection:
+        certificates.keep(
+            connection, found.cluster, found.window, found.made_at,
+            cells=len(found.cells), unexplained=len(found.unexplained), document=document,
+        )  # fmt: skip
+
+
+def whole_hours(window: Window, hours: Hours, now: int) -> Window:
+    """The hours of slurmdbd's clock that lie in a window and have ended."""
+    start, end = -(-(window.start - hours.offset) // HOUR) * HOUR + hours.offset, hours.top(window.end)
+    end = min(end, hours.top(now))
+    if start >= end:
+        raise Refused(
+            f"no hour of slurmdbd's clock lies in {isoformat(window.start)} to {isoformat(window.end)} and "
+            f"has ended: they begin at minute {hours.offset // 60:02} of UTC; ask for more, or for earlier"
+        )
+    return Window(start, end)
+
+
+# -- what slurmdbd says ------------------------------------------------------------------------------------
+
+
+def _reported(
+    machine: Machine, tables: AccountingTables | None, window: Window, tres: Sequence[str], hours: Hours
+) -> tuple[dict[Key, int], Rolled]:
+    for _ in range(_LOOKS):
+        rolled = _rolled(machine, tables, window, hours)
+        lines = machine.reported(window.start, window.end, tres)
+        if rolled == _rolled(machine, tables, window, hours):
+            found: dict[Key, int] = defaultdict(int)
+            for line in lines:
+                found[line.account, line.user, line.tres] += line.seconds
+            return {key: used for key, used in found.items() if key[2] in tres}, rolled
+    raise Unavailable("slurmdbd is adding up hours at this moment: ask again when it is done")
+
+
+def _rolled(machine: Machine, tables: AccountingTables | None, window: Window, hours: Hours) -> Rolled:
+    if tables is None:
+        until = machine.rolled_until() if isinstance(machine, Progress) else None
+        end = window.end if until is None else min(max(until, window.start), window.end)
+        return Rolled(window, hours, ((window.start, end),) if end > window.start else ())
+    marks = tables.rolled_up(window.start, window.end)
+    at = {hours.top(hour.start): hour.rolled_at for hour in marks.hours}
+    limit = _limit(marks, window)
+    done = [
+        (hour, hour + HOUR)
+        for hour in hours.of(window.start, window.end)
+        if (hour + HOUR <= marks.hourly or hour in at) and hour < limit
+    ]
+    again = hours.top(marks.hourly) if any(hour >= hours.top(marks.hourly) for hour in at) else None
+    return Rolled(window, hours, tuple(plan.joined(done)), at, again)
+
+
+def _limit(marks: RollUp, window: Window) -> int:
+    """Until where the table is filled that Slurm reads for a window: of days, of months, or of hours.
+
+    It reads the day table from midnight to midnight and the month table from a first to a first, by its
+    own clock. Where midnight is, its marks tell: they lie on one.
+    """
+    for mark, is_month in ((marks.monthly, True), (marks.daily, False)):
+        ahead = -mark % DAY  # what the clock is ahead of UTC, were it east of it
+        ahead -= DAY if ahead >= DAY - _FAR_WEST else 0
+        edges = [edge + ahead for edge in (window.start, window.end)]
+        if any(edge % DAY for edge in edges):
+            continue
+        firsts = all(isoformat(edge)[8:10] == "01" for edge in edges)
+        if firsts == is_month:
+            return mark
+    return window.end
+
+
+def _evidence(tables: AccountingTables | None, machine: Machine) -> str:
+    if tables is not None:
+        return "sacct, sacctmgr and slurmdbd's tables"
+    marks = (
+        "; how far hours are added up, from slurmdbd's statistics" if isinstance(machine, Progress) else ""
+    )
+    return f"sacct and sacctmgr alone{marks}"
+
+
+def _limits(machine: Machine) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
+    """sshare's lines; slurmctld may be away, and the certificate does not need it."""
+    try:
+        return tuple(Limit(*share) for share in machine.shares()), ()
+    except Unavailable as err:
+        return (), (f"nothing of sshare: {err}",)
+
+
+def _notes(
+    compared: Window, asked: Window, waiting: int, tables: AccountingTables | None, rolled: Rolled
+) -> Iterator[str]:
+    if compared != asked:
+        yield (
+            f"asked for {isoformat(asked.start)} to {isoformat(asked.end)}; compared are the ended hours of "
+            f"slurmdbd's clock in it, {isoformat(compared.start)} to {isoformat(compared.end)}"
+        )
+    if waiting:
+        are = "record is" if waiting == 1 else "records are"
+        yield f"{waiting:,} {are} in quarantine and in no usage of opsd's: opsd quarantine list"
+    if tables is None:
+        yield (
+            "without slurmdbd's tables nobody knows when runs were suspended, which records came after their "
+            "hours were added up, and which of slurmdbd's own rows are stale"
+        )
+    if rolled.again_from is not None:
+        yield f"slurmdbd will add up the hours since {isoformat(rolled.again_from)} once more"
+
+
+# -- what opsd says ----------------------------------------------------------------------------------------
+
+
+def _usage(connection: Connection, cluster: str, window: Window) -> dict[Key, int]:
+    """As `opsd usage` counts, by account, user and TRES."""
+    names = read.names(connection)
+    cells = collect(connection, plan.make(window, (), UTC), _ByUser(names), names.counts)
+    found: dict[Key, int] = defaultdict(int)
+    for cell, (_, ran, off) in cells.items():
+        if cell.labels[0] != cluster:
+            continue
+        for name, count in names.shapes[cell.shape].tres:
+            found[cell.labels[1], cell.labels[2], name] += count * (ran if name == "cpu" else ran + off)
+    return found
+
+
+class _ByUser:
+    """Cluster, account and user."""
+
+    wanted: Sequence[str] = ("account", "user")
+    by_shape = True
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def labels(self, key: read.Key, at: int) -> tuple[str, ...]:  # noqa: ARG002 (they never change)
+        return (*self._names.accounts[key[0]], self._names.words[key[1]])
+
+    def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:  # noqa: ARG002
+        return ()
+
+    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:  # noqa: ARG002
+        return ()
+
+    def changing(self, start: int, end: int) -> Subset:  # noqa: ARG002
+        return Subset(frozenset(), frozenset())
+
+
+def _runs(connection: Connection, cluster: str, window: Window, rolled: Rolled) -> list[Found]:
+    wholly = list(rolled.outside(window.start, window.end))
+    again = rolled.again_from is not None and rolled.again_from < window.end
+    if again and rolled.again_from is not None:
+        wholly.append((max(rolled.again_from, window.start), window.end))
+    return evidence.runs(connection, cluster, window, wholly=plan.joined(wholly), again=again)
+
+
+def _completed(found: Sequence[Found], tables: AccountingTables | None, rolled: Rolled) -> list[Found]:
+    """Runs with what slurmdbd's tables tell of them."""
+    if tables is None:
+        return [_complete(one, {}, {}) for one in found]
+    told = {f.run.db_index: f for f in found if f.run.db_index is not None}
+    asleep = [index for index, f in told.items() if f.suspensions is None and f.run.suspended]
+    is_timed = rolled.again_from is not None or any(f.run.before for f in found)
+    texts = tables.suspensions(asleep) if asleep else {}
+    changed = tables.modified_at([*told]) if told and is_timed else {}
+    return [_complete(one, texts, changed) for one in found]
+
+
+def _complete(one: Found, texts: Mapping[int, str], changed: Mapping[int, int]) -> Found:
+    run, index = one.run, -1 if one.run.db_index is None else one.run.db_index
+    text = texts.get(index) if one.suspensions is None else one.suspensions
+    places: Spans | None = None if run.suspended else ()
+    if text is not None:
+        places = parse_suspensions(text, run.finish if run.now.end is not None else EVER)
+    is_placed = one.suspensions is not None
+    if places and not is_placed and not _agrees(run, places):
+        places = None  # rows were purged, or are from another time
+    return one._replace(run=run._replace(places=places, is_placed=is_placed, modified_at=changed.get(index)))
+
+
+def _agrees(run: Run, places: Spans) -> bool:
+    """Whether intervals add up to the total that sacct tells; of a run that is open, it tells less."""
+    if run.now.end is None or run.now.start is None:
+        return True
+    return within(places, run.now.start, run.now.end) == run.suspended

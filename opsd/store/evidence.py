@@ -1,0 +1,161 @@
+"""The runs behind a certificate: those whose usage Slurm's report may count otherwise than opsd.
+
+Invariant: a run that is left out here is counted alike by both, whatever slurmdbd's clock: it was eligible
+when it began, has no suspension, no reservation, no second start, an end, and an association.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select
+
+from opsd.core.flags import Flag
+from opsd.core.period import Window
+from opsd.core.reconcile import Run
+from opsd.core.rollup import Row
+from opsd.core.tres import Tres
+from opsd.store import tables
+from opsd.store.intern import texts
+
+_run, _version, _account, _shape = tables.run, tables.run_version, tables.account, tables.shape
+_NAMED_IDS = 500
+
+
+class Found(NamedTuple):
+    """A run as stored; whoever asks finds out where its suspensions lie."""
+
+    run: Run
+    suspensions: str | None
+
+
+def runs(
+    connection: Connection,
+    cluster_word: str,
+    window: Window,
+    *,
+    wholly: Sequence[tuple[int, int]],
+    again: bool,
+) -> list[Found]:
+    """Runs of a cluster that Slurm may count otherwise in a window.
+
+    Args:
+        wholly: spans of which every run is wanted, since slurmdbd has not added them up for good.
+        again: whether records came late, so that a run may have been seen open after its end.
+    """
+    words = texts(connection)
+    cluster = next((number for number, text in words.items() if text == cluster_word), None)
+    query = (
+        select(_run, _account.c.name.label("account"), _shape.c.tres)
+        .join(_account, _account.c.id == _run.c.account_id)
+        .join(_shape, _shape.c.id == _run.c.shape_id)
+        .where(
+            _run.c.cluster_id == cluster,
+            _run.c.begin.is_not(None),
+            func.coalesce(_run.c.start, _run.c.begin) < window.end,
+            or_(
+                and_(_reaches(window.start), or_(_odd(), _in_spans(wholly))),
+                and_(_run.c.versions > 1, _moved()),
+                and_(_run.c.versions > 1, _seen_open_later(window.start)) if again else false(),
+            ),
+        )
+        .order_by(_run.c.job_id, _run.c.submit)
+    )
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    before = _before(connection, [row for row in rows if row["versions"] > 1], words)
+    return [_found(row, words, before.get(row["id"], ())) for row in rows]
+
+
+def _reaches(start: int) -> ColumnElement[bool]:
+    return or_(_run.c.finish.is_(None), _run.c.finish > start)
+
+
+def _odd() -> ColumnElement[bool]:
+    return or_(
+        _run.c.finish.is_(None),
+        _run.c.suspended > 0,
+        _run.c.flags.op("&")(int(Flag.START_BEFORE_SUBMIT)) != 0,
+        _run.c.eligible == 0,
+        _run.c.eligible > _run.c.begin,
+        _run.c.reservation_id > 0,
+        _run.c.assoc_id == 0,
+    )
+
+
+def _in_spans(spans: Iterable[tuple[int, int]]) -> ColumnElement[bool]:
+    return or_(false(), *(and_(_run.c.begin < end, _reaches(start)) for start, end in spans))
+
+
+def _moved() -> ColumnElement[bool]:
+    """Whether it was ever seen under another account or user, or with another answer to "any association"."""
+    return exists().where(
+        _version.c.run_id == _run.c.id,
+        _version.c.start.is_not(None),
+        or_(
+            _version.c.account_id != _run.c.account_id,
+            _version.c.user_id != _run.c.user_id,
+            and_(_version.c.assoc_id == 0, _run.c.assoc_id != 0),
+            and_(_version.c.assoc_id != 0, _run.c.assoc_id == 0),
+        ),
+    )
+
+
+def _seen_open_later(start: int) -> ColumnElement[bool]:
+    """Whether it was seen open after what is now its end, and inside the window."""
+    return exists().where(
+        _version.c.run_id == _run.c.id,
+        _version.c.end.is_(None),
+        _version.c.start.is_not(None),
+        _version.c.observed_at > _run.c.finish,
+        _version.c.observed_at > start,
+    )
+
+
+def _before(
+    connection: Connection, rows: Sequence[dict[str, Any]], words: dict[int, str]
+) -> dict[int, tuple[Row, ...]]:
+    """The superseded rows of runs, in the order in which they were last seen."""
+    by_id = {row["id"]: row for row in rows}
+    found: dict[int, list[Row]] = {}
+    ids = sorted(by_id)
+    for at in range(0, len(ids), _NAMED_IDS):
+        query = (
+            select(_version, _account.c.name.label("account"))
+            .join(_account, _account.c.id == _version.c.account_id)
+            .where(_version.c.run_id.in_(ids[at : at + _NAMED_IDS]))
+            .order_by(_version.c.observed_at)
+        )
+        for stored in connection.execute(query).mappings():
+            now = by_id[stored["run_id"]]
+            if stored["hash"] != now["hash"]:
+                found.setdefault(stored["run_id"], []).append(_row(dict(stored), words, beside=now))
+    return {number: tuple(several) for number, several in found.items()}
+
+
+def _row(row: dict[str, Any], words: dict[int, str], beside: dict[str, Any]) -> Row:
+    """A stored row; what it did not carry is as in the one beside it."""
+    user, association, eligible, reservation = (
+        beside[name] if row[name] is None else row[name]
+        for name in ("user_id", "assoc_id", "eligible", "reservation_id")
+    )
+    return Row(
+        row["observed_at"], row["account"], words.get(user, ""), association, row["start"], row["end"],
+        eligible, Tres.from_canonical(row["tres"]), reservation or 0,
+    )  # fmt: skip
+
+
+def _found(row: dict[str, Any], words: dict[int, str], before: tuple[Row, ...]) -> Found:
+    is_open = row["finish"] is None
+    finish = max(row["begin"], row["seen_open"] or 0) if is_open else row["finish"]
+    run = Run(
+        row["job_id"], row["submit"], row["begin"], finish, row["suspended"] or 0, None,
+        is_placed=False, now=_row(row, words, row), before=before, db_index=row["db_index"],
+    )  # fmt: skip
+    return Found(run, row["suspensions"])
+
+
+def known_clusters(connection: Connection) -> Iterator[str]:
+    """The clusters that runs are stored of."""
+    query = select(tables.word.c.text).where(tables.word.c.id.in_(select(_account.c.cluster_id).distinct()))
+    yield from sorted(connection.scalars(query))
