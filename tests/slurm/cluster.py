@@ -2,7 +2,7 @@
 
 `python cluster.py FOLDER ZONE` brings it up, says `up`, and takes orders on stdin (`stop slurmdbd`,
 `start slurmdbd`), each answered by `done`. It goes down when its stdin ends, however that comes about,
-and takes the folder with it.
+and takes the folder with it. With `accounting` as third word it is slurmdbd and what that needs, alone.
 
 Invariant: whatever it started, and whatever that started in turn, is a descendant of this one process
 (which adopts orphans), and is killed by its own process id before this process ends.
@@ -21,94 +21,21 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-CLUSTER = "lab"
-GPU_NODES, CPU_NODES = ("n1", "n2", "n3", "n4"), ("c1", "c2")
-NODES = GPU_NODES + CPU_NODES
-GPUS = 4  # a node
-# Accounts on Debian that have no other business here, so that none need be made.
-USERS = {"games": ("es-bio", "pt-ml"), "news": ("es-cfd",), "mail": ("pt-ml",), "list": ("tr-llm",)}
+import pymysql
+
+from tests.slurm import configuration
+from tests.slurm.configuration import NODES, USERS
+
 PROGRAMS = (
     "munged", "munge", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch",
     "scancel", "scontrol", "sinfo", "squeue", "sacct", "sacctmgr", "sreport",
 )  # fmt: skip
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 WAIT_SECONDS = 120
+REPOSITORY = Path(__file__).parents[2]
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
-
-SLURM_CONF = """\
-ClusterName={cluster}
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ctld}
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock,cred_expire=15
-CredType=cred/munge
-{loopback}
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-PlugStackConfig=/dev/null
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-SwitchType=switch/none
-SlurmdParameters=config_overrides
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-DefMemPerCPU=1000
-SchedulerParameters=bf_interval=3,sched_interval=3,batch_sched_delay=0,sched_min_interval=0
-ReturnToService=2
-InactiveLimit=0
-MinJobAge=7200
-KillWait=2
-CompleteWait=0
-PriorityType=priority/basic
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={dbd}
-AccountingStoragePass=socket={folder}/munge.sock
-AccountingStorageEnforce=associations,limits,qos
-AccountingStorageTRES=gres/gpu,gres/gpu:h100
-GresTypes=gpu
-PartitionName=DEFAULT MaxTime=1-0 DefaultTime=10
-PartitionName=cpu Nodes={cpu_nodes} Default=YES TRESBillingWeights=CPU=1.0,Mem=0.25G
-PartitionName=gpu Nodes={gpu_nodes} TRESBillingWeights=CPU=1.0,Mem=0.25G,GRES/gpu=8.0
-"""
-NODE = (
-    "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=16 Sockets=2"
-    " CoresPerSocket=8 ThreadsPerCore=1 RealMemory=64000 {gres}"
-)
-GRES_CONF = "NodeName={gpu_nodes} Name=gpu Type=h100 File={folder}/dev/gpu[0-{last}]\n"
-SLURMDBD_CONF = """\
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort={dbd}
-{loopback}
-SlurmUser=root
-LogFile={folder}/slurmdbd.log
-PidFile={folder}/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort={sql}
-StorageUser=slurm
-StoragePass=loopback
-StorageLoc=slurm_acct_db
-PrivateData=jobs,usage
-"""
-GRANTS = """\
-CREATE DATABASE IF NOT EXISTS slurm_acct_db;
-CREATE USER IF NOT EXISTS 'slurm'@'127.0.0.1' IDENTIFIED BY 'loopback';
-GRANT ALL ON slurm_acct_db.* TO 'slurm'@'127.0.0.1';
-"""
-
 
 def missing() -> str | None:
     """What keeps a Slurm from running here; None if nothing does."""
@@ -137,8 +64,9 @@ def environment(folder: Path, zone: str) -> dict[str, str]:
 class Daemons:
     """The processes of one Slurm."""
 
-    def __init__(self, folder: Path, zone: str) -> None:
+    def __init__(self, folder: Path, zone: str, *, jobs: bool = True) -> None:
         self.folder = folder
+        self.jobs = jobs
         self.environment = environment(folder, zone)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         ports = free_ports(3 + len(NODES))
@@ -162,38 +90,6 @@ class Daemons:
             **{name: ["slurmd", "-D", "-N", name, "-f", f"{folder}/slurm.conf"] for name in NODES},
         }  # fmt: skip
 
-    def configure(self) -> None:
-        """Write every file the daemons read."""
-        folder = self.folder
-        folder.chmod(0o755)
-        for name in ("state", "dev", *(f"spool-{node}" for node in NODES)):
-            (folder / name).mkdir()
-        for gpu in range(GPUS):  # what /dev/null is: harmless, and a device
-            os.mknod(folder / f"dev/gpu{gpu}", 0o666 | 0o020000, os.makedev(1, 3))
-        (folder / "munge.key").write_bytes(os.urandom(128))
-        (folder / "munge.key").chmod(0o400)
-        values = {"folder": folder, "host": socket.gethostname().partition(".")[0], "cluster": CLUSTER}
-        values |= {"gpu_nodes": ",".join(GPU_NODES), "cpu_nodes": ",".join(CPU_NODES), **self.ports}
-        values["loopback"] = _loopback(str(values["host"]))
-        nodes = [
-            NODE.format(
-                name=name, port=self.ports[name], gres=f"Gres=gpu:h100:{GPUS}" if name in GPU_NODES else ""
-            )
-            for name in NODES
-        ]
-        written = {
-            "slurm.conf": "\n".join([*nodes, SLURM_CONF.format(**values)]),
-            "slurmdbd.conf": SLURMDBD_CONF.format(**values),
-            "gres.conf": GRES_CONF.format(**values, last=GPUS - 1),
-            # Named, because slurmd looks for the mounted one even when nothing uses it: containers have none.
-            "cgroup.conf": "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n",
-            "grants.sql": GRANTS,
-            "tree": _tree(),
-        }
-        for name, text in written.items():
-            (folder / name).write_text(text)
-        (folder / "slurmdbd.conf").chmod(0o600)
-
     def up(self) -> None:
         """Start everything, each when what it needs answers."""
         self.start("munged")
@@ -205,11 +101,16 @@ class Daemons:
         self._until("mariadbd", lambda: _listens(self.ports["sql"]))
         self.start("slurmdbd")
         self._until("slurmdbd", self._accounting_answers)
-        if self._says("sacctmgr", "-i", "load", f"file={self.folder}/tree") is None:
-            raise SystemExit(f"sacctmgr would not load {self.folder}/tree")
-        for name in ("slurmctld", *NODES):
-            self.start(name)
-        self._until("slurmctld", lambda: (self._says("sinfo", "-h", "-N", "-o", "%T") or "").split() == _IDLE)
+        if self.jobs:
+            for words in (*configuration.QOS, ("load", f"file={self.folder}/tree")):
+                if self._says("sacctmgr", "-i", *words) is None:
+                    raise SystemExit(f"sacctmgr {' '.join(words)}: it would not")
+            for name in ("slurmctld", *NODES):
+                self.start(name)
+            self._until("slurmctld", self._nodes_idle)
+
+    def _nodes_idle(self) -> bool:
+        return (self._says("sinfo", "-h", "-N", "-o", "%T") or "").split() == ["idle"] * len(NODES)
 
     def _make_database(self) -> None:
         made = self.folder / "mysql"
@@ -241,10 +142,13 @@ class Daemons:
             self.running[name].wait()
         else:
             self.start(name)
-            self._until(name, self._accounting_answers)
+            self._until(name, self._accounting_answers if name == "slurmdbd" else self._controller_answers)
 
     def _accounting_answers(self) -> bool:
         return self._says("sacctmgr", "-nP", "show", "qos", "format=name") is not None
+
+    def _controller_answers(self) -> bool:
+        return self._says("squeue", "-h") is not None
 
     def _says(self, *command: str) -> str | None:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
@@ -262,33 +166,6 @@ class Daemons:
             file for file in self.folder.iterdir() if file.suffix in (".out", ".log") and name in file.name
         ]
         return "\n".join(line for file in files for line in file.read_text().splitlines()[-20:])
-
-
-_IDLE = ["idle"] * len(NODES)
-
-
-def _tree() -> str:
-    """Who may use what, as `sacctmgr load` reads it."""
-    accounts = sorted({account for accounts in USERS.values() for account in accounts})
-    lines = [f"Cluster - '{CLUSTER}':Fairshare=1:QOS='normal'", "Parent - 'root'"]
-    lines += [f"Account - '{account}':Description='{account}':Organization='lab'" for account in accounts]
-    for account in accounts:
-        lines.append(f"Parent - '{account}'")
-        lines += [
-            f"User - '{user}':DefaultAccount='{theirs[0]}'"
-            for user, theirs in USERS.items()
-            if account in theirs
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _loopback(host: str) -> str:
-    """Slurm listens where the host's own name leads to; if that is elsewhere, munge alone guards it."""
-    try:
-        inside = socket.gethostbyname(host).startswith("127.")
-    except OSError:
-        inside = False
-    return "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny" if inside else ""
 
 
 def free_ports(count: int) -> list[int]:
@@ -357,14 +234,14 @@ def _reap() -> None:
         return
 
 
-def main(folder: Path, zone: str) -> None:
+def main(folder: Path, zone: str, *, jobs: bool) -> None:
     """Up, orders, down."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; their end ends this, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _adopt_orphans()
     try:
-        daemons = Daemons(folder, zone)
-        daemons.configure()
+        daemons = Daemons(folder, zone, jobs=jobs)
+        configuration.write(folder, daemons.ports, jobs=jobs)
         daemons.up()
         print("up", flush=True)
         for line in sys.stdin:
@@ -376,18 +253,26 @@ def main(folder: Path, zone: str) -> None:
 
 
 class Slurm:
-    """The Slurm of this test session, as its tests see it."""
+    """A Slurm in a folder, as its tests see it; without `jobs` it is slurmdbd alone."""
 
-    def __init__(self, folder: Path, hour_ends: int) -> None:
+    def __init__(self, folder: Path, zone: str, *, jobs: bool, hour_ends: int = 0) -> None:
         self.folder = folder
+        self.zone = zone
         self.hour_ends = hour_ends
-        self.zone = f"LAB-0:{-hour_ends % 3600 // 60:02d}:{-hour_ends % 60:02d}"
-        self.environment = environment(folder, self.zone)
+        self.jobs = jobs
+        self.environment = environment(folder, zone)
+
+    @classmethod
+    def with_an_hour(cls, folder: Path, ends: int) -> Slurm:
+        """One whose clock says that an hour ends at an instant."""
+        zone = f"LAB-0:{-ends % 3600 // 60:02d}:{-ends % 60:02d}"
+        return cls(folder, zone, jobs=True, hour_ends=ends)
 
     def up(self) -> None:
         """Bring it up in a process of its own, which ends when this one does."""
         self._process = subprocess.Popen(
-            [sys.executable, __file__, self.folder, self.zone],
+            [sys.executable, "-m", __spec__.name, self.folder, self.zone, "all" if self.jobs else "accounting"],
+            cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -401,6 +286,26 @@ class Slurm:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+    def database_url(self, user: str = "opsd") -> str:
+        """slurmdbd's database: of `opsd`, who may only read, or of `slurm`."""
+        words = (self.folder / "slurmdbd.conf").read_text().split()
+        port = next(word.partition("=")[2] for word in words if word.startswith("StoragePort="))
+        return f"mysql+pymysql://{user}:loopback@127.0.0.1:{port}/slurm_acct_db"
+
+    def sql(self, statement: str) -> Sequence[Sequence[Any]]:
+        """What slurmdbd's database answers, asked as slurmdbd itself."""
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def connection(self) -> pymysql.Connection[Any]:
+        """A connection to slurmdbd's database that may change everything."""
+        port = int(self.database_url().rpartition(":")[2].partition("/")[0])
+        return pymysql.connect(
+            host="127.0.0.1", port=port, user="slurm", password="loopback", database="slurm_acct_db",
+            autocommit=True, charset="utf8mb4",
+        )  # fmt: skip
 
     def order(self, word: str, name: str) -> None:
         """`stop` or `start` a daemon."""
@@ -451,4 +356,4 @@ def _as(user: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], jobs=sys.argv[3:] != ["accounting"])
