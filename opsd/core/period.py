@@ -208,7 +208,9 @@ def days(window: Window, tz: tzinfo) -> Iterator[tuple[str, Window]]:
         day += timedelta(days=1)
     while (start := _midnight(day, tz)) < window.end:
         following = day + timedelta(days=1)
-        yield _clipped(f"{day:%Y-%m-%d}", start, _midnight(following, tz), window)
+        end = _midnight(following, tz)
+        if start < end:  # Samoa left out a whole day, which has no second
+            yield _clipped(f"{day:%Y-%m-%d}", start, end, window)
         day = following
 
 
