@@ -6,7 +6,9 @@ the interval's, exactly. Everything else (TRES, charges) is seconds times a shap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from opsd.core.flags import Flag
@@ -38,11 +40,94 @@ def interval(record: RunRecord) -> Interval:
     finish = None if record.end is None else max(record.end, begin)
     if finish is None and record.state in ENDED_STATES:
         flags |= Flag.ENDED_WITHOUT_END
-    if record.suspended:
-        flags |= Flag.SUSPENDED_UNPLACED
-        if finish is not None and record.suspended > finish - begin:
-            flags |= Flag.SUSPENDED_CAPPED
+    if record.suspended or (record.suspensions and record.suspended is None):
+        flags |= _odd_suspension(record, begin, finish)
     return begin, finish, int(flags)
+
+
+def _odd_suspension(record: RunRecord, begin: int, finish: int | None) -> int:
+    """Whether a suspension is without its times, or longer than its run."""
+    flags, seconds = Flag.NONE, record.suspended or 0
+    if record.suspensions:
+        last = begin if finish is None else finish
+        seconds = sum((last if end is None else end) - start for start, end in spans(record.suspensions))
+    else:
+        flags |= Flag.SUSPENDED_UNPLACED
+    if finish is not None and seconds > finish - begin:
+        flags |= Flag.SUSPENDED_CAPPED
+    return int(flags)
+
+
+# ------------------------------------------------------------------------------------- when it was suspended
+
+Span = tuple[int, int]
+# What a run's suspension is cut by: when it was, as disjoint spans in time order inside the run; or, where
+# only the total is known, that many seconds.
+Suspension = int | tuple[Span, ...]
+
+
+def spans_text(found: Iterable[tuple[int, int | None]]) -> str:
+    """`RunRecord.suspensions` of a run's suspensions, in any order; what lasted no second is left out."""
+    lasting = {(start, end) for start, end in found if start > 0 and (end is None or end > start)}
+    in_order = sorted(lasting, key=lambda span: (span[0], span[1] is None, span[1] or 0))
+    return ",".join(f"{start}-{'' if end is None else end}" for start, end in in_order)
+
+
+def spans(text: str) -> list[tuple[int, int | None]]:
+    """The inverse of `spans_text`; for stored values only, never for text from outside."""
+    pairs = (part.split("-") for part in text.split(",")) if text else ()
+    return [(int(start), int(end) if end else None) for start, end in pairs]
+
+
+def suspension(total: int | None, text: str | None, begin: int, finish: int, *, ended: bool) -> Suspension:
+    """How the suspension of a run is cut: by its times where they are known, else by its total.
+
+    A second is suspended or not, whatever the number of rows that say so. A total of 0 means never, as
+    for Slurm, which then looks at no row.
+
+    Args:
+        finish: of a run that goes on: when it was last seen to. What is not over ends there.
+        ended: whether the run has; what is told as not over is then older than the end, so it lasts until
+            the total is used up, if that can be a total at all.
+    """
+    if total == 0 or not text:
+        return total or 0
+    found = spans(text)
+    if ended and total is not None and total <= finish - begin:
+        rest = max(0, total - sum(end - start for start, end in found if end is not None))
+        return _union(((start, start + rest if end is None else end) for start, end in found), begin, finish)
+    return _union(((start, finish if end is None else end) for start, end in found), begin, finish)
+
+
+def _union(found: Iterable[Span], begin: int, finish: int) -> tuple[Span, ...]:
+    """Spans in order of their starts, as disjoint spans inside [begin, finish)."""
+    joined: list[Span] = []
+    for first, last in found:
+        start, end = max(first, begin), min(last, finish)
+        if end <= start:
+            continue
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+_END = itemgetter(1)
+
+
+def _overlap(suspended: tuple[Span, ...], a: int, b: int) -> int:
+    """Seconds of disjoint spans inside [a, b)."""
+    seconds = 0
+    for at in range(bisect_right(suspended, a, key=_END), len(suspended)):
+        start, end = suspended[at]
+        if start >= b:
+            break
+        seconds += min(end, b) - max(start, a)
+    return seconds
+
+
+# ------------------------------------------------------------------------------------------------------ cuts
 
 
 class Seconds(NamedTuple):
@@ -52,20 +137,23 @@ class Seconds(NamedTuple):
     suspended: int
 
 
-def cut(begin: int, finish: int, suspended: int, a: int, b: int) -> Seconds:
+def cut(begin: int, finish: int, suspended: Suspension, a: int, b: int) -> Seconds:
     """Run and suspended seconds of the interval [begin, finish) inside [a, b).
 
-    Only the total of suspended seconds is known, so they are spread evenly, rounded down at every
+    Where only the total of suspended seconds is known, they are spread evenly, rounded down at every
     edge: the difference of two such roundings makes any cut add up.
 
     Args:
-        suspended: total suspended seconds; more than the interval is long counts as the interval.
+        suspended: from `suspension`; a total that is more than the interval is long counts as the interval.
     """
     a, b = max(a, begin), min(b, finish)
     if b <= a:
         return Seconds(0, 0)
     if not suspended:
         return Seconds(b - a, 0)
+    if isinstance(suspended, tuple):
+        off = _overlap(suspended, a, b)
+        return Seconds(b - a - off, off)
     length = finish - begin
     total = min(suspended, length)
     off = total * (b - begin) // length - total * (a - begin) // length
@@ -85,7 +173,7 @@ def amounts(counts: Counts, run: int, suspended: int) -> tuple[int, ...]:
     return run * cpu, held * node, held * gpu, held * mem_mb, held * billing
 
 
-def by_day(begin: int, finish: int, suspended: int) -> Iterator[tuple[int, int, int, int]]:
+def by_day(begin: int, finish: int, suspended: Suspension) -> Iterator[tuple[int, int, int, int]]:
     """(UTC day, run seconds, suspended seconds, starts) of an ended run, day by day.
 
     A run of zero seconds still starts: it is counted once, with nothing.

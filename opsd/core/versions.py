@@ -2,13 +2,14 @@
 
 Invariant: the result depends on the set of observations only, never on the order they came in.
 Ended beats open, then the later observation, then the content hash; a column that the best version
-does not carry comes from the best version that does.
+does not carry comes from the best version that does. Where a run's suspensions are from (`placed`) vouches
+for nothing else: it never stands before the observation that it was made for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from opsd.core.records import RunRecord
 
@@ -24,15 +25,16 @@ class Version(NamedTuple):
     import_id: int
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[bool, int, bool, int]:
         """Greater is better."""
-        return self.record.end is not None, self.observed_at, self.record.hash
+        record = self.record
+        return record.end is not None, self.observed_at, record.suspensions is None, record.hash
 
 
 def same_content(a: Version, b: Version) -> Version:
     """Two sightings of one content: the later one, with the greater drift when both are equally late.
 
-    What drifts while a run is open (elapsed, suspended) is no part of its content hash.
+    What drifts while a run is open (elapsed, suspended, suspensions) is no part of its content hash.
 
     Args:
         a, b: versions with equal hash.
@@ -43,6 +45,7 @@ def same_content(a: Version, b: Version) -> Version:
     record = late.record._replace(
         elapsed=_greater(a.record.elapsed, b.record.elapsed),
         suspended=_greater(a.record.suspended, b.record.suspended),
+        suspensions=max(a.record.suspensions or "", b.record.suspensions or "") or a.record.suspensions,
     )
     first = a if a.import_id <= b.import_id else b
     return first._replace(record=record)
@@ -60,6 +63,17 @@ def distinct(versions: Iterable[Version]) -> dict[int, Version]:
         known = found.get(version.record.hash)
         found[version.record.hash] = version if known is None else same_content(known, version)
     return found
+
+
+def placed(version: Version, suspensions: str, hash_of: Callable[[RunRecord], int]) -> Version:
+    """What slurmdbd's tables add to an observation: when the run was suspended, and no other column.
+
+    It is as old as the observation it is about, so that it can outlive none of its columns.
+    """
+    record = version.record
+    columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL), "suspensions": suspensions}
+    bare = record._replace(**columns)
+    return version._replace(record=bare._replace(hash=hash_of(bare)))
 
 
 class Truth(NamedTuple):

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from opsd.core.period import DAY, month_number
-from opsd.core.usage import Counts, amounts, by_day
+from opsd.core.usage import Counts, amounts, by_day, suspension
 from opsd.store import tables
 from opsd.store.bulk import bulk_insert
 from opsd.store.dirty import Held, mark_dirty
@@ -129,9 +129,9 @@ def rebuild(connection: Connection, first: int, last: int, accounts: Sequence[in
         (runs read, cells rebuilt).
     """
     stale = _stale_cells(connection, first, last)
-    _drop(connection, first, last)
     named = None if len(accounts) > _NAMED_ACCOUNTS else accounts
-    columns = (_run.c.begin, _run.c.finish, _run.c.suspended, *dims())
+    _drop(connection, first, last, named)
+    columns = (_run.c.begin, _run.c.finish, _run.c.suspended, _run.c.suspensions, *dims())
     # Bare tuples from the driver: a million Row objects would cost as much as the cutting.
     found: Any = connection.execute(overlapping(columns, first * DAY, last * DAY, accounts=named)).cursor
     runs = found.fetchall()
@@ -158,23 +158,27 @@ def _stale_cells(connection: Connection, first: int, last: int) -> set[tuple[int
     return {(day, account) for day, account in connection.execute(select(_dirty).where(inside))}
 
 
-def _drop(connection: Connection, first: int, last: int) -> None:
+def _drop(connection: Connection, first: int, last: int, named: Sequence[int] | None) -> None:
     stale = exists().where(_dirty.c.day == _fact.c.day, _dirty.c.account_id == _fact.c.account_id)
-    connection.execute(delete(_fact).where(in_days(first, last), stale))
+    # Named, a few accounts are found by the key; otherwise all facts of the months would be looked at.
+    chosen = [] if named is None else [_fact.c.account_id.in_(named)]
+    few = named is not None
+    connection.execute(delete(_fact).where(in_days(first, last, few=few), *chosen, stale))
 
 
 def _sums(runs: Iterable[Sequence[Any]], stale: set[tuple[int, int]]) -> dict[tuple[int, ...], list[int]]:
     """(run seconds, suspended seconds, starts) by fact key, of the stale cells only."""
     sums: dict[tuple[int, ...], list[int]] = {}
-    for begin, finish, suspended, *who in runs:
+    for begin, finish, total, spans, *who in runs:
         account = who[0]
         first = begin // DAY
+        suspended = suspension(total, spans, begin, finish, ended=True) if total or spans else 0
         if not suspended and finish <= (first + 1) * DAY:
             parts: Iterable[tuple[int, int, int, int]] = (
                 (first, finish - begin, 0, 1),
             )  # as by_day says, sooner
         else:
-            parts = by_day(begin, finish, suspended or 0)
+            parts = by_day(begin, finish, suspended)
         for day, ran, off, starts in parts:
             if (day, account) not in stale:
                 continue

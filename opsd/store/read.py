@@ -29,10 +29,11 @@ from opsd.core.flags import Flag
 from opsd.core.period import DAY
 from opsd.core.shape import Shape
 from opsd.core.tres import Tres
-from opsd.core.usage import Counts
+from opsd.core.usage import Counts, Suspension, suspension
 from opsd.store import tables
 from opsd.store.facts import counts_by_shape, dims, in_days, of, overlapping
 from opsd.store.intern import texts
+from opsd.store.limits import Limits
 
 _run, _fact, _dirty = tables.run, tables.day_fact, tables.dirty_cell
 
@@ -49,7 +50,7 @@ class Held(NamedTuple):
     id: int
     begin: int
     finish: int
-    suspended: int
+    suspended: Suspension
     account: int
     user: int
     state: int
@@ -89,7 +90,14 @@ class Subset(NamedTuple):
         return of_users if self.users else of_accounts
 
 
-_HELD = (_run.c.id, _run.c.begin, _run.c.finish, func.coalesce(_run.c.suspended, 0), *dims())
+_HELD = (_run.c.id, _run.c.begin, _run.c.finish, _run.c.suspended, _run.c.suspensions, *dims())
+
+
+def _held(row: Sequence[Any], *, ended: bool) -> Held:
+    """A run from the columns of _HELD."""
+    number, begin, finish, total, spans, *who = row
+    suspended = suspension(total, spans, begin, finish, ended=ended) if total or spans else 0
+    return Held(number, begin, finish, suspended, *who)
 
 
 def fact_sums(
@@ -201,7 +209,7 @@ def runs_overlapping(
     """Ended runs that overlap [start, end), zero-second ones that begin in it included."""
     accounts = None if account is None else [account]
     for row in connection.execute(overlapping(_HELD, start, end, accounts=accounts, user=user)):
-        yield Held(*row)
+        yield _held(row, ended=True)
 
 
 def runs_alive_at(
@@ -212,7 +220,7 @@ def runs_alive_at(
     near, far = _alive(_HELD, instant)
     for query in (near.where(*of(accounts, user)), far.where(*of(accounts, user, hidden=True))):
         for row in connection.execute(query):
-            yield Held(*row)
+            yield _held(row, ended=True)
 
 
 def _alive(columns: Sequence[ColumnElement[Any]], instant: int) -> tuple[Select[Any], Select[Any]]:
@@ -232,8 +240,9 @@ def _open(columns: Sequence[Any]) -> Select[Any]:
 
 def open_runs(connection: Connection) -> list[Held]:
     """Runs without an end, each until it was last seen so."""
-    columns = (_run.c.id, _run.c.begin, _run.c.seen_open, func.coalesce(_run.c.suspended, 0), *dims())
-    return [Held(row[0], row[1], max(row[1], row[2]), *row[3:]) for row in connection.execute(_open(columns))]
+    columns = (_run.c.id, _run.c.begin, _run.c.seen_open, *_HELD[3:])
+    rows = connection.execute(_open(columns))
+    return [_held((row[0], row[1], max(row[1], row[2]), *row[3:]), ended=False) for row in rows]
 
 
 class Limited(NamedTuple):
@@ -249,13 +258,16 @@ def going_on(connection: Connection, instant: int) -> list[Limited]:
     open_held = {held.id: held for held in open_runs(connection) if held.begin < instant}
     ending = {held.id: held for held in runs_alive_at(connection, instant)}
     found = open_held | ending
-    limits = select(_run.c.id, _run.c.start, _run.c.limit_seconds)
+    columns = (_run.c.id, _run.c.start, _run.c.limit_seconds, _run.c.cluster_id, _run.c.partition_id)
+    limits, words = Limits(connection), texts(connection)
     result = []
     ids = sorted(found)
     for at in range(0, len(ids), 500):
-        for row in connection.execute(limits.where(_run.c.id.in_(ids[at : at + 500]))):
-            known = row.limit_seconds if row.limit_seconds is not None and row.limit_seconds >= 0 else None
-            result.append(Limited(found[row.id], row.start, known))
+        for row in connection.execute(select(*columns).where(_run.c.id.in_(ids[at : at + 500]))):
+            where = words[row.cluster_id], words[row.partition_id or tables.EMPTY_WORD]
+            result.append(
+                Limited(found[row.id], row.start, limits.seconds(row.limit_seconds, *where, row.start))
+            )
     return result
 
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     or_,
     select,
     update,
@@ -128,12 +129,32 @@ class Writer:
         fresh = self.rows([records[place] for place, run in pairs if run is None])
         bulk_insert(connection, _run, RUN_COLUMNS, fresh)
         mark_dirty(connection, _cells_of_rows(fresh))
-        different = {run: records[place] for place, run in pairs if run is not None}
+        different = {
+            run: Version(records[place], self.observed_at, self.import_id)
+            for place, run in pairs
+            if run is not None
+        }
         changed, flags = self._merge(connection, different)
         self._all_new = connection.dialect.name == "sqlite" and len(fresh) == len(records)
         if len(fresh) < len(records):
-            connection.execute(_SEEN_AGAIN, {"seen": self.observed_at, "number": self.import_id})
+            seen = {"seen": self.observed_at, "number": self.import_id}
+            connection.execute(_VERSION_SEEN_AGAIN, seen)
+            connection.execute(_SEEN_AGAIN, seen)
         return Tally(len(fresh), changed, len(records) - len(fresh) - changed, _flag_counts(fresh) + flags)
+
+    def current(self, connection: Connection, runs: Sequence[int]) -> dict[int, Version]:
+        """What is known of these stored runs now, all versions taken together, as one observation each."""
+        reader = Reader(connection)
+        return {
+            row["id"]: reader.version(dict(row))
+            for chunk in _chunks(sorted(runs), _NAMED_IDS)
+            for row in connection.execute(select(_run).where(_run.c.id.in_(chunk))).mappings()
+        }
+
+    def observe(self, connection: Connection, seen: Mapping[int, Version]) -> int:
+        """Weigh one more observation of each of these stored runs; returns how many changed."""
+        self.use(connection)
+        return self._merge(connection, seen)[0]
 
     def _added(self, connection: Connection, records: Sequence[RunRecord]) -> Tally | None:
         """Store a batch on the guess that all of it is new, as the last one was; None if it is not.
@@ -200,8 +221,8 @@ class Writer:
 
     # -- runs that differ from what is stored -----------------------------------------------------
 
-    def _merge(self, connection: Connection, different: Mapping[int, RunRecord]) -> tuple[int, Counter[Flag]]:
-        """Weigh records against the stored versions of their runs.
+    def _merge(self, connection: Connection, different: Mapping[int, Version]) -> tuple[int, Counter[Flag]]:
+        """Weigh observations against the stored versions of their runs.
 
         Returns:
             (runs changed, what is newly odd about them).
@@ -211,17 +232,17 @@ class Writer:
             return 0, odd
         changed, updates, versions, stale = 0, [], [], []
         for run_id, (old, before) in Reader(connection).runs(different).items():
-            arrived = Version(different[run_id], self.observed_at, self.import_id)
-            after = distinct([*before.values(), arrived])
+            after = distinct([*before.values(), different[run_id]])
             if after == before:
                 continue
             row = self._truth_row(merge(after.values()), len(after))
             if len(after) > 1:
                 versions += [self._version_row(run_id, version) for version in after.values()]
             if row != old:
-                changed += _content(row) != _content(old)
-                odd.update(Flag(row[_AT["flags"]] & ~old[_AT["flags"]]))
                 updates.append(dict(zip(_BOUND_COLUMNS, row, strict=True), run_id=run_id))
+            if _content(row) != _content(old):
+                changed += 1
+                odd.update(Flag(row[_AT["flags"]] & ~old[_AT["flags"]]))
                 stale += [*_held(old).cells(), *_held(row).cells()]
         _write_changes(connection, updates, versions)
         mark_dirty(connection, stale)
@@ -304,11 +325,9 @@ class Reader:
 
 # -- statements ------------------------------------------------------------------------------------
 
-# Other content, or the same content of a run with several (whose order it may change), or a look at an
-# open run that shows another suspension.
+# Other content than the one that counts, or a look at an open run that shows another suspension.
 _different = or_(
     _run.c.hash != incoming.c.hash,
-    and_(_run.c.versions > 1, _run.c.observed_at < bindparam("seen")),
     and_(
         _run.c.end.is_(None),
         _run.c.observed_at <= bindparam("seen"),
@@ -327,22 +346,30 @@ _NEW_OR_DIFFERENT = (
     .where(or_(_run.c.id.is_(None), _different))
     .order_by(incoming.c.place)
 )
-# Same content, seen later: its observation moves on, and with it what drifts while it is open. That
-# equal hashes mean equal columns carried (collectors.slurm.content) makes this what same_content does.
+# The content that counts, seen later: its observation moves on, and with it what drifts while it is open.
+# It counts all the more, whatever other versions there are. That equal hashes mean equal columns carried
+# (collectors.slurm.content) makes this what same_content does.
+_counts_already = and_(_same_key, _run.c.hash == incoming.c.hash, _run.c.observed_at < bindparam("seen"))
 _SEEN_AGAIN = (
     update(_run)
-    .where(
-        _same_key,
-        _run.c.hash == incoming.c.hash,
-        _run.c.versions == 1,
-        _run.c.observed_at < bindparam("seen"),
-    )
+    .where(_counts_already)
     .values(
         observed_at=bindparam("seen"),
         import_id=bindparam("number"),
-        seen_open=case((_run.c.end.is_(None), bindparam("seen")), else_=None),
-        elapsed=incoming.c.elapsed,
+        seen_open=case((_run.c.end.is_(None), bindparam("seen")), else_=_run.c.seen_open),
+        elapsed=func.coalesce(incoming.c.elapsed, _run.c.elapsed),
     )
+)
+_version = tables.run_version
+_VERSION_SEEN_AGAIN = (  # goes first: it asks the run when it was seen
+    update(_version)
+    .where(
+        _counts_already,
+        _run.c.versions > 1,
+        _version.c.run_id == _run.c.id,
+        _version.c.hash == incoming.c.hash,
+    )
+    .values(observed_at=bindparam("seen"), import_id=bindparam("number"), elapsed=incoming.c.elapsed)
 )
 
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from opsd.core.flags import Flag
 from opsd.core.period import DAY
 from opsd.core.records import ENDED_STATES, OPEN_STATES, RunRecord
-from opsd.core.usage import Seconds, by_day, cut, interval
+from opsd.core.usage import (
+    Seconds,
+    Suspension,
+    by_day,
+    cut,
+    interval,
+    spans,
+    spans_text,
+    suspension,
+)
 
 MIDNIGHT = 20_000 * DAY
 
@@ -192,3 +201,119 @@ def test_days_by_hand() -> None:
     assert [(20_000, DAY, 0, 1)] == list(by_day(MIDNIGHT, MIDNIGHT + DAY, 0))
     assert [(19_999, 1, 0, 1), (20_000, 1, 0, 0)] == list(by_day(MIDNIGHT - 1, MIDNIGHT + 1, 0))
     assert [(20_000, 0, 0, 1)] == list(by_day(MIDNIGHT, MIDNIGHT, 9))
+
+
+# ------------------------------------------------------------------------------- suspensions that are placed
+
+edges = st.integers(-20, 140)
+rows = st.lists(st.tuples(st.integers(1, 120), st.none() | st.integers(0, 130)), max_size=6)
+
+
+@given(rows)
+def test_suspensions_survive_as_text(found: list[tuple[int, int | None]]) -> None:
+    """What lasted, in time order; each row once, and an open one without its end."""
+    lasting = {(start, end) for start, end in found if end is None or end > start}
+
+    assert lasting == set(spans(spans_text(found)))
+    assert spans_text(found) == spans_text(reversed(found)) == spans_text(found * 2)
+    assert [start for start, _ in spans(spans_text(found))] == sorted(start for start, _ in lasting)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], ""),
+        ([(30, None), (10, 20)], "10-20,30-"),
+        ([(10, 10), (9, 5), (0, 7)], ""),
+        ([(10, None), (10, 20)], "10-20,10-"),
+    ],
+)
+def test_suspension_texts_by_hand(found: list[tuple[int, int | None]], expected: str) -> None:
+    """Rows of no length, of a broken clock, and without a start say nothing."""
+    assert expected == spans_text(found)
+
+
+@given(rows, st.integers(1, 100), st.integers(0, 60), st.booleans(), st.lists(edges, min_size=2, max_size=6))
+def test_placed_cuts_are_the_seconds_themselves(
+    found: list[tuple[int, int | None]], begin: int, length: int, ended: bool, cuts: list[int]
+) -> None:
+    """In any window as many seconds are suspended as lie in a row, counted one by one, and cuts add up."""
+    finish = begin + length
+    # Of an ended run's open row the total tells the end; none can be told here.
+    total = None if ended else 7
+    off = {
+        at
+        for start, end in found
+        for at in range(start, finish if end is None else end)
+        if begin <= at < finish and start > 0
+    }
+
+    suspended = suspension(total, spans_text(found), begin, finish, ended=ended)
+
+    if not spans_text(found):
+        assert suspended == (total or 0)
+        return
+    pieces = [(a, b, cut(begin, finish, suspended, a, b)) for a, b in pairwise(sorted(cuts))]
+    for a, b, piece in pieces:
+        inside = range(max(a, begin), min(b, finish))
+        assert (sum(at not in off for at in inside), sum(at in off for at in inside)) == piece
+    whole = cut(begin, finish, suspended, min(cuts), max(cuts))
+    assert whole == (sum(p.run for *_, p in pieces), sum(p.suspended for *_, p in pieces))
+
+
+@given(begins, lengths, rows)
+def test_days_of_a_placed_run_add_up(begin: int, length: int, found: list[tuple[int, int | None]]) -> None:
+    """By day as in one piece."""
+    shifted = [(begin + a * 997, None if b is None else begin + b * 997) for a, b in found]
+    suspended = suspension(None, spans_text(shifted), begin, begin + length, ended=True)
+    parts = list(by_day(begin, begin + length, suspended))
+
+    whole = cut(begin, begin + length, suspended, begin, begin + length)
+    assert whole == (sum(run for _, run, _, _ in parts), sum(off for _, _, off, _ in parts))
+
+
+@pytest.mark.parametrize(
+    ("total", "text", "ended", "expected"),
+    [
+        (None, None, True, 0),
+        (30, None, True, 30),
+        (30, "", True, 30),
+        (0, "1020-1050", True, 0),
+        (30, "1020-1050", True, ((1_020, 1_050),)),
+        (None, "1020-1050", True, ((1_020, 1_050),)),
+        (30, "900-1020,1090-1200", True, ((1_010, 1_020), (1_090, 1_110))),
+        (30, "1020-1040,1030-1050", True, ((1_020, 1_050),)),
+        (30, "1020-1030,1030-1050", True, ((1_020, 1_050),)),
+        (30, "900-1000,1110-1200", True, ()),
+        (30, "1020-", False, ((1_020, 1_110),)),
+        (30, "1020-1040,1050-", True, ((1_020, 1_040), (1_050, 1_060))),
+        (10, "1020-1040,1050-", True, ((1_020, 1_040),)),
+        (1_795_329_505, "1020-1040,1050-", True, ((1_020, 1_040), (1_050, 1_110))),
+        (None, "1050-", True, ((1_050, 1_110),)),
+    ],
+)
+def test_suspensions_by_hand(total: int | None, text: str | None, ended: bool, expected: Suspension) -> None:
+    """Clipped to the run and joined; without times the total; a total of 0 means never.
+
+    A row without end, told before the run ended, lasts until the total is used up.
+    """
+    assert expected == suspension(total, text, 1_010, 1_110, ended=ended)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"suspended": 30, "suspensions": "1020-1050"}, 0),
+        ({"suspended": 30, "suspensions": ""}, Flag.SUSPENDED_UNPLACED),
+        ({"suspended": 0, "suspensions": "1020-1050"}, 0),
+        ({"suspensions": "1020-1050"}, 0),
+        ({"suspensions": ""}, 0),
+        ({"suspended": 500, "suspensions": "1020-1050"}, 0),
+        ({"suspended": 30, "suspensions": "900-1200"}, Flag.SUSPENDED_CAPPED),
+        ({"suspended": 30, "suspensions": "1020-"}, 0),
+        ({"suspended": 30, "suspensions": "1020-", "end": None, "state": "SUSPENDED"}, 0),
+    ],
+)
+def test_flags_of_placed_suspensions(columns: dict[str, Any], expected: int) -> None:
+    """A suspension whose times are known is placed; one longer than its run is still remarked on."""
+    assert expected == interval(record(**columns))[2]

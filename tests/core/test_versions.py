@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from collectors.slurm.content import content_hash
 from opsd.core.records import RunRecord
-from opsd.core.versions import Truth, Version, distinct, merge, same_content
+from opsd.core.versions import Truth, Version, distinct, merge, placed, same_content
 
 REQUIRED = RunRecord._fields[: RunRecord._fields.index("user")]
 OPTIONAL = RunRecord._fields[len(REQUIRED) : -1]
@@ -120,6 +120,27 @@ def test_each_column_comes_from_the_best_sighting_carrying_it(versions: list[Ver
     assert (best.record.hash, best.observed_at) == (found.record.hash, found.observed_at)
 
 
+@given(several, st.data())
+def test_placements_add_when_and_nothing_else(versions: list[Version], data: st.DataObject) -> None:
+    """Whenever a run's suspensions were asked for, and however late that is met, its text decides the rest."""
+    placements = []
+    for text in data.draw(st.lists(st.sampled_from(["", "110-120", "110-", "130-140"]), max_size=3)):
+        some = data.draw(st.lists(st.sampled_from(versions), min_size=1))
+        known = truth(some)
+        placements.append(
+            placed(Version(known.record, known.observed_at, known.import_id), text, content_hash)
+        )
+
+    found = truth(data.draw(st.permutations([*versions, *placements])))
+
+    expected = truth(versions)
+    assert expected == found._replace(record=found.record._replace(suspensions=None))
+    told = {(v.record.end is not None, v.observed_at): set[str]() for v in placements}
+    for v in placements:
+        told[v.record.end is not None, v.observed_at].add(v.record.suspensions or "")
+    assert (found.record.suspensions in told[max(told)]) if told else found.record.suspensions is None
+
+
 @given(several)
 def test_what_else_the_truth_tells(versions: list[Version]) -> None:
     """When the run was last seen open, and whether it had two SLUIDs."""
@@ -203,6 +224,25 @@ def test_drift_at_one_instant_takes_the_greater() -> None:
     a, b = seen(10, elapsed=5, suspended=9), seen(10, elapsed=8, suspended=4)
 
     assert {(8, 9)} == {truth(pair).record[12:14] for pair in ([a, b], [b, a])}
+
+
+def test_suspensions_of_an_open_run_drift() -> None:
+    """They grow while it is open; a later look is believed, of two equally late ones the one that saw more."""
+    first, more = ({"suspensions": text} for text in ("110-120,130-", "110-120,130-140,150-"))
+
+    assert 1 == len(distinct([seen(10, **first), seen(10, **more)]))
+    assert more["suspensions"] == truth([seen(10, **more), seen(10, **first)]).record.suspensions
+    assert first["suspensions"] == truth([seen(20, **first), seen(10, **more)]).record.suspensions
+
+
+def test_a_changed_text_keeps_the_suspensions_told_before() -> None:
+    """Until they are asked for again, what is known stays known."""
+    text = seen(10, suspended=10, **ENDED)
+    changed = seen(20, suspended=10, account="pt-b", **ENDED)
+
+    found = truth([text, placed(text, "110-120", content_hash), changed]).record
+
+    assert ("pt-b", 10, "110-120") == (found.account, found.suspended, found.suspensions)
 
 
 def test_what_drifted_is_content_once_ended() -> None:

@@ -28,6 +28,7 @@ PARTIAL = {
     "ix_run_long": tables.LONGER_THAN_A_DAY,
     "ix_run_open": tables.STILL_OPEN,
     "ix_run_needs_eyes": tables.NEEDS_EYES,
+    "ix_run_suspended": tables.SUSPENDED,
 }
 
 
