@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple, cast
 
-from collectors.protocol import AccountingSource, Machine
+from collectors.protocol import AccountingSource, AccountingTables, Health, Machine
 
 
 class Collector(NamedTuple):
@@ -41,3 +41,23 @@ def machine(name: str, *settings: object, **named: object) -> Machine:
     module, source = MACHINES[name]
     make = cast("Callable[..., Machine]", getattr(import_module(module), source))
     return make(*settings, **named)
+
+
+TABLES = {"slurm": ("collectors.slurm.accounting_tables", "AccountingTables")}
+
+
+def tables(name: str, **settings: object) -> AccountingTables:
+    """The accounting's own tables, from a source by its name, with the settings its class takes."""
+    module, source = TABLES[name]
+    make = cast("Callable[..., AccountingTables]", getattr(import_module(module), source))
+    return make(**settings)
+
+
+HEALTH = {"slurm": ("collectors.slurm.health", "LiveHealth")}
+
+
+def health(name: str, **settings: object) -> Health:
+    """What a check asks of a source by its name, with the settings it takes."""
+    module, source = HEALTH[name]
+    make = cast("Callable[..., Health]", getattr(import_module(module), source))
+    return make(**settings)

@@ -7,6 +7,7 @@ ignored is found out at the end of a month. A secret may stand in a file of its 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,23 @@ from opsd.core.names import nearest
 # Section -> key -> the kind of its value. What a key means stands in docs/configuration.md.
 _KNOWN: dict[str, dict[str, type]] = {
     "database": {"url": str, "url_file": str},
-    "slurm": {"bin": str, "conf": str, "timeout_seconds": int, "since": str, "window_hours": int},
+    "slurm": {
+        "bin": str,
+        "conf": str,
+        "timeout_seconds": int,
+        "since": str,
+        "window_hours": int,
+        "database_url": str,
+        "database_url_file": str,
+    },
     "daemon": {"listen_address": str, "web_config": str, "ingest_seconds": int, "balances_seconds": int},
     "web": {"listen_address": str},
     "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
 }
+# Sections of several tables, [clusters.NAME]: each may override these keys of another section.
+_CLUSTERS = "clusters"
+_OF_A_CLUSTER = ("bin", "conf", "since", "database_url", "database_url_file")
+_CLUSTER_NAME = re.compile(r"[\w.-]+", re.ASCII)  # what a command line can carry without a doubt
 _MOST = 100_000_000  # three years of seconds; what is larger overflows the clocks of the system
 DAEMON_ADDRESS = "127.0.0.1:9750"
 WEB_ADDRESS = "127.0.0.1:8750"
@@ -38,6 +51,7 @@ class Slurm:
     timeout_seconds: int = 300  # a command that takes longer is stopped, and has failed
     since: str = "30 days"  # how far back the very first ingest reads: N days, or a date
     window_hours: int = 168  # the longest span asked of Slurm at once
+    database_url: str | None = field(default=None, repr=False)  # slurmdbd's own database, to be read alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,7 @@ class Settings:
     daemon: Daemon = Daemon()
     web: Web = Web()
     grafana: Grafana = Grafana()
+    clusters: Mapping[str, Slurm] = field(default_factory=dict)  # by name; empty: the one local cluster
 
 
 def settings(
@@ -93,11 +108,24 @@ def settings(
     return Settings(
         url,
         source,
-        Slurm(**tree.get("slurm", {})),
+        Slurm(**_with_secret(path, "slurm", "database_url", tree.get("slurm", {}))),
         Daemon(**tree.get("daemon", {})),
         Web(**tree.get("web", {})),
         Grafana(**_with_secret(path, "grafana", "token", tree.get("grafana", {}))),
+        _clusters(path, tree),
     )
+
+
+def _clusters(path: Path | None, tree: Mapping[str, dict[str, Any]]) -> dict[str, Slurm]:
+    """Each as [slurm] says, but for what its own table says otherwise."""
+    found = {}
+    for name, own in tree.get(_CLUSTERS, {}).items():
+        secret = "database_url", "database_url_file"
+        shared = tree.get("slurm", {})
+        if any(key in own for key in secret):  # one of its own, however the common one was written
+            shared = {key: value for key, value in shared.items() if key not in secret}
+        found[name] = Slurm(**_with_secret(path, f"{_CLUSTERS}.{name}", "database_url", shared | own))
+    return found
 
 
 def _database(
@@ -132,16 +160,30 @@ def _tree(path: Path) -> dict[str, dict[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise BadInput(f"configuration {path}: not TOML: {err}") from err
     for section, values in tree.items():
-        if section not in _KNOWN:
+        if section not in (*_KNOWN, _CLUSTERS):
             raise BadInput(f"configuration {path}: unknown section [{section}]{nearest(section, _KNOWN)}")
         if not isinstance(values, dict):
             raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
-        _check_section(path, section, values)
+        if section == _CLUSTERS:
+            _check_clusters(path, values)
+        else:
+            _check_section(path, section, values, _KNOWN[section])
     return tree
 
 
-def _check_section(path: Path, section: str, values: Mapping[str, object]) -> None:
-    known = _KNOWN[section]
+def _check_clusters(path: Path, tables: Mapping[str, object]) -> None:
+    known = {key: _KNOWN["slurm"][key] for key in _OF_A_CLUSTER}
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise BadInput(
+                f"configuration {path}: {_CLUSTERS}.{name} must be a section: write [{_CLUSTERS}.NAME]"
+            )
+        if not _CLUSTER_NAME.fullmatch(name):
+            raise BadInput(f"configuration {path}: [{_CLUSTERS}.{name}]: no name of a cluster: {name!r}")
+        _check_section(path, f"{_CLUSTERS}.{name}", values, known)
+
+
+def _check_section(path: Path, section: str, values: Mapping[str, object], known: Mapping[str, type]) -> None:
     for key, value in values.items():
         if key not in known:
             raise BadInput(f"configuration {path}: unknown key {section}.{key}{nearest(key, known)}")

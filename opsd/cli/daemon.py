@@ -6,21 +6,23 @@ import logging
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from opsd.cli import signals
 from opsd.cli.context import now, open_store
-from opsd.cli.ingest import source
+from opsd.cli.ingest import sources
 from opsd.config import Settings, settings
 from opsd.notify import notify, watchdog_seconds
 
 if TYPE_CHECKING:
-    from collectors.protocol import AccountingSource
+    from opsd.pipeline.sources import ClusterSources
     from opsd.store.engine import Store
 
 _EPILOG = """\
-steps: ingest (read Slurm's accounting), reread (the last week once more, every night), rebuild (day
-facts), balances (everything on the page), housekeeping (tidy up, once a day). One daemon runs on a
+steps: ingest (read Slurm's accounting), reread (the last week once more, every night), review (the last
+90 days, every week), rebuild (day facts), balances (everything on the page), housekeeping (tidy up, once a
+day). One daemon runs on a
 database; --once may run beside it.
 """
 _BEATS_PER_WATCH = 3
@@ -48,32 +50,32 @@ def run(args: Namespace) -> int:
     _log_to_stderr()
     asked = settings(args.db, args.config)
     with open_store(args) as store:
-        slurm = source(asked, store)
+        slurm = sources(asked, store)
         if args.once is None:
             return _until_told(store, asked, slurm)
         return _once(store, asked, slurm, [step.name for step in chosen])
 
 
-def _once(store: Store, asked: Settings, source: AccountingSource, names: list[str]) -> int:
+def _once(store: Store, asked: Settings, clusters: Sequence[ClusterSources], names: list[str]) -> int:
     from opsd.daemon import named
     from opsd.daemon.runner import Runner, World
     from opsd.store import hold
     from opsd.store.steps import DONE
 
-    runner = Runner(World(store, source, asked, now, time.time))
+    runner = Runner(World(store, clusters, asked, now, time.time))
     runner.load(alone=hold.holder(store) is None)
     results = [runner.run(step).result for step in named(names)]
     return 0 if all(result == DONE for result in results) else 1
 
 
-def _until_told(store: Store, asked: Settings, source: AccountingSource) -> int:
+def _until_told(store: Store, asked: Settings, clusters: Sequence[ClusterSources]) -> int:
     from opsd.daemon import Daemon
     from opsd.daemon.service import BEAT_SECONDS
 
     watch = watchdog_seconds()
     with signals.told() as told:
         daemon = Daemon(
-            store, asked, source, on_beat=lambda: notify("WATCHDOG=1"), on_end=told.put,
+            store, asked, clusters, on_beat=lambda: notify("WATCHDOG=1"), on_end=told.put,
             beat_seconds=min(BEAT_SECONDS, watch / _BEATS_PER_WATCH) if watch else BEAT_SECONDS,
         )  # fmt: skip
         daemon.start()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opsd.cli.context import counted, note, now, open_store
@@ -12,12 +16,14 @@ from opsd.cli.import_ import progress_bar
 from opsd.cli.streams import say
 from opsd.cli.times import time_option
 from opsd.config import Settings, Slurm, settings
-from opsd.core.errors import WrongUsage
+from opsd.core.errors import OpsdError, WrongUsage
+from opsd.core.names import nearest
 from opsd.core.period import Window, isoformat
+from opsd.store.hold import Holder
 
 if TYPE_CHECKING:
-    from collectors.protocol import AccountingSource
-    from opsd.pipeline.rebuild import Result as Rebuilt
+    from collectors.protocol import AccountingTables, Machine
+    from opsd.pipeline.sources import ClusterSources
     from opsd.pipeline.sweep import Result
     from opsd.store.engine import Store
 
@@ -31,6 +37,7 @@ def register(parser: ArgumentParser) -> None:
         "Read what changed in Slurm's accounting since the last time. Safe to stop and to run again: "
         "nothing is counted twice."
     )
+    parser.add_argument("--cluster", metavar="NAME", help="one of those in the configuration (default: all)")
     parser.add_argument("--from", dest="start", metavar="T", help="read this span again: its start, in UTC")
     parser.add_argument("--to", dest="end", metavar="T", help="its end (default: now)")
 
@@ -40,23 +47,94 @@ def run(args: Namespace) -> int:
     asked = settings(args.db, args.config)
     span = _span(args)
     with open_store(args) as store:
-        return _ingest(store, source(asked, store), asked.slurm, span)
+        found = chosen(sources(asked, store, tell=note), args.cluster)
+        return _ingest(store, found, span)
 
 
-def source(asked: Settings, store: Store) -> AccountingSource:
-    """The Slurm that the settings name, to be read into this database.
+def sources(
+    asked: Settings, store: Store, *, tell: Callable[[str], None] | None = None
+) -> list[ClusterSources]:
+    """The Slurms that the settings name, to be read into this database.
+
+    Args:
+        tell: told who reads, when somebody else does (default: the log).
 
     Raises:
         Refused: the database holds made-up jobs.
     """
-    from collectors import registry
     from opsd.pipeline import demo
 
     demo.refuse_made_up(store)
-    return registry.accounting(
-        "slurm", folder=asked.slurm.bin, conf=asked.slurm.conf,
-        timeout_seconds=asked.slurm.timeout_seconds, clock=time.time,
+    return configured(asked, tell)
+
+
+def configured(asked: Settings, tell: Callable[[str], None] | None = None) -> list[ClusterSources]:
+    """The Slurms that the settings name, whatever the database holds."""
+    return [_sources(label, slurm, tell) for label, slurm in by_name(asked).items()]
+
+
+def by_name(asked: Settings) -> Mapping[str, Slurm]:
+    """How each cluster is asked; "" is the one local one."""
+    return asked.clusters or {"": asked.slurm}
+
+
+def _sources(label: str, slurm: Slurm, tell: Callable[[str], None] | None) -> ClusterSources:
+    from collectors import registry
+    from opsd.pipeline.pace import Pace
+    from opsd.pipeline.sources import ClusterSources
+    from opsd.pipeline.turn import Turn
+
+    me = Holder(os.getpid(), socket.gethostname(), now())
+    return ClusterSources(
+        registry.accounting(
+            "slurm", folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds,
+            clock=time.time, cluster=label,
+        ),
+        label,
+        slurm.since,
+        Pace(slurm.window_hours * _HOUR, time.monotonic, time.sleep),
+        turn=Turn(me, time.monotonic, time.sleep, *([tell] if tell else [])),
+        open_tables=_tables(slurm),
+        open_machine=partial(_machine, slurm),
     )  # fmt: skip
+
+
+def _tables(slurm: Slurm) -> Callable[[str], AccountingTables] | None:
+    from collectors import registry
+
+    url = slurm.database_url
+    if url is None:
+        return None
+    return lambda cluster: registry.tables(
+        "slurm", url=url, cluster=cluster, timeout_seconds=slurm.timeout_seconds
+    )
+
+
+def _machine(slurm: Slurm, cluster: str, tables: AccountingTables | None) -> Machine:
+    from collectors import registry
+    from collectors.slurm.client import Client
+
+    client = Client(folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds)
+    return registry.machine("slurm", client, cluster, tables)
+
+
+def chosen(found: list[ClusterSources], name: str | None) -> list[ClusterSources]:
+    """The one of that name, or all.
+
+    Raises:
+        WrongUsage: the configuration has no such cluster.
+    """
+    if name is None:
+        return found
+    known = [one.label for one in found if one.label]
+    if name not in known:
+        listed = (
+            f"the configuration has {' '.join(known)}"
+            if known
+            else "the configuration has no [clusters.NAME]"
+        )
+        raise WrongUsage(f"--cluster {name}: no such cluster{nearest(name, known, listed)}")
+    return [one for one in found if one.label == name]
 
 
 def _span(args: Namespace) -> Window | None:
@@ -71,23 +149,42 @@ def _span(args: Namespace) -> Window | None:
     return Window(start, end)
 
 
-def _ingest(store: Store, answers: AccountingSource, slurm: Slurm, span: Window | None) -> int:
-    from opsd.pipeline import rebuild, sweep
+def _ingest(store: Store, clusters: Sequence[ClusterSources], span: Window | None) -> int:
+    """Each by itself: one that fails is told at the end, and those after it are read."""
+    from opsd.pipeline import rebuild
+
+    failed: list[OpsdError] = []
+    quarantined = 0
+    for one in clusters:
+        try:
+            quarantined += _read(store, one, span)
+        except OpsdError as err:
+            if len(clusters) == 1:
+                raise
+            failed.append(err)
+            note(f"opsd: cluster {one.shown}: {err}")
+    with progress_bar("day facts", None) as advance:
+        rebuilt = rebuild.run(store, progress=advance)
+    say(f"day facts      {counted(rebuilt.cells, 'account-day')} rebuilt")
+    return failed[0].exit_code if failed else 3 if quarantined else 0
+
+
+def _read(store: Store, one: ClusterSources, span: Window | None) -> int:
+    from opsd.pipeline import sweep
 
     at, started = now(), time.monotonic()
     with progress_bar("asking", None) as advance:
         result = sweep.run(
-            store, answers, now=at, since=sweep.beginning(slurm.since, at),
-            window_seconds=slurm.window_hours * _HOUR, span=span, progress=advance,
+            store, one.accounting, now=at, since=sweep.beginning(one.since, at), means=one.means(), span=span,
+            progress=advance,
         )  # fmt: skip
-    read_in = time.monotonic() - started
-    with progress_bar("day facts", None) as advance:
-        rebuilt = rebuild.run(store, progress=advance)
-    _summary(result, read_in, rebuilt)
-    return 3 if result.quarantined else 0
+    _summary(result, time.monotonic() - started)
+    for said in one.new_notes(result):
+        note(f"cluster {result.cluster}: not known: {said}")
+    return result.quarantined
 
 
-def _summary(result: Result, read_in: float, rebuilt: Rebuilt) -> None:
+def _summary(result: Result, read_in: float) -> None:
     from opsd.core.flags import MEANINGS
 
     read = result.read
@@ -98,15 +195,26 @@ def _summary(result: Result, read_in: float, rebuilt: Rebuilt) -> None:
         f"  runs         {tally.new:,} new, {tally.changed:,} changed, {tally.unchanged:,} unchanged",
         f"  asked again  {counted(result.asked_again, 'open run')} that no window showed",
         f"  quarantined  {read.quarantined:,}",
-        f"  day facts    {counted(rebuilt.cells, 'account-day')} rebuilt",
         *(
             f"  note         {counted(tally.flags[flag], 'run')}: {text}"
             for flag, text in MEANINGS.items()
             if tally.flags[flag]
         ),
     ]
+    if result.modified:
+        lines.insert(4, f"  edited       {counted(result.modified, 'job')} that slurmdbd's database named")
     say("\n".join(lines))
+    _unknown(result)
     for reason in read.reasons[:_SHOWN_REASONS]:
         note(f"quarantined: {reason}")
     if read.quarantined > _SHOWN_REASONS:
         note(f"quarantined: … and {read.quarantined - _SHOWN_REASONS:,} more: opsd quarantine list")
+
+
+def _unknown(result: Result) -> None:
+    """Open runs that somebody should look at; nothing about how they count changes by itself."""
+    from opsd.pipeline.status import GONE, SUSPECTED, jobs_shown
+
+    for jobs, what in ((result.suspected, SUSPECTED), (result.gone, GONE)):
+        if jobs:
+            note(f"cluster {result.cluster}: {counted(len(jobs), 'run')} {what}: {jobs_shown(jobs)}")

@@ -27,6 +27,7 @@ from opsd.core.errors import WrongUsage
 from opsd.daemon import Daemon
 from opsd.node import Agent, Options
 from opsd.pipeline import demo, rebuild, sweep
+from opsd.pipeline.sources import ClusterSources
 from opsd.store.engine import Store
 from opsd.web import WebServer
 
@@ -106,7 +107,10 @@ def living(
             node: Agent(_options(folder, node, address, place, args.seed), clock=clock)
             for place, (node, address) in enumerate(zip(nodes, nodes_at, strict=True))
         }
-        daemon, web = Daemon(store, settings, source, clock=clock), WebServer(store, settings, clock=clock)
+        daemon, web = (
+            Daemon(store, settings, [ClusterSources(source, since=settings.slurm.since)], clock=clock),
+            WebServer(store, settings, clock=clock),
+        )
         parts: tuple[Part, ...] = (*agents.values(), daemon, web)
         for part in parts:
             part.start()

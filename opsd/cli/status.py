@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import now, open_store
+from opsd.cli.context import counted, now, open_store
 from opsd.cli.times import add_format
 from opsd.config import settings
 from opsd.core.period import DAY, HOUR, isoformat
@@ -56,13 +56,26 @@ def _print(found: Status, at: int) -> None:
         Column("failed", numeric=True),
     ]  # fmt: skip
     who = f"daemon: {found.holder}" if found.holder else "no daemon runs on this database"
-    covered = "; ".join(f"{name}: read up to {isoformat(until)}" for name, until in found.covered.items())
     console = draw.console()
     rows = [_row(line, at, held=found.holder is not None) for line in found.lines]
     console.print(draw.table(f"Steps at {isoformat(at)}", columns, rows))
-    for text in (who, covered, *_complaints(found)):
-        if text:
-            console.print(text, soft_wrap=True)
+    for text in (who, *_clusters(found, at), *_complaints(found)):
+        console.print(text, soft_wrap=True)
+
+
+def _clusters(found: Status, at: int) -> list[str]:
+    """How far each was read, what looks wrong there, and what its sources cannot tell."""
+    from opsd.pipeline.status import GONE, SUSPECTED, jobs_shown
+
+    said = []
+    for read in found.sweeps:
+        ago = span(at - read.covered_until)
+        said.append(f"{read.cluster}: read up to {isoformat(read.covered_until)}, {ago} ago")
+        for jobs, what in ((read.suspected, SUSPECTED), (read.gone, GONE)):
+            if jobs:
+                said.append(f"{read.cluster}: {counted(len(jobs), 'run')} {what}: {jobs_shown(jobs)}")
+        said += [f"{read.cluster}: not known: {note}" for note in read.notes]
+    return said
 
 
 def _row(line: Line, at: int, *, held: bool) -> list[Cell]:

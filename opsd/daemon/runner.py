@@ -11,21 +11,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from collectors.protocol import AccountingSource
 from exporters.page import Rendered
 from opsd.config import Settings
 from opsd.core.errors import OpsdError, StoreError
 from opsd.daemon.log import event
 from opsd.daemon.steps import Outcome, Step, Stopped, Work
+from opsd.pipeline.sources import ClusterSources
 from opsd.store import steps as table
 from opsd.store.engine import Store
 from opsd.store.steps import DONE, FAILED, RUNNING, STOPPED, Last
 
 Clock = Callable[[], float]
-Plan = Callable[[Step, Last], int | None]  # when a step that ended so runs next
+Plan = Callable[[Step, Last, bool], int | None]  # when a step that ended so, but served some, runs next
 _DIED = "its process ended while it ran"
 
 
@@ -34,7 +34,7 @@ class World:
     """Everything a run may need."""
 
     store: Store
-    source: AccountingSource
+    clusters: Sequence[ClusterSources]
     settings: Settings
     clock: Clock  # the present of the accounting, which a demonstration may choose
     wall: Clock  # the machine's clock, by which runs are dated
@@ -45,7 +45,7 @@ def is_late(step: Step, last: Last, now: float) -> bool:
     return last.result == RUNNING and now - last.started_at > step.deadline
 
 
-def _unplanned(_step: Step, last: Last) -> int | None:
+def _unplanned(_step: Step, last: Last, _served: bool) -> int | None:  # noqa: FBT001 (as a Plan is called)
     return last.next_at
 
 
@@ -121,7 +121,8 @@ class Runner:
         result, message, outcome = self._outcome(step)
         seconds = time.monotonic() - started
         ended = self._ended(step, result, message, seconds)
-        ended = self._keep(replace(ended, next_at=self._plan(step, ended)), outcome.page)
+        served = result == DONE or (bool(outcome.failed) and outcome.served)
+        ended = self._keep(replace(ended, next_at=self._plan(step, ended, served)), outcome.page)
         _tell(ended, outcome, seconds)
         self._note(ended)
         return ended
@@ -134,11 +135,11 @@ class Runner:
 
     def _outcome(self, step: Step) -> tuple[str, str, Outcome]:
         world = self.world
-        work = Work(world.store, world.source, world.settings.slurm, int(world.clock()), self._go_on)
+        work = Work(world.store, world.clusters, int(world.clock()), self._go_on)
         try:
             self._go_on()
             self._before()
-            return DONE, "", step.run(work)
+            outcome = step.run(work)
         except Stopped:
             return STOPPED, "the daemon ended", Outcome()
         except OpsdError as err:
@@ -146,6 +147,7 @@ class Runner:
         except Exception as err:  # noqa: BLE001 (a bug in one step must not end the others; its trace is logged)
             event("step_bug", level=logging.ERROR, trace=True, step=step.name)
             return FAILED, f"{type(err).__name__}: {err}", Outcome()
+        return (FAILED if outcome.failed else DONE), outcome.failed, outcome
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
@@ -188,6 +190,6 @@ def _tell(last: Last, outcome: Outcome, seconds: float) -> None:
         event("step_stopped", step=last.name, seconds=spent)
     else:
         event(
-            "step_failed", level=logging.ERROR, step=last.name, seconds=spent, failures=last.failures,
-            error=last.message,
+            "step_failed", outcome.counts, level=logging.ERROR, step=last.name, seconds=spent,
+            failures=last.failures, error=last.message,
         )  # fmt: skip

@@ -24,7 +24,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from opsd.config import Settings
 from opsd.daemon.log import event
-from opsd.daemon.steps import Daily, Step
+from opsd.daemon.steps import Daily, Step, Weekly
 
 _BEAT = "heartbeat"
 
@@ -85,8 +85,11 @@ class Schedule:
 
 
 def _trigger(step: Step, settings: Settings) -> IntervalTrigger | CronTrigger:
-    if isinstance(step.trigger, Daily):
-        return CronTrigger(hour=step.trigger.hour, minute=step.trigger.minute, timezone=UTC)
+    at = step.trigger
+    if isinstance(at, Daily):
+        return CronTrigger(hour=at.hour, minute=at.minute, timezone=UTC)
+    if isinstance(at, Weekly):
+        return CronTrigger(day_of_week=at.weekday, hour=at.hour, minute=at.minute, timezone=UTC)
     return IntervalTrigger(seconds=step.interval(settings.daemon), timezone=UTC)
 
 

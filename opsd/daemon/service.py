@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from collectors import command
-from collectors.protocol import AccountingSource
 from exporters import health, web_config
 from exporters.page import Rendered
 from exporters.serve import Holder, PageServer, parse_address
@@ -25,9 +24,10 @@ from opsd.daemon.log import event
 from opsd.daemon.runner import Clock, Runner, World, is_late
 from opsd.daemon.schedule import Schedule
 from opsd.daemon.steps import STEPS, Every, Step
+from opsd.pipeline.sources import ClusterSources
 from opsd.store import hold
 from opsd.store.engine import Store
-from opsd.store.steps import DONE, FAILED, Last
+from opsd.store.steps import FAILED, Last
 
 BEAT_SECONDS = 5.0
 STOP_SECONDS = 5.0
@@ -41,7 +41,7 @@ class Daemon:
         self,
         store: Store,
         settings: Settings,
-        source: AccountingSource,
+        clusters: Sequence[ClusterSources],
         clock: Clock = time.time,
         *,
         wall: Clock = time.time,
@@ -64,7 +64,7 @@ class Daemon:
         self._steps = steps
         self._on_beat = on_beat
         self._on_end = on_end
-        self._world = World(store, source, settings, clock, wall)
+        self._world = World(store, clusters, settings, clock, wall)
         self._runner = Runner(self._world, before=self._keep_hold, plan=self._plan, changed=self._render)
         self._schedule = Schedule(steps, settings, self._runner.run, self._beat, beat_seconds)
         self._unwell_after = beat_seconds * _UNWELL_AFTER_BEATS
@@ -155,11 +155,11 @@ class Daemon:
                 self._on_end(str(err))
                 raise
 
-    def _plan(self, step: Step, last: Last) -> int | None:
-        """After a failure later, after a success those that follow at once; when it runs next."""
-        if last.result == FAILED:
+    def _plan(self, step: Step, last: Last, served: bool) -> int | None:  # noqa: FBT001 (see Plan)
+        """After a failure of all later, after any success those that follow at once; when it runs next."""
+        if last.result == FAILED and not served:
             self._schedule.put(step.name, step.wait(self._settings.daemon, last.failures))
-        elif last.result == DONE:
+        elif served:
             for follower in self._steps:
                 if follower.follows == step.name and not self._failing(follower):
                     self._schedule.put(follower.name, 0)

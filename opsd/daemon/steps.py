@@ -6,24 +6,28 @@ beside each other, and beside the command line.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from collectors.protocol import AccountingSource
 from exporters import balances
 from exporters.page import Rendered
 from opsd import config
-from opsd.core.errors import WrongUsage
+from opsd.core.errors import OpsdError, StoreError, WrongUsage
 from opsd.core.names import nearest
 from opsd.core.period import DAY, HOUR
+from opsd.daemon.log import event
 from opsd.store.engine import Store
 
 if TYPE_CHECKING:
+    from opsd.pipeline.sources import ClusterSources
     from opsd.pipeline.sweep import Result as Sweep
 
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
+WEEK = 7 * DAY
 
 
 class Stopped(Exception):
@@ -35,8 +39,7 @@ class Work:
     """What a run of a step gets."""
 
     store: Store
-    source: AccountingSource
-    slurm: config.Slurm
+    clusters: Sequence[ClusterSources]
     now: int
     go_on: Callable[[], None]  # call between transactions; raises Stopped when the daemon ends
 
@@ -47,6 +50,8 @@ class Outcome:
 
     counts: Mapping[str, int] = field(default_factory=dict)
     page: Rendered | None = None
+    failed: str = ""  # which clusters failed, and why
+    served: bool = True  # whether something was done all the same: then nothing waits longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +70,30 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Weekly:
+    """Once a week, UTC."""
+
+    weekday: int  # 0: Monday
+    hour: int
+    minute: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One row of the table."""
 
     name: str
     run: Callable[[Work], Outcome]
-    trigger: Every | Daily
+    trigger: Every | Daily | Weekly
     deadline: int  # seconds after which a run is reported; commands inside have time-outs of their own
     stale_after: int  # intervals without a success after which its data are stale
     follows: str = ""  # the step after whose success it runs as well
 
     def interval(self, settings: config.Daemon) -> float:
         """Seconds from one run to the next."""
-        return self.trigger.seconds(settings) if isinstance(self.trigger, Every) else DAY
+        if isinstance(self.trigger, Every):
+            return self.trigger.seconds(settings)
+        return DAY if isinstance(self.trigger, Daily) else WEEK
 
     def stale_seconds(self, settings: config.Daemon) -> int:
         """The age of the last success from which its data are stale."""
@@ -90,32 +106,82 @@ class Step:
         return max(least, min(doubled, _MOST_WAIT_SECONDS))
 
 
+def each_cluster(work: Work, do: Callable[[ClusterSources], Mapping[str, int]]) -> Outcome:
+    """Do something for every cluster; one that fails harms no other.
+
+    Returns:
+        The counts of all, added up, and which of them failed.
+
+    Raises:
+        OpsdError: the only one failed.
+    """
+    counts: Counter[str] = Counter()
+    failed: dict[str, OpsdError] = {}
+    for one in work.clusters:
+        work.go_on()
+        try:
+            counts.update(do(one))
+        except StoreError:  # the same for all of them
+            raise
+        except OpsdError as err:
+            work.go_on()  # a daemon that ends has ended its commands
+            if len(work.clusters) == 1:
+                raise
+            event("cluster_failed", level=logging.ERROR, cluster=one.shown, error=err)
+            failed[one.shown] = err
+    said = "; ".join(f"cluster {name}: {err}" for name, err in failed.items())
+    return Outcome(counts, failed=said, served=len(failed) < len(work.clusters))
+
+
 def _ingest(work: Work) -> Outcome:
     from opsd.pipeline import sweep
 
-    done = sweep.run(
-        work.store, work.source, now=work.now, since=sweep.beginning(work.slurm.since, work.now),
-        window_seconds=work.slurm.window_hours * HOUR, progress=lambda _done, _whole: work.go_on(),
+    return each_cluster(
+        work,
+        lambda one: _swept(one, sweep.run(
+            work.store, one.accounting, now=work.now, since=sweep.beginning(one.since, work.now),
+            means=one.means(work.go_on), progress=_pausing(work),
+        )),
     )  # fmt: skip
-    return _swept(done)
 
 
 def _reread(work: Work) -> Outcome:
     from opsd.pipeline import sweep
 
-    done = sweep.again(
-        work.store, work.source, now=work.now, window_seconds=work.slurm.window_hours * HOUR,
-        progress=lambda _done, _whole: work.go_on(),
+    return _again(work, sweep.BACK)
+
+
+def _review(work: Work) -> Outcome:
+    from opsd.pipeline import sweep
+
+    return _again(work, sweep.FAR_BACK)
+
+
+def _again(work: Work, back_seconds: int) -> Outcome:
+    from opsd.pipeline import sweep
+
+    return each_cluster(
+        work,
+        lambda one: _swept(one, sweep.again(
+            work.store, one.accounting, now=work.now, back_seconds=back_seconds,
+            means=one.means(work.go_on), progress=_pausing(work),
+        )),
     )  # fmt: skip
-    return _swept(done)
 
 
-def _swept(done: Sweep) -> Outcome:
+def _pausing(work: Work) -> Callable[[int, int], None]:
+    return lambda _done, _whole: work.go_on()
+
+
+def _swept(one: ClusterSources, done: Sweep) -> dict[str, int]:
+    for note in one.new_notes(done):
+        event("cannot_know", level=logging.WARNING, cluster=done.cluster, what=note)
     tally = done.read.tally
-    return Outcome({
-        "windows": done.windows, "asked_again": done.asked_again, "new": tally.new,
-        "changed": tally.changed, "quarantined": done.read.quarantined,
-    })  # fmt: skip
+    return {
+        "windows": done.windows, "asked_again": done.asked_again, "modified": done.modified,
+        "new": tally.new, "changed": tally.changed, "quarantined": done.read.quarantined,
+        "suspected": len(done.suspected), "gone": len(done.gone),
+    }  # fmt: skip
 
 
 def _rebuild(work: Work) -> Outcome:
@@ -143,6 +209,7 @@ def _housekeeping(work: Work) -> Outcome:
 STEPS: tuple[Step, ...] = (
     Step("ingest", _ingest, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3),
     Step("reread", _reread, Daily(1, 41), 7_200, 2),
+    Step("review", _review, Weekly(6, 4, 23), 6 * HOUR, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),

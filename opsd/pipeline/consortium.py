@@ -16,8 +16,9 @@ from opsd.core.consortium import Consortium
 from opsd.core.errors import Refused
 from opsd.core.faults import SHOWN
 from opsd.core.journal import Entry
-from opsd.core.parties import Person
+from opsd.core.parties import Cluster, Person
 from opsd.core.soundness import Problem, check
+from opsd.pipeline import identity
 from opsd.pipeline.reclassify import reclassify
 from opsd.store import parties
 from opsd.store.engine import Store
@@ -84,12 +85,19 @@ def apply(
         current = parties.load(connection)
         booked = parties.journal(connection)
         merged, diff = plan(current, incoming, booked, author=author, reason=reason, now=now, place=place)
+        identity.keep_former_names(_by_id(current), _by_id(merged))
         if diff and not dry_run:
             parties.save(connection, current, merged)
             parties.post(connection, diff.entries)
+            if diff.touches("cluster"):
+                identity.adopt(connection)
             if diff.touches("node_class"):
                 reclassify(connection)
     return diff
+
+
+def _by_id(consortium: Consortium) -> dict[str, Cluster]:
+    return {cluster.id: cluster for cluster in consortium.clusters.values()}
 
 
 def bind(

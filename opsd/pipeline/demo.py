@@ -30,7 +30,7 @@ TOML, TEXT, DATABASE = "consortium.toml", "sacct.psv", "opsd.db"
 NODES, TARGETS = "nodes", "targets"  # folders of the living demonstration
 OURS = frozenset(
     {MARK, TOML, TEXT, NODES, TARGETS, DATABASE}
-    | {f"{DATABASE}{suffix}" for suffix in ("-wal", "-shm", "-journal", hold.SUFFIX)}
+    | {f"{DATABASE}{suffix}" for suffix in ("-wal", "-shm", "-journal", *hold.SUFFIXES)}
 )
 AUTHOR = "opsd demo"
 

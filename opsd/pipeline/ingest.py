@@ -9,8 +9,9 @@ from hashlib import sha256
 from collectors.slurm.reading import RecordReader
 from collectors.slurm.sacct import BadRecord, Batch
 from opsd.core.errors import BadInput
+from opsd.pipeline.identity import renamed
 from opsd.pipeline.inventory import Inventories
-from opsd.store import imports
+from opsd.store import identity, imports
 from opsd.store.engine import Store
 from opsd.store.write import Tally, Writer
 
@@ -67,7 +68,7 @@ def run(
         bad = _bad(batch, reader, source, placed=placed)
         with store.write() as connection:
             writer.classify_by(inventories.current(connection))
-            tally = writer.batch(connection, batch.runs)
+            tally = writer.batch(connection, renamed(batch.runs, identity.former(connection)))
             imports.set_aside(connection, bad, observed_at, now)
             imports.count_import(
                 connection, import_id, rows=batch.rows, steps=batch.steps, quarantined=len(bad),

@@ -10,8 +10,9 @@ from collectors.slurm.layout import Layout
 from collectors.slurm.sacct import parse_record
 from opsd.core.errors import BadInput
 from opsd.core.records import RunRecord
+from opsd.pipeline.identity import renamed
 from opsd.pipeline.inventory import Inventories
-from opsd.store import imports
+from opsd.store import identity, imports
 from opsd.store.engine import Store
 from opsd.store.write import Writer
 
@@ -57,7 +58,7 @@ def _one(store: Store, entry_id: int, inventories: Inventories, now: int, result
         if record is not None:
             import_id = imports.open_import(connection, f"quarantine:{entry_id}", entry["observed_at"], now)
             writer = Writer(connection, inventories.current(connection), import_id, entry["observed_at"])
-            writer.batch(connection, [record])
+            writer.batch(connection, renamed([record], identity.former(connection)))
             imports.count_import(connection, import_id, rows=1)
             imports.close_import(connection, import_id, now)
         imports.resolve(connection, entry_id, now)

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from collectors.protocol import AccountingSource, AccountingTables, Machine, Partial
 from opsd.core.errors import Unavailable
 from opsd.pipeline.pace import Pace
+from opsd.pipeline.sweep import Means, Result
+from opsd.pipeline.turn import Turn
 
 NO_TABLES = (
     "no connection to slurmdbd's database ([slurm] database_url): suspensions that cross the edge of an hour "
     "or a day are spread evenly over the run; what is edited more than 90 days after its run's end is not "
     "seen; whom a reservation was for is not known"
 )
+NO_CONTROLLER = "whether open runs still run was not asked, so suspected runaways are as they were"
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class ClusterSources:
     Args:
         label: its name in the configuration; "" for the one local cluster, whose name Slurm tells.
         since: how far back its very first reading goes (`opsd.pipeline.sweep.beginning`).
+        turn: waits until nobody else reads; None: nobody else can.
         open_machine, open_tables: make the other two from the cluster's name; None: there is none.
     """
 
@@ -36,7 +40,8 @@ class ClusterSources:
     pace: Pace = field(default_factory=Pace)
     open_machine: Callable[[str, AccountingTables | None], Machine] | None = None
     open_tables: Callable[[str], AccountingTables] | None = None
-    told: set[str] = field(default_factory=set)  # notes that were logged already
+    turn: Turn | None = None
+    _told: set[str] = field(default_factory=set)  # notes
     _cluster: str = ""
     _machine: Machine | None = None
     _tables: AccountingTables | None = None
@@ -82,8 +87,19 @@ class ClusterSources:
             self._machine = self.open_machine(self.cluster, self.tables)
         return self._machine
 
+    def means(self, go_on: Callable[[], None] = lambda: None) -> Means:
+        """How its accounting is read."""
+        return Means(self.pace, self.turn, self.tables, go_on, self.notes)
+
     def notes(self) -> tuple[str, ...]:
         """What opsd cannot know of this cluster, each with what is lost by it; empty in a demonstration."""
-        lost = tuple(self.accounting.lost()) if isinstance(self.accounting, Partial) else ()
-        real = isinstance(self.accounting, Partial)
-        return lost + ((NO_TABLES,) if real and self.open_tables is None else ())
+        if not isinstance(self.accounting, Partial):
+            return ()
+        return (*self.accounting.lost(), *(() if self.open_tables else (NO_TABLES,)))
+
+    def new_notes(self, done: Result) -> list[str]:
+        """What is to be said of a sweep, and was not said before by this process."""
+        found = [*self.notes(), *([f"{done.controller}: {NO_CONTROLLER}"] if done.controller else [])]
+        fresh = [note for note in found if note not in self._told]
+        self._told.update(fresh)
+        return fresh

@@ -252,7 +252,7 @@ def _quality(
         unplaced=quality.flagged_runs(connection, *here, Flag.SUSPENDED_UNPLACED),
         two_sluids=quality.flagged_runs(connection, *here, Flag.TWO_SLUIDS),
         quarantined=imports.quarantine_count(connection),
-        covered=tuple(Covered(*found) for found in sweeps.every(connection)),
+        covered=tuple(Covered(*found[:3]) for found in sweeps.every(connection)),
         last_observed=reading.observed_at if reading else None,
         last_read=reading.finished_at if reading else None,
     )

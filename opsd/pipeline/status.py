@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,8 +11,15 @@ from opsd.store import hold, steps, sweeps
 from opsd.store.engine import Store
 from opsd.store.hold import Holder
 from opsd.store.steps import FAILED, RUNNING, Last
+from opsd.store.sweeps import Sweep
 
+_SHOWN_JOBS = 10
 NEVER, LATE, DIED = "never", "late", "died"
+SUSPECTED = (
+    "open here, unknown to slurmctld, so suspected runaway: see `sacctmgr show runaway`; counted until "
+    "Slurm's record changes"
+)
+GONE = "open here, unknown to Slurm's accounting, so suspected purged: counted to when it was last seen"
 COLUMNS = (
     "step", "result", "started_at", "finished_at", "succeeded_at", "duration_ms", "next_at", "age_seconds",
     "stale_after_seconds", "stale", "failures", "message",
@@ -69,7 +76,7 @@ class Status:
 
     holder: Holder | None
     lines: tuple[Line, ...]
-    covered: dict[str, int]
+    sweeps: tuple[Sweep, ...]
 
     @property
     def needs_eyes(self) -> bool:
@@ -81,9 +88,9 @@ def run(store: Store, expected: Iterable[Expected], *, now: int) -> Status:
     """Ask a database."""
     holder = hold.holder(store)
     with store.read() as connection:
-        found, covered = steps.last(connection), sweeps.covered(connection)
+        found, read = steps.last(connection), tuple(sweeps.every(connection))
     lines = tuple(_line(step, found.get(step.name), held=holder is not None, now=now) for step in expected)
-    return Status(holder, lines, covered)
+    return Status(holder, lines, read)
 
 
 def _line(step: Expected, last: Last | None, *, held: bool, now: int) -> Line:
@@ -94,3 +101,9 @@ def _line(step: Expected, last: Last | None, *, held: bool, now: int) -> Line:
         result = LATE if held else DIED
     age = None if last.succeeded_at is None else max(0, now - last.succeeded_at)
     return Line(step.name, result, age, step.stale_after, last)
+
+
+def jobs_shown(jobs: Sequence[int]) -> str:
+    """`job 7`, `jobs 7, 9`; the first of many."""
+    more = f" and {len(jobs) - _SHOWN_JOBS:,} more" if len(jobs) > _SHOWN_JOBS else ""
+    return f"job{'s' * (len(jobs) > 1)} {', '.join(map(str, jobs[:_SHOWN_JOBS]))}{more}"

@@ -8,23 +8,29 @@ twice counts once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
+from functools import partial
 
-from collectors.protocol import AccountingSource, AccountingText
+from collectors.protocol import AccountingSource, AccountingTables, AccountingText, Controller
 from collectors.slurm.sacct import SacctReader
-from opsd.core.errors import BadText, Unavailable
+from opsd.core.errors import BadText, TooWide, Unavailable
 from opsd.core.period import DAY, HOUR, Window, isoformat, parse_time
 from opsd.core.records import EARLIEST
 from opsd.pipeline import ingest
-from opsd.store import sweeps
+from opsd.pipeline.pace import Pace
+from opsd.pipeline.turn import PAUSE_SECONDS, Turn
+from opsd.store import identity, sweeps
 from opsd.store.engine import Store
 
 OVERLAP = 2 * HOUR  # read again each time: records reach slurmdbd late
 BACK = 7 * DAY  # what is read again every night
+FAR_BACK = 90 * DAY  # and every week
 ASKED_AT_ONCE = 500  # jobs named in one command line
 _DAYS = re.compile(r"(\d{1,5}) days?", re.ASCII)
+Progress = Callable[[int, int], None]  # (seconds of the span read, seconds of it)
 
 
 @dataclass(slots=True)
@@ -35,6 +41,10 @@ class Result:
     span: Window
     windows: int = 0
     asked_again: int = 0  # open runs that no window showed, asked for by job id
+    modified: int = 0  # jobs whose rows slurmdbd's database said had changed, asked for by job id
+    suspected: tuple[int, ...] = ()  # jobs open here and unknown to slurmctld
+    gone: tuple[int, ...] = ()  # jobs open here and no longer in the accounting
+    controller: str = ""  # why slurmctld could not be asked
     read: ingest.Result = field(default_factory=ingest.Result)
 
     @property
@@ -51,6 +61,33 @@ class Result:
     def quarantined(self) -> int:
         """Records that could not be read."""
         return self.read.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a sweep goes about it.
+
+    Args:
+        pace: how much is asked at once, and how often again.
+        turn: waits until nobody else reads; None: nobody else can.
+        tables: slurmdbd's own tables, where the site grants them.
+        go_on: called before every question; raises when the process ends.
+        notes: tells, once the source is proven, what it cannot tell; kept for `opsd status`.
+    """
+
+    pace: Pace = field(default_factory=Pace)
+    turn: Turn | None = None
+    tables: AccountingTables | None = None
+    go_on: Callable[[], None] = lambda: None
+    notes: Callable[[], Sequence[str]] = lambda: ()
+
+    def alone(self, store: Store) -> AbstractContextManager[None]:
+        """Read alone inside."""
+        return self.turn.taken(store, self.go_on) if self.turn else nullcontext()
+
+
+def _silent(_done: int, _whole: int) -> None:
+    """Nobody is looking."""
 
 
 def beginning(since: str, now: int) -> int:
@@ -71,36 +108,29 @@ def run(
     *,
     now: int,
     since: int | None = None,
-    window_seconds: int = 7 * DAY,
+    means: Means | None = None,
     span: Window | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = _silent,
 ) -> Result:
-    """Read what a source has that the store may not.
+    """Read what a source has that the store may not, alone.
 
     Args:
         since: where the first sweep of a cluster starts (default: 30 days ago; see `beginning`).
-        window_seconds: the longest span asked for at once.
         span: read this again instead, and leave how far the cluster is covered as it is.
-        progress: called with (seconds of the span read, seconds of it).
+        progress: told after each window.
 
     Raises:
         Refused: the rights to see every run are missing; nothing was read.
         Unavailable: an answer was not whole; what came before it is stored.
     """
-    cluster = source.prove()
-    wanted = span or _due(store, cluster, now - 30 * DAY if since is None else since, now)
-    result = Result(cluster, wanted)
-    for window in _windows(wanted, window_seconds):
-        answer = source.changed(window.start, window.end)
-        _take(store, answer, cluster, now, result)
-        result.windows += 1
-        if span is None:
-            _ask_again(store, source, answer.observed_at, window, now, result)
-            with store.write() as connection:
-                sweeps.cover(connection, cluster, window.end, answer.observed_at)
-        if progress:
-            progress(window.end - wanted.start, wanted.end - wanted.start)
-    return result
+    means = means or Means()
+    with means.alone(store):
+        reading = _Reading(store, source, means, now)
+        if span is not None:
+            reading.windows(span, progress)
+        else:
+            reading.hot(now - 30 * DAY if since is None else since, progress)
+        return reading.done()
 
 
 def again(
@@ -109,67 +139,175 @@ def again(
     *,
     now: int,
     back_seconds: int = BACK,
-    window_seconds: int = 7 * DAY,
-    progress: Callable[[int, int], None] | None = None,
+    means: Means | None = None,
+    progress: Progress = _silent,
 ) -> Result:
     """Read the last days once more: what Slurm wrote down late, or changed since, shows in no other sweep.
 
     slurmctld keeps records while slurmdbd is away, and sends them when it is back: by then a sweep may have
-    passed the time of runs that are yet to come. A cluster that was never read is left to its first sweep.
+    passed the time of runs that are yet to come. A cluster that was never read is left to its first sweep,
+    and what lies before its first run is nobody's. Others may read between two windows.
 
     Raises:
         as `run`.
     """
-    cluster = source.prove()
-    with store.read() as connection:
-        known = cluster in sweeps.covered(connection)
-    span = Window(now - back_seconds if known else now, now)
-    return run(store, source, now=now, window_seconds=window_seconds, span=span, progress=progress)
+    means = means or Means()
+    with means.alone(store):
+        reading = _Reading(store, source, means, now)
+        with store.read() as connection:
+            known = sweeps.one(connection, reading.cluster)
+            first = sweeps.earliest(connection, reading.cluster)
+    if known is not None:
+        start = max(now - back_seconds, EARLIEST if first is None else first)
+        reading.windows(Window(min(start, now), now), progress, between=True)
+    with means.alone(store):
+        return reading.done()
 
 
-def _due(store: Store, cluster: str, since: int, now: int) -> Window:
-    with store.read() as connection:
-        covered = sweeps.covered(connection).get(cluster)
-    start = since if covered is None else min(covered, now) - OVERLAP
-    return Window(min(start, now), now)
+class _Reading:
+    """A sweep under way."""
 
+    def __init__(self, store: Store, source: AccountingSource, means: Means, now: int) -> None:
+        self.store = store
+        self.source = source
+        self.means = means
+        self.now = now
+        name = source.prove()
+        with store.read() as connection:
+            self.cluster = identity.of(connection, name)
+        self.result = Result(self.cluster, Window(now, now))
 
-def _windows(span: Window, seconds: int) -> Iterator[Window]:
-    for start in range(span.start, span.end, seconds):
-        yield Window(start, min(start + seconds, span.end))
+    def done(self) -> Result:
+        """With what slurmdbd's own tables tell of suspensions put in place."""
+        if self.means.tables is not None:
+            from opsd.pipeline import placement
 
+            placement.run(self.store, self.means.tables, cluster=self.cluster, now=self.now)
+        return self.result
 
-def _take(store: Store, answer: AccountingText, cluster: str, now: int, result: Result) -> None:
-    """Store one answer; bad records in it are quarantined."""
-    with answer.stream:
-        reader = SacctReader(answer.stream, cluster=cluster, name=answer.source)
-        read = ingest.run(
-            store, reader, source=f"{answer.source} {cluster}",
-            observed_at=answer.observed_at, now=now, placed=False,
-        )  # fmt: skip
-    if read.broken:
-        raise read.broken
-    result.read.add(read)
+    # -- the usual sweep -------------------------------------------------------------------------------
 
+    def hot(self, since: int, progress: Progress) -> None:
+        """From where the last one ended, with all that windows do not show."""
+        with self.store.read() as connection:
+            last = sweeps.one(connection, self.cluster)
+        start = since if last is None else min(last.covered_until, self.now) - OVERLAP
+        known = self._known_jobs()
+        first_seen = self.windows(Window(min(start, self.now), self.now), progress, cover=True)
+        if last is not None and self.means.tables is not None:
+            changed = sorted(set(self.means.tables.modified(last.observed_at - OVERLAP)))
+            self.result.modified = len(changed)
+            self._ask_for(changed)
+        self._compare(known, first_seen)
 
-def _ask_again(
-    store: Store, source: AccountingSource, observed_at: int, window: Window, now: int, result: Result
-) -> None:
-    """Ask for open runs that a window did not show, by their jobs.
+    def _known_jobs(self) -> frozenset[int] | None:
+        """What slurmctld knows, asked before the accounting: what begins in between is no suspect."""
+        if not isinstance(self.source, Controller):
+            return None
+        try:
+            return frozenset(self.source.known_jobs())
+        except Unavailable as err:  # the accounting can be read without it
+            self.result.controller = str(err)
+            return None
 
-    A run whose end was set in the past (a runaway job that was fixed) shows up in no window. One that is
-    alive must have been in the answer: if it was not, others may be missing, too.
-    """
-    with store.read() as connection:
-        unseen = sweeps.unseen(connection, result.cluster, observed_at, window.end)
-    jobs = sorted(set(unseen.values()))
-    for at in range(0, len(jobs), ASKED_AT_ONCE):
-        _take(store, source.runs(jobs[at : at + ASKED_AT_ONCE]), result.cluster, now, result)
-    result.asked_again += len(unseen)
-    with store.read() as connection:
-        missed = sweeps.alive(connection, [*unseen], observed_at, window.start, window.end)
-    if missed:
-        raise Unavailable(_not_whole(result.cluster, window, missed))
+    def _compare(self, known: frozenset[int] | None, first_seen: int) -> None:
+        """Open runs that slurmctld or the accounting no longer knows: they count as ever, and are told."""
+        with self.store.write() as connection:
+            begun = sweeps.begun(connection, self.cluster, self.now, first_seen)
+            self.result.gone = tuple(job for job, seen in begun if not seen)
+            if known is not None:
+                self.result.suspected = tuple(job for job, seen in begun if seen and job not in known)
+            sweeps.note(
+                connection, self.cluster, notes=self.means.notes(), gone=self.result.gone,
+                suspected=None if known is None else self.result.suspected,
+            )  # fmt: skip
+
+    # -- windows ---------------------------------------------------------------------------------------
+
+    def windows(self, span: Window, progress: Progress, *, cover: bool = False, between: bool = False) -> int:
+        """Read a span in windows as wide as slurmdbd can bear.
+
+        Args:
+            cover: note how far it has come, and ask for open runs that did not show.
+            between: the turn is taken for each window alone.
+
+        Returns:
+            When the first window was asked for.
+        """
+        self.result.span = span
+        pace, at, first_seen = self.means.pace, span.start, self.now
+        while at < span.end:
+            window = Window(at, min(at + pace.width, span.end))
+            try:
+                with self.means.alone(self.store) if between else nullcontext():
+                    seen = self._window(window, cover=cover)
+            except TooWide:
+                if not pace.too_wide(window.end - window.start):
+                    raise
+                continue
+            first_seen = seen if at == span.start else first_seen
+            at = window.end
+            progress(at - span.start, span.end - span.start)
+            if between and self.means.turn and at < span.end:
+                pace.sleep(PAUSE_SECONDS)
+        return first_seen
+
+    def _window(self, window: Window, *, cover: bool) -> int:
+        pace = self.means.pace
+        asked = pace.clock()
+        answer = pace.ask(lambda: self.source.changed(window.start, window.end), self.means.go_on)
+        pace.answered(window.end - window.start, pace.clock() - asked)
+        self._take(answer)
+        self.result.windows += 1
+        if cover:
+            self._ask_again(answer.observed_at, window)
+            with self.store.write() as connection:
+                sweeps.cover(connection, self.cluster, window.end, answer.observed_at)
+        return answer.observed_at
+
+    def _take(self, answer: AccountingText) -> None:
+        """Store one answer; bad records in it are quarantined."""
+        with answer.stream:
+            reader = SacctReader(answer.stream, cluster=self.cluster, name=answer.source)
+            read = ingest.run(
+                self.store, reader, source=f"{answer.source} {self.cluster}",
+                observed_at=answer.observed_at, now=self.now, placed=False,
+            )  # fmt: skip
+        if read.broken:
+            raise read.broken
+        self.result.read.add(read)
+
+    # -- jobs ------------------------------------------------------------------------------------------
+
+    def _ask_for(self, jobs: Sequence[int]) -> None:
+        """Read jobs by their ids, whenever they ran."""
+        at, many = 0, ASKED_AT_ONCE
+        while at < len(jobs):
+            some = jobs[at : at + many]
+            try:
+                answer = self.means.pace.ask(partial(self.source.runs, some), self.means.go_on)
+            except TooWide:
+                if len(some) == 1:
+                    raise
+                many = max(1, len(some) // 2)
+                continue
+            self._take(answer)
+            at += len(some)
+
+    def _ask_again(self, observed_at: int, window: Window) -> None:
+        """Ask for open runs that a window did not show, by their jobs.
+
+        A run whose end was set in the past (a runaway job that was fixed) shows up in no window. One that
+        is alive must have been in the answer: if it was not, others may be missing, too.
+        """
+        with self.store.read() as connection:
+            unseen = sweeps.unseen(connection, self.cluster, observed_at, window.end)
+        self._ask_for(sorted(set(unseen.values())))
+        self.result.asked_again += len(unseen)
+        with self.store.read() as connection:
+            missed = sweeps.alive(connection, [*unseen], observed_at, window.start, window.end)
+        if missed:
+            raise Unavailable(_not_whole(self.cluster, window, missed))
 
 
 def _not_whole(cluster: str, window: Window, missed: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Who runs the daemon of a database: at most one, named to whoever comes second.
+"""Who does what only one may do on a database, such as be its daemon: named to whoever comes second.
 
 Invariant: the hold ends with the process that has it, however that process ends: a lock of the kernel on
 a file beside an SQLite database (what the file says counts only while it is locked), a lock of the
@@ -22,15 +22,32 @@ from opsd.core.errors import Refused, StoreError
 from opsd.core.period import isoformat
 from opsd.store.engine import Store, explained
 
-SUFFIX = "-daemon"  # of the file beside an SQLite database
-_KEY = 0x6F70736464  # "opsdd"
 _TRIES, _PAUSE_SECONDS = 5, 0.2  # `opsd status` locks the file for an instant to see whether it is held
-_NAME = re.compile(r"opsd daemon (\d+) since (\d+) on (.*)", re.DOTALL)
+_NAME = re.compile(r"opsd \w+ (\d+) since (\d+) on (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What only one process may be on a database at a time."""
+
+    name: str
+    key: int  # of PostgreSQL's lock
+    refusal: str  # what the second is told
+
+    @property
+    def suffix(self) -> str:
+        """Of the file beside an SQLite database."""
+        return f"-{self.name}"
+
+
+DAEMON = Part("daemon", 0x6F70736464, "a daemon runs on it already: {who}: stop that one first")  # "opsdd"
+READER = Part("reader", 0x6F70736472, "Slurm's accounting is being read into it: {who}")  # "opsdr"
+SUFFIXES = (DAEMON.suffix, READER.suffix)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that runs the daemon."""
+    """A process that has a part."""
 
     pid: int
     host: str
@@ -41,65 +58,67 @@ class Holder:
 
 
 class Hold(Protocol):
-    """Being the one daemon of a database."""
+    """Being the one that has a part."""
 
     def keep(self) -> None:
         """See that it is still so.
 
         Raises:
             StoreError: the database does not answer.
-            Refused: it was lost, and another daemon has it.
+            Refused: it was lost, and another process has it.
         """
 
     def release(self) -> None:
         """Let another one begin."""
 
 
-def take(store: Store, me: Holder) -> Hold:
-    """Become the daemon of a database.
+def take(store: Store, me: Holder, part: Part = DAEMON) -> Hold:
+    """Become the daemon of a database, or its reader.
 
     Raises:
         Refused: another one is.
     """
-    return _FileHold(_path(store), me, store.shown) if store.is_sqlite else _SessionHold(store, me)
-
-
-def holder(store: Store) -> Holder | None:
-    """Who is the daemon of a database now; None: nobody."""
     if store.is_sqlite:
-        return _file_holder(_path(store))
+        return _FileHold(_path(store, part), me, store.shown, part)
+    return _SessionHold(store, me, part)
+
+
+def holder(store: Store, part: Part = DAEMON) -> Holder | None:
+    """Who is the daemon of a database now, or its reader; None: nobody."""
+    if store.is_sqlite:
+        return _file_holder(_path(store, part))
     with store.read() as connection:
-        return _session_holder(connection)
+        return _session_holder(connection, part)
 
 
-def _refusal(shown: str, other: Holder | None) -> Refused:
+def _refusal(part: Part, shown: str, other: Holder | None) -> Refused:
     who = str(other) if other else "a process that has not said who it is"
-    return Refused(f"database {shown}: a daemon runs on it already: {who}: stop that one first")
+    return Refused(f"database {shown}: " + part.refusal.format(who=who))
 
 
 # -- SQLite: a locked file ------------------------------------------------------------------------
 
 
-def _path(store: Store) -> Path:
+def _path(store: Store, part: Part) -> Path:
     database = Path(str(store.engine.url.database)).absolute()
-    return database.with_name(database.name + SUFFIX)
+    return database.with_name(database.name + part.suffix)
 
 
 class _FileHold:
-    def __init__(self, path: Path, me: Holder, shown: str) -> None:
+    def __init__(self, path: Path, me: Holder, shown: str, part: Part) -> None:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
-            raise StoreError(f"{path}: {err.strerror}: the daemon must be able to write it") from err
+            raise StoreError(f"{path}: {err.strerror}: opsd must be able to write it") from err
         if not _locked(self._file):
             os.close(self._file)
-            raise _refusal(shown, _read(path))
+            raise _refusal(part, shown, _read(path))
         try:
             os.ftruncate(self._file, 0)
             os.write(self._file, json.dumps(asdict(me)).encode())
         except OSError as err:  # a full disk must not leave the lock behind
             os.close(self._file)
-            raise StoreError(f"{path}: {err.strerror}: the daemon must be able to write it") from err
+            raise StoreError(f"{path}: {err.strerror}: opsd must be able to write it") from err
 
     def keep(self) -> None:
         """The kernel keeps it."""
@@ -151,7 +170,8 @@ def _read(path: Path) -> Holder | None:
 class _SessionHold:
     """Keeps one connection for itself, outside any transaction."""
 
-    def __init__(self, store: Store, me: Holder) -> None:
+    def __init__(self, store: Store, me: Holder, part: Part) -> None:
+        self._part = part
         self._store = store
         self._me = me
         self._connection: Connection | None = None
@@ -160,12 +180,12 @@ class _SessionHold:
     def _take(self) -> None:
         with explained(self._store.shown):
             connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            name = f"opsd daemon {self._me.pid} since {self._me.since} on {self._me.host}"
+            name = f"opsd {self._part.name} {self._me.pid} since {self._me.since} on {self._me.host}"
             connection.execute(text("SELECT set_config('application_name', :name, false)"), {"name": name})
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY}):
-                other = _session_holder(connection)
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._part.key}):
+                other = _session_holder(connection, self._part)
                 _end(connection)
-                raise _refusal(self._store.shown, other)
+                raise _refusal(self._part, self._store.shown, other)
         self._connection = connection
 
     def keep(self) -> None:
@@ -191,7 +211,7 @@ def _end(connection: Connection) -> None:
     connection.close()
 
 
-def _session_holder(connection: Connection) -> Holder | None:
+def _session_holder(connection: Connection, part: Part) -> Holder | None:
     found = connection.scalar(
         text(
             "SELECT activity.application_name"
@@ -200,7 +220,7 @@ def _session_holder(connection: Connection) -> Holder | None:
             " AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND held.classid = :high AND held.objid = :low"
         ),
-        {"high": _KEY >> 32, "low": _KEY & 0xFFFFFFFF},
+        {"high": part.key >> 32, "low": part.key & 0xFFFFFFFF},
     )
     if found is None:
         return None

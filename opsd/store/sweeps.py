@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, or_, select, update
 
 from opsd.store import tables
 from opsd.store.intern import upsert
@@ -24,12 +24,54 @@ class Sweep(NamedTuple):
     cluster: str
     covered_until: int
     observed_at: int
+    notes: tuple[str, ...] = ()  # what its source cannot tell, and what opsd loses by it
+    suspected: tuple[int, ...] = ()  # jobs that are open here and unknown to slurmctld: runaway, probably
+    gone: tuple[int, ...] = ()  # jobs that are open here and no longer in the accounting: purged, probably
 
 
 def every(connection: Connection) -> list[Sweep]:
     """How far each cluster was read, by name."""
-    query = select(_sweep.c.cluster, _sweep.c.covered_until, _sweep.c.observed_at).order_by(_sweep.c.cluster)
-    return [Sweep(*row) for row in connection.execute(query)]
+    columns = ("cluster", "covered_until", "observed_at", "notes", "suspected", "gone")
+    query = select(*(_sweep.c[name] for name in columns)).order_by(_sweep.c.cluster)
+    return [
+        Sweep(
+            row.cluster,
+            row.covered_until,
+            row.observed_at,
+            tuple(row.notes.splitlines()),
+            _wholes(row.suspected),
+            _wholes(row.gone),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _wholes(joined: str) -> tuple[int, ...]:
+    return tuple(map(int, joined.split(","))) if joined else ()
+
+
+def one(connection: Connection, cluster: str) -> Sweep | None:
+    """How far a cluster was read; None: never."""
+    return next((sweep for sweep in every(connection) if sweep.cluster == cluster), None)
+
+
+def note(
+    connection: Connection,
+    cluster: str,
+    *,
+    notes: Sequence[str] | None = None,
+    suspected: Sequence[int] | None = None,
+    gone: Sequence[int] | None = None,
+) -> None:
+    """Keep what the last sweep found out; None leaves what is known."""
+    said = {
+        "notes": None if notes is None else "\n".join(notes),
+        "suspected": None if suspected is None else ",".join(map(str, suspected)),
+        "gone": None if gone is None else ",".join(map(str, gone)),
+    }
+    values = {name: text for name, text in said.items() if text is not None}
+    if values:
+        connection.execute(update(_sweep).where(_sweep.c.cluster == cluster).values(values))
 
 
 def covered(connection: Connection) -> dict[str, int]:
@@ -67,6 +109,29 @@ def unseen(connection: Connection, cluster: str, observed_at: int, before: int) 
         .order_by(_run.c.id)
     )
     return {row.id: row.job_id for row in connection.execute(query)}
+
+
+def begun(connection: Connection, cluster: str, before: int, since: int) -> list[tuple[int, bool]]:
+    """Job ids of open runs that began before an instant, and whether each was seen since another."""
+    query = (
+        select(_run.c.job_id, _run.c.observed_at)
+        .join(_word, _word.c.id == _run.c.cluster_id)
+        .where(tables.STILL_OPEN, _word.c.text == cluster, _run.c.begin < before)
+        .order_by(_run.c.job_id, _run.c.submit)
+    )
+    return [(row.job_id, row.observed_at >= since) for row in connection.execute(query)]
+
+
+def earliest(connection: Connection, cluster: str) -> int | None:
+    """When the first run of a cluster that is known began."""
+    query = (
+        select(_run.c.begin)
+        .join(_word, _word.c.id == _run.c.cluster_id)
+        .where(_word.c.text == cluster, _run.c.begin.is_not(None))
+        .order_by(_run.c.begin)
+        .limit(1)
+    )
+    return connection.scalar(query)
 
 
 def alive(connection: Connection, runs: Sequence[int], observed_at: int, start: int, end: int) -> list[int]:

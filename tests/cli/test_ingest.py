@@ -9,13 +9,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from collectors.slurm.commands import FIELDS
 from opsd.cli import main
-from opsd.pipeline import demo
+from opsd.pipeline import demo, pace
 from opsd.store import sweeps
 from opsd.store.engine import open_engine
 
@@ -50,7 +51,13 @@ class Site:
             f'[slurm]\nbin = "{folder}/bin"\nsince = "2 days"\nwindow_hours = 24\ntimeout_seconds = 1\n'
         )
         self.command("sacctmgr", SACCTMGR)
-        self.command("sacct", "exit 1")
+        self.sacct("exit 1")
+        self.command("squeue", "echo 5")
+
+    def sacct(self, script: str, fields: Sequence[str] = FIELDS) -> None:
+        """A sacct that has some columns, and else does something."""
+        columns = " ".join(fields)
+        self.command("sacct", f'case "$*" in --helpformat) echo "{columns}"; exit 0 ;; esac\n{script}')
 
     def command(self, name: str, script: str) -> None:
         """Put a stand-in into the folder."""
@@ -61,7 +68,7 @@ class Site:
     def answer(self, text: str, after: str = "") -> None:
         """Let sacct print a text, and then do something."""
         (self.folder / "answer").write_text(text)
-        self.command("sacct", f'echo "$@" >>{self.folder}/asked\ncat {self.folder}/answer\n{after}')
+        self.sacct(f'echo "$@" >>{self.folder}/asked\ncat {self.folder}/answer\n{after}')
 
     def asked(self) -> list[str]:
         """How sacct was called, and forget it."""
@@ -91,8 +98,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
-    """A site whose Slurm says nothing yet."""
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site whose Slurm says nothing yet; opsd asks again without a pause."""
+    monkeypatch.setattr(pace, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(pace, "LEAST", 86_400)  # a window of a day is not halved
     return Site(tmp_path, capsys)
 
 
@@ -211,7 +220,7 @@ def test_how_sacct_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     site.answer(WHOLE, f"env | grep -E '^(TZ|SACCT|SLURM)' | sort >{site.folder}/env")
     site.opsd("ingest", "--from", "2026-01-05", "--to", "2026-01-06T06:00:00+02:00")
 
-    options = "--allusers --duplicates --allocations --local --parsable2 --noconvert --format=" + ",".join(
+    options = "--allusers --duplicates --allocations --parsable2 --noconvert --local --format=" + ",".join(
         FIELDS
     )
     assert [
@@ -230,7 +239,7 @@ def test_an_open_run_is_asked_for_by_its_job(site: Site) -> None:
     site.asked()
     time.sleep(1.1)  # an answer of the same second is no later one
     by_job = f'case "$*" in *--jobs=5) printf "%s" "{row(5, 50)}" ;; esac'
-    site.command("sacct", f'echo "$@" >>{site.folder}/asked; echo "{HEADER}"\n{by_job}')
+    site.sacct(f'echo "$@" >>{site.folder}/asked; echo "{HEADER}"\n{by_job}')
     code, words = site.opsd("ingest")
 
     assert 0 == code

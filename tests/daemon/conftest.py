@@ -12,7 +12,7 @@ import pytest
 from opsd.daemon import Daemon, Step
 from opsd.store.engine import Store, open_engine, sqlite_address
 from tests.fakes import books
-from tests.fakes.daemons import SlurmAway, settings
+from tests.fakes.daemons import SLURM_AWAY, settings
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +53,9 @@ def started(store: Store, another: Store) -> Iterator[Callable[..., Daemon]]:
     made: list[Daemon] = []
 
     def start(steps: Sequence[Step], of: Store | None = None, **options: Any) -> Daemon:
-        source, asked = SlurmAway(), options.pop("settings", settings())
+        clusters, asked = SLURM_AWAY, options.pop("settings", settings())
         options.setdefault("beat_seconds", 0.05)
-        daemon = Daemon(of or store, asked, source, lambda: books.NOW, steps=steps, **options)
+        daemon = Daemon(of or store, asked, clusters, lambda: books.NOW, steps=steps, **options)
         daemon.start()
         made.append(daemon)
         return daemon

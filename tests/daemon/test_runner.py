@@ -15,7 +15,7 @@ from opsd.store import engine, steps
 from opsd.store.engine import Store
 from opsd.store.steps import DONE, FAILED, RUNNING, STOPPED, Last
 from tests.fakes import books
-from tests.fakes.daemons import SlurmAway, broken, nothing, settings, step
+from tests.fakes.daemons import SLURM_AWAY, broken, nothing, settings, step
 
 PAGE = Rendered(b"a", b"b")
 
@@ -39,7 +39,7 @@ def wall() -> Wall:
 @pytest.fixture
 def runner(store: Store, wall: Wall) -> Runner:
     """A runner on the small database."""
-    return Runner(World(store, SlurmAway(), settings(), lambda: books.NOW, wall))
+    return Runner(World(store, SLURM_AWAY, settings(), lambda: books.NOW, wall))
 
 
 def noted(store: Store) -> dict[str, Last]:
@@ -188,8 +188,8 @@ def test_every_step_twice(runner: Runner, store: Store) -> None:
     first = [runner.run(row) for row in STEPS]
     again = [runner.run(row) for row in STEPS]
 
-    assert [FAILED, FAILED, DONE, DONE, DONE] == [last.result for last in first]
-    assert [FAILED, FAILED, DONE, DONE, DONE] == [last.result for last in again]
+    assert [*[FAILED] * 3, *[DONE] * 3] == [last.result for last in first]
+    assert [*[FAILED] * 3, *[DONE] * 3] == [last.result for last in again]
     assert "sacctmgr: nobody answers" == first[0].message
 
 

@@ -23,7 +23,7 @@ from opsd.store.engine import Store, open_engine
 from opsd.store.steps import RUNNING, STOPPED
 from tests.conftest import PostgresServer
 from tests.fakes import books
-from tests.fakes.daemons import SlurmAway, broken, nothing, page_of, samples, settings, step, until
+from tests.fakes.daemons import SLURM_AWAY, broken, nothing, page_of, samples, settings, step, until
 
 Started = Callable[..., Daemon]
 BALANCES = next(row for row in STEPS if row.name == "balances")
@@ -174,7 +174,7 @@ def closed_to_all(server: PostgresServer, url: str) -> Iterator[None]:
 def test_a_second_daemon_is_refused(started: Started, store: Store) -> None:
     """It says who has the database, and leaves the first alone."""
     first = started([step("it", nothing)])
-    second = Daemon(store, settings(), SlurmAway(), steps=[])
+    second = Daemon(store, settings(), SLURM_AWAY, steps=[])
 
     with pytest.raises(Refused, match="a daemon runs on it already: process "):
         second.start()
@@ -202,7 +202,7 @@ def test_an_address_that_is_taken(started: Started, store: Store, another: Store
     """The message names it; the hold is given back, so that another start succeeds."""
     first = started([step("it", nothing)], of=another)
     address = first.url.removeprefix("http://")
-    second = Daemon(store, settings(listen_address=address), SlurmAway(), steps=[])
+    second = Daemon(store, settings(listen_address=address), SLURM_AWAY, steps=[])
 
     with pytest.raises(BadInput, match=f"{address} cannot be listened on"):
         second.start()
@@ -211,7 +211,7 @@ def test_an_address_that_is_taken(started: Started, store: Store, another: Store
 
 def test_only_the_loopback_without_certificates(store: Store) -> None:
     """Balances are nobody else's business."""
-    daemon = Daemon(store, settings(listen_address="0.0.0.0:0"), SlurmAway(), steps=[])
+    daemon = Daemon(store, settings(listen_address="0.0.0.0:0"), SLURM_AWAY, steps=[])
 
     with pytest.raises(Refused, match=r"daemon\.listen_address|not on the loopback"):
         daemon.start()
@@ -242,7 +242,7 @@ def test_it_ends_though_a_step_hangs(store: Store) -> None:
         running.set()
         free.wait(30)
 
-    daemon = Daemon(store, settings(), SlurmAway(), steps=[step("hung", hang)])
+    daemon = Daemon(store, settings(), SLURM_AWAY, steps=[step("hung", hang)])
     daemon.start()
     assert running.wait(30)
 
@@ -348,7 +348,7 @@ def test_it_remembers_across_restarts(started: Started, store: Store) -> None:
 
 def test_certificates_that_are_not_there(store: Store) -> None:
     """The message names the file; the hold is given back."""
-    daemon = Daemon(store, settings(web_config="/nowhere/web.yml"), SlurmAway(), steps=[])
+    daemon = Daemon(store, settings(web_config="/nowhere/web.yml"), SLURM_AWAY, steps=[])
 
     with pytest.raises(BadInput, match=r"web configuration /nowhere/web\.yml: No such file"):
         daemon.start()

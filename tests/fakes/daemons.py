@@ -14,6 +14,7 @@ from opsd import config
 from opsd.config import Settings
 from opsd.core.errors import Unavailable
 from opsd.daemon.steps import Every, Outcome, Step, Work
+from opsd.pipeline.sources import ClusterSources
 
 PATIENCE_SECONDS = 30
 
@@ -32,6 +33,9 @@ class SlurmAway:
     def runs(self, job_ids: Sequence[int]) -> AccountingText:
         """Nobody answers."""
         raise Unavailable(f"sacct of {len(job_ids)} jobs: nobody answers")
+
+
+SLURM_AWAY = [ClusterSources(SlurmAway())]
 
 
 def settings(url: str = "", **daemon: Any) -> Settings:

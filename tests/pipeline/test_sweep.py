@@ -12,6 +12,7 @@ from collectors.slurm.sacct import SacctReader
 from opsd.core.errors import BadText, Refused, Unavailable
 from opsd.core.period import DAY, HOUR, Window
 from opsd.pipeline import ingest, sweep, usage
+from opsd.pipeline.pace import Pace
 from opsd.store import imports, migrate, sweeps
 from opsd.store.engine import Store, open_engine
 
@@ -27,7 +28,7 @@ class Slurm:
         self.hidden: set[int] = set()  # jobs that windows leave out
         self.more = ""  # what answers end with
         self.asked: list[tuple[int, int] | list[int]] = []
-        self.fails_at = 0  # the how manieth question fails
+        self.fails_at: set[int] = set()  # the how manieth questions fail
         self.clock = NOW
 
     def prove(self) -> str:
@@ -50,7 +51,7 @@ class Slurm:
 
     def _count(self, question: tuple[int, int] | list[int]) -> None:
         self.asked.append(question)
-        if len(self.asked) == self.fails_at:
+        if len(self.asked) in self.fails_at:
             raise Unavailable("sacct ended with 1")
 
     def _text(self, jobs: Sequence[int]) -> AccountingText:
@@ -82,7 +83,12 @@ def store(store_url: str) -> Iterator[Store]:
 def run(store: Store, slurm: Slurm, now: int = NOW, span: Window | None = None) -> sweep.Result:
     """One sweep, as a daemon would do it at `now`."""
     slurm.clock = now
-    return sweep.run(store, slurm, now=now, since=NOW - 14 * DAY, window_seconds=7 * DAY, span=span)
+    return sweep.run(store, slurm, now=now, since=NOW - 14 * DAY, means=whole_weeks(), span=span)
+
+
+def whole_weeks() -> sweep.Means:
+    """Windows of a week from the first one on."""
+    return sweep.Means(Pace(7 * DAY, width=7 * DAY))
 
 
 def cpu_seconds(store: Store, until: int) -> int:
@@ -121,14 +127,14 @@ def test_the_next_sweep_starts_two_hours_before_the_last_ended(store: Store, slu
 
 def test_a_failure_keeps_what_was_whole_and_the_next_sweep_goes_on(store: Store, slurm: Slurm) -> None:
     """Windows before the failing one are in and covered; of the failing one nothing is."""
-    slurm.fails_at = 2
+    slurm.fails_at = {2, 3, 4}
     with pytest.raises(Unavailable):
         run(store, slurm)
 
     assert NOW - 7 * DAY == covered(store)
     assert 2 * 100 == cpu_seconds(store, NOW)
     run(store, slurm)
-    assert (NOW - 7 * DAY - 2 * HOUR, NOW - 2 * HOUR) == slurm.asked[2]
+    assert (NOW - 7 * DAY - 2 * HOUR, NOW - 2 * HOUR) == slurm.asked[4]
     assert 2 * (100 + DAY) == cpu_seconds(store, NOW)
 
 
@@ -250,9 +256,9 @@ def test_what_slurm_writes_down_late_is_read_by_night(store: Store, slurm: Slurm
     run(store, slurm, later)
     missed = cpu_seconds(store, later)
 
-    found = sweep.again(store, slurm, now=later, window_seconds=7 * DAY)
+    found = sweep.again(store, slurm, now=later, means=whole_weeks())
     seen = cpu_seconds(store, later)
-    nothing = sweep.again(store, slurm, now=later, window_seconds=7 * DAY)
+    nothing = sweep.again(store, slurm, now=later, means=whole_weeks())
 
     assert 2 * (100 + 60) == missed  # the mended one was asked for by its job
     assert (1, 0) == (found.new, found.changed)
