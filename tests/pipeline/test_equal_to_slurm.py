@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from collectors.slurm import accounting_rows
 from collectors.slurm.sacct import SacctReader
 from opsd.core.period import Window
-from opsd.pipeline import ingest, rebuild, usage
+from opsd.pipeline import ingest, placement, rebuild, usage
+from opsd.pipeline.placement import Result
 from opsd.store import migrate
 from opsd.store.engine import Store, open_engine, sqlite_address
 
@@ -77,6 +79,29 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+class SuspendTable:
+    """slurmdbd's own table of suspensions, as it was dumped."""
+
+    def __init__(self, path: Path) -> None:
+        with gzip.open(path, "rt", newline="") as lines:
+            self.found = accounting_rows.suspensions(csv.DictReader(lines, delimiter="\t"))
+
+    def suspensions(self, db_indexes: Sequence[int]) -> Mapping[int, str]:
+        """Those of some runs."""
+        return {number: self.found[number] for number in db_indexes if number in self.found}
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The same months, with slurmdbd's word on when runs were suspended; facts built before and after."""
+    store = loaded(tmp_path_factory.mktemp("placed"), HISTORY / "sacct-num.psv.gz")
+    table = SuspendTable(HISTORY / "sql-lab_suspend_table.tsv.gz")
+    assert Result(463, 463) == placement.run(store, table, cluster="lab", now=LATE)
+    rebuild.run(store)
+    yield store
+    store.close()
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One closed hour of real jobs."""
@@ -117,6 +142,17 @@ def test_history_equals_sreport_cell_by_cell(history: Store, label: str, window:
         if mine.get(key, 0) != slurm.get(key, 0)
     }
     assert {} == {key: pair for key, pair in different.items() if key[2] != "cpu" or key[:2] not in unsure}
+    assert label == "dst-spring" or len(slurm) > 40
+
+
+@pytest.mark.parametrize(("label", "window"), windows(), ids=[label for label, _ in windows()])
+def test_placed_history_equals_sreport_in_every_cell(placed: Store, label: str, window: Window) -> None:
+    """With suspensions where they were, no cell of any window is left out, whatever crosses its edges."""
+    slurm = {key: used for key, used in sreport(HISTORY / f"sreport-{label}.psv.gz").items() if key[1]}
+
+    mine = {key: used for key, used in opsd_cells(placed, window).items() if used or key in slurm}
+
+    assert slurm == mine
     assert label == "dst-spring" or len(slurm) > 40
 
 

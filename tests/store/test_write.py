@@ -18,7 +18,7 @@ from opsd.core.period import DAY, HOUR, Window
 from opsd.core.records import RunRecord
 from opsd.core.shape import Inventory, classify
 from opsd.core.tres import Tres
-from opsd.core.usage import cut, interval
+from opsd.core.usage import cut, interval, suspension
 from opsd.core.versions import Version, distinct, merge
 from opsd.pipeline import rebuild, usage
 from opsd.store import imports, migrate, read, tables
@@ -79,6 +79,7 @@ LAYOUTS: tuple[tuple[str, ...], ...] = (
     ("user", "partition", "qos", "elapsed", "suspended", "limit", "nodes", "label", "sluid", "flags"),
     ("user", "qos", "elapsed", "suspended", "assoc_id", "db_index", "reservation_id", "eligible"),
     ("partition", "sluid"),
+    ("suspensions",),
     ("elapsed",),
     (),
 )
@@ -94,12 +95,14 @@ def life(chance: random.Random, job_id: int) -> list[dict[str, Any]]:
         "partition": "acc", "qos": "normal", "limit": 3600, "nodes": "n1",
         "label": str(job_id), "sluid": "s1", "flags": "SchedMain", "assoc_id": 3, "db_index": 5,
         "reservation_id": 0, "eligible": start, "elapsed": 0, "suspended": 0,
+        "suspensions": f"{start + 5}-{start + 30}",
     }  # fmt: skip
     running = fixed | {"end": None, "state": "RUNNING"}
     ended = fixed | {
         "end": start + chance.randrange(2 * DAY),
         "state": "COMPLETED",
         "suspended": chance.randrange(99),
+        "suspensions": f"{start + 5}-{start + 9},{start + 20}-{start + DAY}",
     }
     return [
         running,
@@ -210,7 +213,10 @@ def expected_usage(rows: Sequence[dict[str, Any]], window: Window) -> dict[tuple
         if line["begin"] is None:
             continue
         finish = line["finish"] if line["finish"] is not None else max(line["begin"], line["seen_open"])
-        ran, off = cut(line["begin"], finish, line["suspended"] or 0, window.start, window.end)
+        suspended = suspension(
+            line["suspended"], line["suspensions"], line["begin"], finish, ended=line["finish"] is not None
+        )
+        ran, off = cut(line["begin"], finish, suspended, window.start, window.end)
         key, tres = (line["account_id"][1], line["state_id"]), line["shape_id"].tres
         found[key] = (found[key][0] + ran * tres.get("cpu"), found[key][1] + (ran + off) * tres.gpus)
     return {key: seconds for key, seconds in found.items() if any(seconds)}
