@@ -54,8 +54,9 @@ golden: setup  ## rewrite the expected outputs; then read the diff
 	@OPSD_GOLDEN=1 $(BIN)/pytest -m golden
 	git status --short tests
 
-bench: setup  ## import and usage against slurm2sql on ROWS made-up runs; the agent's page against nvitop-exporter
+bench: setup  ## import and usage against slurm2sql, 90 days read again, the agent's page against nvitop-exporter
 	@$(BIN)/python tests/benchmarks/import_rate.py --rows $(ROWS)
+	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python tests/benchmarks/scrape.py
 
 dist: setup  ## build the wheel in dist/
