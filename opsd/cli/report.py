@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
     else:
-        _write(Path(args.output), content)
+        write(Path(args.output), content)
     return _warned(found)
 
 
@@ -80,7 +80,7 @@ def _format(named: str | None, output: str) -> str:
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """The whole file or, if anything fails, what was there before."""
     if path.is_dir():
         raise WrongUsage(f"-o {path} is a folder: name a file in it")

@@ -158,6 +158,12 @@ class Certificate:
             )
         ]
 
+    def is_bounded(self, cell: Cell) -> bool:
+        """Whether all that is unexplained in a cell lies within what nobody can know."""
+        known = self.cannot_know(cell)
+        least, most = sum(unknown.least for unknown in known), sum(unknown.most for unknown in known)
+        return bool(known) and least <= cell.unexplained <= most
+
 
 def parents(associations: Iterable[Association]) -> dict[str, str]:
     """The account above each account, as the tree is now; "" above the highest."""

@@ -26,7 +26,7 @@ from opsd.core.certificate import (
 )
 from opsd.core.period import HOUR, Window, isoformat
 from opsd.core.rollup import Hours, Row, Spans, counted, seen, within
-from opsd.core.usage import Seconds, cut
+from opsd.core.usage import Seconds, Suspension, cut
 
 _WORDS = {
     SUSPENSION: "its suspended time as slurmdbd placed it, against spread evenly over the run",
@@ -39,7 +39,7 @@ _WORDS = {
 _UNSEEN = "open in Slurm's records; opsd saw it last at {at} and counts until then"
 _NO_ASSOCIATION = "booked on no association of Slurm's, so in no report of its"
 _MOVED = "was of {account}/{user} when those hours were added up"
-_CANNOT_PLACE = "suspension cannot be placed: {seconds} s are known as a total only"
+_CANNOT_PLACE = "suspension cannot be placed"  # only its total is known
 
 
 class Run(NamedTuple):
@@ -49,9 +49,9 @@ class Run(NamedTuple):
     submit: int
     begin: int
     finish: int  # of an open run: when it was last seen
-    suspended: int
-    places: Spans | None  # when it was suspended; None: only the total is known
-    is_placed: bool  # whether opsd's usage knows those places
+    suspended: Suspension  # as opsd's usage cuts it
+    total: int  # suspended seconds, as sacct tells them
+    places: Spans | None  # when it was suspended, by slurmdbd; None: only the total is known
     now: Row
     before: tuple[Row, ...] = ()  # superseded rows, in the order in which they were last seen
     modified_at: int | None = None  # when slurmdbd last changed the row; None: not known
@@ -64,11 +64,7 @@ class Run(NamedTuple):
 
     def seconds(self, a: int, b: int) -> Seconds:
         """What opsd counts of it in [a, b)."""
-        if not self.is_placed or self.places is None:
-            return cut(self.begin, self.finish, self.suspended, a, b)
-        a, b = max(a, self.begin), min(b, self.finish)
-        off = within(self.places, a, b)
-        return Seconds(max(0, b - a) - off, off)
+        return cut(self.begin, self.finish, self.suspended, a, b)
 
     def asleep(self, a: int, b: int) -> int:
         """Suspended seconds in [a, b) as Slurm places them; as opsd does where nobody knows."""
@@ -155,7 +151,7 @@ def _each(run: Run, row: Row, cause: str, held: int, awake: int, words: str = ""
 
 
 def _suspension(run: Run, both: Sequence[tuple[int, int]]) -> Iterator[Contribution]:
-    if run.places is None or not run.suspended:
+    if run.places is None or not run.total:
         return
     off = sum(run.seconds(a, b).suspended - run.asleep(a, b) for a, b in both)
     yield from _each(run, run.now, SUSPENSION, 0, off)
@@ -233,16 +229,15 @@ def _whose(row: Row) -> tuple[str, str, bool]:
 
 def unplaced(run: Run, rolled: Rolled) -> Iterator[Unknown]:
     """How far a suspension that nobody can place may move the cpu-seconds of a run in a window."""
-    if run.places is not None or not run.suspended:
+    if run.places is not None or not run.total:
         return
     a = max(run.begin, rolled.window.start, _first(run.now, rolled))
     both = list(rolled.inside(a, min(run.finish, rolled.window.end)))
     inside, length = sum(end - start for start, end in both), run.finish - run.begin
-    total = min(run.suspended, length)
+    total = min(run.total, length)
     off = sum(run.seconds(start, end).suspended for start, end in both)
     least, most = off - min(total, inside), off - max(0, total - (length - inside))
     cpus = run.now.tres.get("cpu")
     if cpus and least != most:
-        words = _CANNOT_PLACE.format(seconds=run.suspended)
         who = run.now.account, run.now.user
-        yield Unknown(SUSPENSION, *who, "cpu", cpus * least, cpus * most, run.subject, words)
+        yield Unknown(SUSPENSION, *who, "cpu", cpus * least, cpus * most, run.subject, _CANNOT_PLACE)

@@ -129,6 +129,6 @@ def _whose_is_unknown(idle: _Idle) -> Iterator[Unknown]:
     record = idle.reservation
     for name, seconds in idle.shares.items():
         if seconds:
-            words = f"idle in {record.name}: nobody tells for whom it was reserved"
+            words = f"nobody tells for whom {record.name} was reserved"
             subject = Subject("reservation", record.id, record.start)
             yield Unknown(RESERVATION_IDLE, "", "", name, 0, seconds, subject, words)

@@ -229,7 +229,7 @@ def _completed(found: Sequence[Found], tables: AccountingTables | None, rolled: 
     if tables is None:
         return [_complete(one, {}, {}) for one in found]
     told = {f.run.db_index: f for f in found if f.run.db_index is not None}
-    asleep = [index for index, f in told.items() if f.suspensions is None and f.run.suspended]
+    asleep = [index for index, f in told.items() if f.run.total and not _is_closed(f.suspensions)]
     is_timed = rolled.again_from is not None or any(f.run.before for f in found)
     texts = tables.suspensions(asleep) if asleep else {}
     changed = tables.modified_at([*told]) if told and is_timed else {}
@@ -238,18 +238,22 @@ def _completed(found: Sequence[Found], tables: AccountingTables | None, rolled: 
 
 def _complete(one: Found, texts: Mapping[int, str], changed: Mapping[int, int]) -> Found:
     run, index = one.run, -1 if one.run.db_index is None else one.run.db_index
-    text = texts.get(index) if one.suspensions is None else one.suspensions
-    places: Spans | None = None if run.suspended else ()
-    if text is not None:
-        places = parse_suspensions(text, run.finish if run.now.end is not None else EVER)
-    is_placed = one.suspensions is not None
-    if places and not is_placed and not _agrees(run, places):
-        places = None  # rows were purged, or are from another time
-    return one._replace(run=run._replace(places=places, is_placed=is_placed, modified_at=changed.get(index)))
+    text = texts.get(index, "") or one.suspensions
+    places: Spans | None = None if run.total else ()  # slurmdbd looks at no interval where the total is 0
+    if run.total and text:
+        places = parse_suspensions(text, EVER if run.now.end is None else run.now.end)
+        if not _agrees(run, places):
+            places = None  # some were purged, or are not in yet
+    return one._replace(run=run._replace(places=places, modified_at=changed.get(index)))
+
+
+def _is_closed(suspensions: str | None) -> bool:
+    """Whether the intervals of a run are known for good."""
+    return bool(suspensions) and not str(suspensions).endswith("-")
 
 
 def _agrees(run: Run, places: Spans) -> bool:
     """Whether intervals add up to the total that sacct tells; of a run that is open, it tells less."""
     if run.now.end is None or run.now.start is None:
         return True
-    return within(places, run.now.start, run.now.end) == run.suspended
+    return within(places, run.now.start, run.now.end) == run.total

@@ -16,6 +16,7 @@ from opsd.core.period import Window
 from opsd.core.reconcile import Run
 from opsd.core.rollup import Row
 from opsd.core.tres import Tres
+from opsd.core.usage import suspension
 from opsd.store import tables
 from opsd.store.intern import texts
 
@@ -148,11 +149,13 @@ def _row(row: dict[str, Any], words: dict[int, str], beside: dict[str, Any]) -> 
 def _found(row: dict[str, Any], words: dict[int, str], before: tuple[Row, ...]) -> Found:
     is_open = row["finish"] is None
     finish = max(row["begin"], row["seen_open"] or 0) if is_open else row["finish"]
+    total, text = row["suspended"] or 0, row["suspensions"]
     run = Run(
-        row["job_id"], row["submit"], row["begin"], finish, row["suspended"] or 0, None,
-        is_placed=False, now=_row(row, words, row), before=before, db_index=row["db_index"],
+        row["job_id"], row["submit"], row["begin"], finish,
+        suspension(row["suspended"], text, row["begin"], finish, ended=not is_open), total, None,
+        now=_row(row, words, row), before=before, db_index=row["db_index"],
     )  # fmt: skip
-    return Found(run, row["suspensions"])
+    return Found(run, text)
 
 
 def known_clusters(connection: Connection) -> Iterator[str]:

@@ -198,7 +198,7 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path: Path) -> Non
     target = tmp_path / "r.csv"
     target.write_bytes(b"old")
     with pytest.raises(OpsdError, match=r"r\.csv: No space left on device"):
-        report._write(target, b"new")
+        report.write(target, b"new")
     assert [b"old"] == [path.read_bytes() for path in tmp_path.iterdir()]
 
 
@@ -206,6 +206,6 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     """What it leads to is replaced."""
     (tmp_path / "real.csv").write_bytes(b"old")
     (tmp_path / "link.csv").symlink_to("real.csv")
-    report._write(tmp_path / "link.csv", b"new")
+    report.write(tmp_path / "link.csv", b"new")
     assert (tmp_path / "link.csv").is_symlink()
     assert b"new" == (tmp_path / "real.csv").read_bytes()
