@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from collectors.protocol import RolledHour, StaleUsage
-from collectors.slurm.bits import event_kind, node_state, reservation_flags
+from collectors.slurm.bits import node_state, reservation_flags
+from collectors.slurm.machine import kind
 from opsd.core.errors import BadText
 from opsd.core.period import HOUR
 from opsd.core.records import NodeEvent, Reservation
@@ -59,7 +60,7 @@ def event(row: Row, cluster: str, names: Mapping[int, str]) -> NodeEvent:
     nodes = str(row["cluster_nodes"] or "") if not node else ""
     tres = tres_text(str(row["tres"] or ""), names)
     return NodeEvent(
-        cluster, node, int(row["time_start"]), int(row["time_end"]) or None, event_kind(node, state),
+        cluster, node, int(row["time_start"]), int(row["time_end"]) or None, kind(node, state),
         node_state(state) if node else "", str(row["reason"]), tres, nodes,
     )  # fmt: skip
 

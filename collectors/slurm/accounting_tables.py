@@ -38,7 +38,7 @@ _STOP_AFTER = (
     " /*!50708 , SESSION max_execution_time = {seconds}000 */"
 )
 # Errors of the server by what is to be done about them (MariaDB: "MariaDB Error Codes").
-_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1698})
+_DENIED, _UNKNOWN_USER = frozenset({1044, 1142, 1143, 1227}), frozenset({1045, 1698})
 _NO_SUCH_TABLE, _NO_SUCH_DATABASE, _NO_SUCH_COLUMN = 1146, 1049, 1054
 
 
@@ -185,7 +185,8 @@ class AccountingTables:
             "host": at.host, "port": at.port, "user": at.user, "password": at.password,
             "database": at.database, "unix_socket": at.unix_socket, "charset": "utf8mb4",
             "connect_timeout": min(CONNECT_SECONDS, self.timeout_seconds),
-            "read_timeout": self.timeout_seconds, "write_timeout": self.timeout_seconds,
+            # A little longer than the server takes to give up, so that it can say so.
+            "read_timeout": self.timeout_seconds + 5, "write_timeout": self.timeout_seconds,
             "cursorclass": pymysql.cursors.DictCursor,
         }  # fmt: skip
 
@@ -195,6 +196,11 @@ class AccountingTables:
         what = str(err.args[-1]) if err.args else type(err).__name__
         if number in _DENIED:
             return Refused(f"slurmdbd's database {self.address}: {what}; let it read: {self.grants()}")
+        if number in _UNKNOWN_USER:
+            return Refused(
+                f"slurmdbd's database {self.address}: {what}; user or password of slurm.database_url are "
+                "wrong, or the user may not come from this host"
+            )
         if number == _NO_SUCH_DATABASE:
             return Refused(
                 f"slurmdbd's database {self.address}: {what}; StorageLoc in slurmdbd.conf has its name"

@@ -6,12 +6,9 @@ kept their meaning since 20.11. Invariant: a bit without a name here is told by 
 
 from __future__ import annotations
 
-from opsd.core.records import CONTROLLER_AWAY, DOWN, DRAIN, MAINT, POWERED_DOWN, REGISTERED
-
 _BASE = 0xF
 _BASES = {0: "UNKNOWN", 1: "DOWN", 2: "IDLE", 3: "ALLOCATED", 4: "ERROR", 5: "MIXED", 6: "FUTURE"}
 _UNUSABLE = {1, 4, 6}
-_FUTURE = 6
 _DRAIN, _NO_RESPOND, _POWERED_DOWN, _FAIL, _MAINT = 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 15
 _NODE_FLAGS = {
     _MAINT: "MAINT", _DRAIN: "DRAIN", _FAIL: "FAIL", _POWERED_DOWN: "POWERED_DOWN", 1 << 4: "PERFCTRS",
@@ -33,19 +30,6 @@ _RESERVATION_FLAGS = {
         )
     )
 }  # fmt: skip
-
-
-def event_kind(node: str, state: int) -> str:
-    """What an event is about, told as the roll-up takes it: maintenance first, then planned down."""
-    if not node:
-        return CONTROLLER_AWAY if state else REGISTERED
-    if state & _MAINT:
-        return MAINT
-    if state & _BASE == _FUTURE or state & _POWERED_DOWN:
-        return POWERED_DOWN
-    if state & _BASE != 1 and state & (_DRAIN | _FAIL):
-        return DRAIN
-    return DOWN  # whatever else slurmctld writes an event for cannot be used
 
 
 def node_state(state: int) -> str:
