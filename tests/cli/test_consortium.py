@@ -53,6 +53,33 @@ def test_the_example_checks_and_applies(capsys: pytest.CaptureFixture[str]) -> N
     assert "nothing to change\n" == capsys.readouterr().out
 
 
+SLICE = """
+[[mig_slice]]
+gpu_class = "h100"
+profile = "1g.10gb"
+gpus = {}
+from = 2026-05-01
+"""
+
+
+def test_slices_are_applied_changed_and_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A share stays the exact ratio that was given; a dry run keeps nothing; what cannot be is refused."""
+    file = tmp_path / "slices.toml"
+    file.write_text(SLICE.format('"1/7"'), encoding="utf-8")
+    assert 0 == main(["consortium", "apply", str(file), "--dry-run"])
+    assert "h100/1g.10gb" in capsys.readouterr().out
+    main(["consortium", "export"])
+    assert "mig_slice" not in capsys.readouterr().out
+    assert 0 == main(["consortium", "apply", str(file)])
+    assert 0 == main(["consortium", "apply", str(file)])
+    assert capsys.readouterr().out.endswith("nothing to change\n")
+    main(["consortium", "export"])
+    assert SLICE.format('"1/7"').strip() in capsys.readouterr().out
+    file.write_text(SLICE.format("1.5"), encoding="utf-8")
+    assert 1 == main(["consortium", "apply", str(file)])
+    assert "slices.toml:5: [[mig_slice]] gpus: not a part of one GPU: '1.5'" in capsys.readouterr().err
+
+
 def test_a_dry_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """--dry-run shows the diff and leaves the database empty."""
     assert 0 == main(["consortium", "apply", EXAMPLE, "--dry-run"])

@@ -32,6 +32,8 @@ BARE = NodeClass("mn5", "bare", partitions=("bare",), gpus=8)
         ({"gres/gpu": 2, "gres/gpu:h100": 3}, ACC, (("h100", 2),), Flag.GPU_CLASS_DISAGREES),
         ({"gres/gpu": 2, "gres/gpu:h100_1g.10gb": 2}, ACC, (("h100_1g.10gb", 2),), Flag.NONE),
         ({"gres/gpu": 2, "gres/gpu:1g.10gb": 2}, ACC, (("1g.10gb", 2),), Flag.NONE),
+        ({"gres/gpu": 2, "gres/gpu:1g.10gb+me": 2}, ACC, (("1g.10gb+me", 2),), Flag.NONE),
+        ({"gres/gpu:a100_3g.20gb": 1}, ACC, (("a100_3g.20gb", 1),), Flag.GPU_CLASS_DISAGREES),
         ({"cpu": 8}, ACC, (), Flag.NO_GPU_TRES),
         ({"cpu": 8, "gres/gpu": 0}, ACC, (), Flag.NONE),
         ({"cpu": 8}, GPP, (), Flag.NONE),
