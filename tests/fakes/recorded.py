@@ -71,9 +71,15 @@ class RecordedMachine:
             if began < end and (not ended or ended > start):
                 found.append(
                     NodeEvent(
-                        CLUSTER, row["node_name"], began, ended or None,
-                        kind(row["node_name"], int(row["state"])), row["state"], row["reason"], tres(row["tres"]),
-                    )  # fmt: skip
+                        CLUSTER,
+                        row["node_name"],
+                        began,
+                        ended or None,
+                        kind(row["node_name"], int(row["state"])),
+                        row["state"],
+                        row["reason"],
+                        tres(row["tres"]),
+                    )
                 )
         return found
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from collectors.protocol import Reported, RolledHour, RollUp
 from collectors.slurm.sacct import SacctReader
-from opsd.core.certificate import Certificate
+from opsd.core.certificate import CAUSES, Certificate
+from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import Window
 from opsd.pipeline import ingest, rebuild, reconcile
 from opsd.pipeline.sources import ClusterSources
-from opsd.store import migrate
+from opsd.store import certificates, migrate
 from opsd.store.engine import Store, open_engine, sqlite_address
 from tests.fakes.recorded import CLUSTER, RecordedMachine, RecordedTables
 
@@ -47,8 +52,6 @@ def sources(machine: RecordedMachine, tables: RecordedTables | None) -> ClusterS
 
 def loaded(folder: Path, text: bytes) -> Store:
     """A database with one export in it."""
-    from io import BytesIO
-
     store = open_engine(sqlite_address(folder / "opsd.db"))
     migrate.ensure_current(store)
     reader = SacctReader(BytesIO(text), cluster=CLUSTER, name="sacct-num.psv.gz")
@@ -60,8 +63,6 @@ def loaded(folder: Path, text: bytes) -> Store:
 
 def export(folder: Path) -> bytes:
     """What sacct printed."""
-    import gzip
-
     return gzip.decompress((folder / "sacct-num.psv.gz").read_bytes())
 
 
@@ -69,6 +70,14 @@ def export(folder: Path) -> bytes:
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Seven months of a cluster, rolled up by a real slurmdbd."""
     store = loaded(tmp_path_factory.mktemp("history"), export(HISTORY))
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One closed hour of real jobs."""
+    store = loaded(tmp_path_factory.mktemp("real"), export(REAL))
     yield store
     store.close()
 
@@ -93,6 +102,7 @@ def test_history_is_explained_in_every_cell(history: Store, label: str, window: 
     found = of_history(history, label, window, tables=True)
 
     assert () == found.unexplained
+    assert (label == "dst-spring") == (not found.cells)  # nobody ran anything that day
 
 
 @pytest.mark.parametrize(("label", "window"), windows(), ids=[label for label, _ in windows()])
@@ -107,8 +117,197 @@ def test_without_tables_only_suspensions_are_unexplained(history: Store, label: 
         assert sum(u.least for u in named) <= cell.unexplained <= sum(u.most for u in named)
 
 
-def test_real_hour_is_explained_in_every_cell(tmp_path: Path) -> None:
+def test_real_hour_is_explained_in_every_cell(real: Store) -> None:
     """Reservations, resizes, requeues and suspensions of a real hour: every cell is explained."""
-    found = of_real(loaded(tmp_path, export(REAL)), tables=True)
+    found = of_real(real, tables=True)
 
     assert () == found.unexplained
+    assert 144 == len(found.cells)
+    causes = dict(zip(CAUSES, found.total("cpu").causes, strict=True))
+    assert {"reservation_idle": 4_336, "resize_overlap": 12} == {name: n for name, n in causes.items() if n}
+
+
+# -- the certificate can fail ------------------------------------------------------------------------------
+
+TITLES = export(REAL).split(b"\n", 1)[0].decode().split("|")
+TRES = ("cpu", "mem", "node", "billing", "gres/gpu", "gres/gpu:h100")
+ABOVE = {"es-bio": ("es", "root"), "es-cfd": ("es", "root"), "pt-ml": ("pt", "root")}
+Left = dict[tuple[str, str, str], int]
+
+
+def edited(text: bytes, job: str, change: Callable[[dict[str, str]], dict[str, str] | None]) -> bytes:
+    """The export with one job's only row changed, or taken out."""
+    found = 0
+    lines = []
+    for line in text.decode().split("\n"):
+        row = dict(zip(TITLES, line.split("|"), strict=False))
+        if row.get("JobIDRaw") == job:
+            found += 1
+            changed = change(row)
+            line = "" if changed is None else "|".join(changed[title] for title in TITLES)  # noqa: PLW2901
+            if changed is None:
+                continue
+        lines.append(line)
+    assert 1 == found
+    return "\n".join(lines).encode()
+
+
+def unexplained(found: Certificate) -> Left:
+    """What is unexplained, by cell."""
+    return {(cell.account, cell.user, cell.tres): cell.unexplained for cell in found.unexplained}
+
+
+def expected(account: str, user: str, seconds: dict[str, int]) -> Left:
+    """So much in a user's cell, in its account's line and in those above it."""
+    lines = [(account, user), (account, ""), *((name, "") for name in ABOVE[account])]
+    return {(*line, tres): amount for line in lines for tres, amount in seconds.items() if amount}
+
+
+def added(one: Left, other: Left) -> Left:
+    """Cell by cell."""
+    keys = {*one, *other}
+    return {key: amount for key in keys if (amount := one.get(key, 0) + other.get(key, 0))}
+
+
+# Job 2: es-bio/ana, 1 cpu, 1000 MB, 1 node, 1 billing, 12 s, not suspended.
+WHOLE = {"cpu": 12, "mem": 12_000, "node": 12, "billing": 12}
+
+
+def test_a_run_that_is_missing_is_unexplained_exactly(tmp_path: Path) -> None:
+    """A deleted run leaves exactly its seconds, in its user's cell and its accounts' lines."""
+    found = of_real(loaded(tmp_path, edited(export(REAL), "2", lambda _row: None)), tables=True)
+
+    assert expected("es-bio", "ana", WHOLE) == unexplained(found)
+
+
+def test_another_tres_is_unexplained_exactly(tmp_path: Path) -> None:
+    """One count changed leaves exactly the difference times the run's seconds, in that TRES alone."""
+    text = edited(
+        export(REAL), "2", lambda row: row | {"AllocTRES": row["AllocTRES"].replace("cpu=1,", "cpu=3,")}
+    )
+
+    found = of_real(loaded(tmp_path, text), tables=True)
+
+    assert expected("es-bio", "ana", {"cpu": -24}) == unexplained(found)
+
+
+def test_an_end_one_second_later_is_unexplained_exactly(tmp_path: Path) -> None:
+    """One second more is one second of every TRES that the run held, and no more."""
+    text = edited(
+        export(REAL), "2",
+        lambda row: row | {"End": str(int(row["End"]) + 1), "ElapsedRaw": str(int(row["ElapsedRaw"]) + 1)},
+    )  # fmt: skip
+
+    found = of_real(loaded(tmp_path, text), tables=True)
+
+    assert expected("es-bio", "ana", {"cpu": -1, "mem": -1_000, "node": -1, "billing": -1}) == unexplained(
+        found
+    )
+
+
+def test_a_run_of_another_account_is_unexplained_exactly(tmp_path: Path) -> None:
+    """A run moved to another account is missing here and too much there; what both have above is equal."""
+    text = edited(export(REAL), "2", lambda row: row | {"Account": "pt-ml"})
+
+    found = of_real(loaded(tmp_path, text), tables=True)
+
+    too_much = expected("pt-ml", "ana", {tres: -amount for tres, amount in WHOLE.items()})
+    assert added(expected("es-bio", "ana", WHOLE), too_much) == unexplained(found)
+
+
+def test_a_suspension_that_is_dropped_is_unexplained_exactly(tmp_path: Path) -> None:
+    """A suspension that sacct no longer tells leaves exactly its cpu-seconds."""
+    row = next(
+        dict(zip(TITLES, line.split("|"), strict=False))
+        for line in export(REAL).decode().split("\n")
+        if "|00:00:15|" in line
+    )
+    text = edited(
+        export(REAL), row["JobIDRaw"],
+        lambda row: row | {"Suspended": "00:00:00", "ElapsedRaw": str(int(row["ElapsedRaw"]) + 15)},
+    )  # fmt: skip
+
+    left = unexplained(of_real(loaded(tmp_path, text), tables=True))
+
+    cpus = int(row["AllocTRES"].split("cpu=")[1].split(",")[0])
+    user = (row["Account"], row["User"], "cpu")
+    assert -15 * cpus == left[user]
+    assert {"cpu"} == {tres for _, _, tres in left}
+    assert {-15 * cpus} == set(left.values())
+    assert {user, (row["Account"], "", "cpu"), ("root", "", "cpu")} < set(left)
+    assert 4 == len(left)  # user, account, country, root
+
+
+@pytest.mark.parametrize("tres", TRES)
+def test_a_second_in_the_report_is_unexplained_exactly(real: Store, tres: str) -> None:
+    """What Slurm reports too much in one cell is unexplained in that cell alone: no cause looks at it."""
+    machine = RecordedMachine(
+        REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER,
+        extra=[Reported("es-bio", "bruno", tres, 1)],
+    )  # fmt: skip
+    found = reconcile.run(real, sources(machine, RecordedTables(REAL)), REAL_WINDOW, now=LATE)
+
+    assert {("es-bio", "bruno", tres): 1} == unexplained(found)
+
+
+# -- what is compared --------------------------------------------------------------------------------------
+
+
+def test_hours_are_cut_to_those_of_slurmdbd(real: Store) -> None:
+    """A window that begins inside slurmdbd's hours is compared in the hours that lie in it, and says so."""
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+    asked = Window(REAL_WINDOW.start - 900, REAL_WINDOW.end + 2_700)
+
+    found = reconcile.run(real, sources(machine, RecordedTables(REAL)), asked, now=LATE)
+
+    assert REAL_WINDOW == found.window
+    assert "2026-11-22T05:45:00+00:00 to 2026-11-22T06:45:00+00:00" in found.notes[0]
+
+
+def test_a_window_without_a_whole_hour_is_refused(real: Store) -> None:
+    """Where no hour of slurmdbd's clock lies in the window there is nothing to compare."""
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+
+    with pytest.raises(Refused, match="minute 45 of UTC"):
+        reconcile.run(real, sources(machine, None), Window(REAL_WINDOW.start + 1, REAL_WINDOW.end), now=LATE)
+
+
+def test_an_hour_that_goes_on_is_not_compared(real: Store) -> None:
+    """sreport has no hour that has not ended, so neither has the certificate."""
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+    asked = Window(REAL_WINDOW.start, REAL_WINDOW.end + 7_200)
+
+    found = reconcile.run(real, sources(machine, RecordedTables(REAL)), asked, now=REAL_WINDOW.end + 59)
+
+    assert REAL_WINDOW == found.window
+
+
+def test_slurmdbd_that_adds_up_meanwhile_is_asked_again_and_then_given_up(real: Store) -> None:
+    """Marks that move while sreport answers make no certificate."""
+
+    class Busy(RecordedTables):
+        looked = 0
+
+        def rolled_up(self, start: int, end: int) -> RollUp:
+            self.looked += 1
+            hours = [RolledHour(REAL_WINDOW.start, REAL_WINDOW.end + self.looked)]
+            return replace(super().rolled_up(start, end), hours=hours)
+
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+
+    with pytest.raises(Unavailable, match="adding up"):
+        reconcile.run(real, sources(machine, Busy(REAL)), REAL_WINDOW, now=LATE)
+
+
+def test_the_last_certificate_of_a_window_is_kept(real: Store) -> None:
+    """Making a certificate again replaces it; another window's stays."""
+    found = of_real(real, tables=True)
+
+    for document in ("first", "second"):
+        reconcile.keep(real, found, document)
+
+    with real.read() as connection:
+        assert "second" == certificates.document(connection, CLUSTER, REAL_WINDOW)
+        assert [(CLUSTER, 144, 0)] == [
+            (k.cluster, k.cells, k.unexplained_cells) for k in certificates.every(connection)
+        ]
