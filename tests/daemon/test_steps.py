@@ -14,12 +14,12 @@ SETTINGS = config.Daemon(ingest_seconds=300, balances_seconds=60)
 
 
 def test_intervals_come_from_the_settings() -> None:
-    """Ingest and day facts have one, balances another; reading again and housekeeping are daily, a review weekly."""
+    """Ingest and day facts have one, balances another; the others are daily, a review is weekly."""
     assert [300, 86_400, 604_800, 300, 60, 86_400] == [row.interval(SETTINGS) for row in STEPS]
 
 
 def test_ages_from_which_data_are_stale() -> None:
-    """Three missed runs, but not less than five minutes; two days without a daily one, weeks without a weekly."""
+    """Three missed runs, but not less than five minutes; two without a daily or weekly one."""
     assert [900, 172_800, 1_209_600, 900, 300, 172_800] == [row.stale_seconds(SETTINGS) for row in STEPS]
 
 
