@@ -26,6 +26,7 @@ _KNOWN: dict[str, dict[str, type]] = {
         "timeout_seconds": int,
         "since": str,
         "window_hours": int,
+        "timezone": str,
         "database_url": str,
         "database_url_file": str,
     },
@@ -35,7 +36,7 @@ _KNOWN: dict[str, dict[str, type]] = {
 }
 # Sections of several tables, [clusters.NAME]: each may override these keys of another section.
 _CLUSTERS = "clusters"
-_OF_A_CLUSTER = ("bin", "conf", "since", "database_url", "database_url_file")
+_OF_A_CLUSTER = ("bin", "conf", "since", "timezone", "database_url", "database_url_file")
 _CLUSTER_NAME = re.compile(r"[\w.-]+", re.ASCII)  # what a command line can carry without a doubt
 _MOST = 100_000_000  # three years of seconds; what is larger overflows the clocks of the system
 DAEMON_ADDRESS = "127.0.0.1:9750"
@@ -51,6 +52,7 @@ class Slurm:
     timeout_seconds: int = 300  # a command that takes longer is stopped, and has failed
     since: str = "30 days"  # how far back the very first ingest reads: N days, or a date
     window_hours: int = 168  # the longest span asked of Slurm at once
+    timezone: str | None = None  # slurmdbd's, whose full hours sreport counts; None: this machine's
     database_url: str | None = field(default=None, repr=False)  # slurmdbd's own database, to be read alone
 
 

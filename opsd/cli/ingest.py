@@ -115,7 +115,7 @@ def _machine(slurm: Slurm, cluster: str, tables: AccountingTables | None) -> Mac
     from collectors.slurm.client import Client
 
     client = Client(folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds)
-    return registry.machine("slurm", client, cluster, tables)
+    return registry.machine("slurm", client, cluster, tables, slurm.timezone)
 
 
 def chosen(found: list[ClusterSources], name: str | None) -> list[ClusterSources]:
