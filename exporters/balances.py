@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from exporters import certificates
 from exporters.page import Page
 from opsd.core.amounts import MICRO
 
@@ -66,7 +67,9 @@ class Figures:
     unattributed: Sequence[Unattributed] = ()
     covered: Mapping[str, int] = field(default_factory=dict)
     open_runs: Mapping[str, int] = field(default_factory=dict)
+    suspected: Mapping[str, int] = field(default_factory=dict)  # runaways, by cluster
     quarantined: int = 0
+    certificates: Sequence[certificates.Standing] = ()
 
 
 def page(figures: Figures) -> Page:
@@ -81,7 +84,10 @@ def page(figures: Figures) -> Page:
         made.add("opsd_ingest_covered_timestamp_seconds", until, cluster=cluster)
     for cluster, count in figures.open_runs.items():
         made.add("opsd_open_runs", count, cluster=cluster)
+    for cluster, count in figures.suspected.items():
+        made.add("opsd_runs_suspected_runaway", count, cluster=cluster)
     made.add("opsd_quarantine_records", figures.quarantined)
+    certificates.add(made, figures.certificates)
     made.add("opsd_balances_as_of_timestamp_seconds", figures.as_of)
     return made
 

@@ -111,6 +111,17 @@ def _references(held: Consortium) -> Iterator[Problem]:
             yield _problem(held, "unit_table", row, "node_class", message)
 
 
+def _cluster_names(held: Consortium) -> Iterator[Problem]:
+    """A name that Slurm gives leads to one cluster."""
+    owners = {name: name for name in held.clusters}
+    for name, cluster in held.clusters.items():
+        for former in cluster.former_names:
+            owner = owners.setdefault(former, name)
+            if former in held.clusters or owner != name:
+                message = f"former name {former!r} is a name of cluster {owner}; take it out of one"
+                yield _problem(held, "cluster", cluster, "former_names", message)
+
+
 def _cycles(held: Consortium) -> Iterator[Problem]:
     for table in ("organisation", "funder"):
         items = {item.id: item for item in held.items(BY_TABLE[table])}
@@ -259,6 +270,7 @@ def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]
 CHECKS: tuple[Callable[[Consortium], Iterator[Problem]], ...] = (
     _book_zone,
     _references,
+    _cluster_names,
     _cycles,
     _overlaps,
     _policies,

@@ -5,15 +5,16 @@ Invariant: all of it is read on one connection, so that every figure is of the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from exporters.balances import RESOURCES, Account, Award, Figures, Unattributed
+from exporters.certificates import Standing
 from opsd.core.attribution import UNATTRIBUTED, Attribution
 from opsd.core.consortium import Consortium
 from opsd.core.fields import in_force
 from opsd.core.period import DAY, Window
 from opsd.pipeline import balance, usage
-from opsd.store import imports, parties, sweeps
+from opsd.store import certificates, imports, parties, sweeps
 from opsd.store.engine import Connection, Store
 
 UNATTRIBUTED_DAYS = 30
@@ -24,16 +25,24 @@ def run(store: Store, *, now: int) -> Figures:
     """Collect everything."""
     with store.read() as connection:
         consortium = parties.load(connection)
-        attribution = Attribution(consortium)
+        attribution, found = Attribution(consortium), sweeps.every(connection)
         return Figures(
             as_of=now,
             awards=tuple(_awards(connection, consortium, attribution, now)),
             accounts=tuple(_accounts(consortium, attribution, now)),
             unattributed=tuple(_unattributed(connection, now)),
-            covered=sweeps.covered(connection),
+            covered={read.cluster: read.covered_until for read in found},
             open_runs=sweeps.open_runs(connection),
+            suspected={read.cluster: len(read.suspected) for read in found},
             quarantined=imports.quarantine_count(connection),
+            certificates=tuple(_certificates(connection)),
         )
+
+
+def _certificates(connection: Connection) -> Iterator[Standing]:
+    for kept in certificates.standing(connection):
+        cells = kept.unexplained_cells, kept.unknowable_cells
+        yield Standing(kept.cluster, kept.made_at, kept.end, *cells, kept.seconds)
 
 
 def _awards(
