@@ -179,6 +179,26 @@ ALERTS: tuple[Alert, ...] = (
         board.QUARANTINE,
     ),
     Alert(
+        "OpsdUsageUnexplained",
+        f"max by (job, cluster) ({series('opsd_certificate_unexplained_cells')}"
+        f" - {series('opsd_certificate_unknowable_cells')}) > 0 or max by (job, cluster) ("
+        f"{series('opsd_certificate_unexplained_seconds')}"
+        f" / ({series('opsd_certificate_reported_seconds')} > 0)) > 0.001",
+        "15m", "warning", "operations",
+        "Usage of {{ $labels.cluster }} differs from Slurm's, unexplained",
+        "Figures of {{ $labels.cluster }} are not those that Slurm reports, and no cause explains it. "
+        "opsd reconcile lists the cells; opsd explain certificate shows the runs behind one.",
+        board.STEPS, ("cluster",),
+    ),
+    Alert(
+        "OpsdCertificateOld", f"{accounting_age('opsd_certificate_made_timestamp_seconds')} > 172800",
+        "15m", "warning", "operations",
+        "Usage of {{ $labels.cluster }} was last compared with Slurm's {{ $value | humanizeDuration }} ago",
+        "Since then nobody knows whether opsd and Slurm agree. opsd daemon --once reconcile runs the "
+        "comparison in the foreground and says why it fails.",
+        board.STEPS, ("cluster",),
+    ),
+    Alert(
         "OpsdCollectorFailing", f"{series('opsd_node_collector_up')} == 0", "10m", "warning", "operations",
         "{{ $labels.collector }} fails on {{ $labels.node }}",
         "The collector {{ $labels.collector }} of {{ $labels.node }} has failed for ten minutes: its "

@@ -77,6 +77,7 @@ def upgrade() -> None:
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("cells", sa.BigInteger(), nullable=False),
         sa.Column("unexplained_cells", sa.BigInteger(), nullable=False),
+        sa.Column("figures", sa.Text(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cluster", "start", "end", name=op.f("pk_certificate")),
     )

@@ -145,6 +145,25 @@ class Certificate:
         opsd, sreport = sum(cell.opsd for cell in tops), sum(cell.sreport for cell in tops)
         return Cell("", "", tres, opsd, sreport, causes)
 
+    def unexplained_seconds(self, tres: str) -> int:
+        """How much is unexplained, too much and too little alike, each second once.
+
+        An account's line includes its users' and those of the accounts below: only what it has beyond them
+        is its own.
+        """
+        own: dict[str, int] = defaultdict(int)
+        users = 0
+        for cell in self.unexplained:
+            if cell.tres != tres:
+                continue
+            if cell.user:
+                users += abs(cell.unexplained)
+                own[cell.account] -= cell.unexplained
+            else:
+                own[cell.account] += cell.unexplained
+                own[self.tree.get(cell.account, "")] -= cell.unexplained
+        return users + sum(abs(seconds) for account, seconds in own.items() if account)
+
     def cannot_know(self, cell: Cell) -> list[Unknown]:
         """What could not be computed and may stand in a cell's unexplained."""
         return [

@@ -199,6 +199,30 @@ def _balances(work: Work) -> Outcome:
     return Outcome({"awards": len(found.awards), "over_quota": over}, balances.page(found).render())
 
 
+def _reconcile(work: Work) -> Outcome:
+    return each_cluster(work, lambda one: _certified(work, one))
+
+
+def _certified(work: Work, one: ClusterSources) -> dict[str, int]:
+    """Yesterday and its month so far against Slurm's own report, after an ordinary sweep."""
+    from opsd.pipeline import reconcile, sweep
+    from opsd.reports import certificate
+
+    if not one.has_machine:  # a demonstration: nobody reports beside it
+        return {}
+    sweep.run(
+        work.store, one.accounting, now=work.now, since=sweep.beginning(one.since, work.now),
+        means=one.means(work.go_on), progress=_pausing(work),
+    )  # fmt: skip
+    counts = Counter({"certificates": 0, "unexplained": 0})
+    for window, zone in reconcile.nightly(work.store, work.now):
+        work.go_on()
+        found = reconcile.run(work.store, one, window, now=work.now, zone=zone)
+        reconcile.keep(work.store, found, certificate.as_json(found).decode())
+        counts.update(certificates=1, unexplained=len(found.unexplained))
+    return counts
+
+
 def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
@@ -212,6 +236,7 @@ STEPS: tuple[Step, ...] = (
     Step("review", _review, Weekly(6, 4, 23), 6 * HOUR, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
+    Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
 )
 

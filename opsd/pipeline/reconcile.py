@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 
 from collectors.protocol import AccountingTables, Machine, Progress, RollUp
 from opsd.core import certificate, plan
 from opsd.core.certificate import Certificate, Key, Limit
 from opsd.core.errors import Refused, Unavailable
-from opsd.core.period import DAY, HOUR, Window, isoformat
+from opsd.core.period import DAY, HOUR, Window, isoformat, month_window, parse_time
+from opsd.core.period import zone as zone_of
 from opsd.core.reconcile import Rolled, Run, causes, unplaced
 from opsd.core.rollup import EVER, Hours, Spans, parse_suspensions, within
 from opsd.core.tres import GPU, GPU_TYPED
 from opsd.pipeline import booked
 from opsd.pipeline.seconds import collect
 from opsd.pipeline.sources import ClusterSources
-from opsd.store import certificates, evidence, identity, imports, read
+from opsd.store import certificates, evidence, identity, imports, parties, read
+from opsd.store.certificates import Kept
 from opsd.store.engine import Connection, Store
 from opsd.store.evidence import Found
 from opsd.store.read import Names, Subset
@@ -70,11 +72,26 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
 
 def keep(store: Store, found: Certificate, document: str) -> None:
     """Store a certificate as the last one of its window."""
+    left = found.unexplained
+    kept = Kept(
+        found.cluster, found.window.start, found.window.end, found.made_at, len(found.cells), len(left),
+        sum(found.is_bounded(cell) for cell in left),
+        {tres: (found.unexplained_seconds(tres), found.total(tres).sreport) for tres in found.tres},
+    )  # fmt: skip
     with store.write() as connection:
-        certificates.keep(
-            connection, found.cluster, found.window, found.made_at,
-            cells=len(found.cells), unexplained=len(found.unexplained), document=document,
-        )  # fmt: skip
+        certificates.keep(connection, kept, document)
+
+
+def nightly(store: Store, now: int) -> list[tuple[Window, str]]:
+    """Yesterday and its month so far, in the book zone: on the first of a month, all of the last one."""
+    with store.read() as connection:
+        name = parties.load(connection).book_zone or "UTC"
+    tz = zone_of(name)
+    today = parse_time(f"{datetime.fromtimestamp(now, tz):%Y-%m-%d}", tz)
+    before = datetime.fromtimestamp(today - 1, tz)
+    month = month_window(before.year, before.month, tz)
+    yesterday = Window(parse_time(f"{before:%Y-%m-%d}", tz), today)
+    return [(yesterday, name), (Window(month.start, min(month.end, now)), name)]
 
 
 def whole_hours(window: Window, hours: Hours, now: int) -> Window:

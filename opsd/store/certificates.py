@@ -5,16 +5,19 @@ Invariant: a window made again replaces the certificate of that window; no other
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from opsd.core.period import Window
+from opsd.core.period import DAY, Window
 from opsd.store import tables
 from opsd.store.intern import upsert
 
 _held = tables.certificate
 _KEY = ("cluster", "start", "end")
+_RECENT = 2 * DAY
 
 
 class Kept(NamedTuple):
@@ -26,30 +29,49 @@ class Kept(NamedTuple):
     made_at: int
     cells: int
     unexplained_cells: int
+    unknowable_cells: int = 0  # of those: within what nobody can know
+    seconds: Mapping[str, tuple[int, int]] = {}  # by TRES: unexplained, and what Slurm reports in all
 
 
-def keep(
-    connection: Connection,
-    cluster: str,
-    window: Window,
-    made_at: int,
-    *,
-    cells: int,
-    unexplained: int,
-    document: str,
-) -> None:
+def keep(connection: Connection, kept: Kept, document: str) -> None:
     """Store a certificate as the last one of its window."""
-    row = {"made_at": made_at, "cells": cells, "unexplained_cells": unexplained, "document": document}
-    statement = upsert(connection, _held).values(cluster=cluster, start=window.start, end=window.end, **row)
+    row = {
+        "made_at": kept.made_at, "cells": kept.cells, "unexplained_cells": kept.unexplained_cells,
+        "figures": json.dumps({"unknowable_cells": kept.unknowable_cells, "seconds": kept.seconds}),
+        "document": document,
+    }  # fmt: skip
+    key = dict(zip(_KEY, kept, strict=False))
+    statement = upsert(connection, _held).values(**key, **row)
     connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=row))
 
 
 def every(connection: Connection) -> list[Kept]:
-    """All that are kept, the last made last."""
-    query = select(*(_held.c[name] for name in Kept._fields)).order_by(
-        _held.c.made_at, _held.c.cluster, _held.c.start, _held.c.end
-    )
-    return [Kept(*row) for row in connection.execute(query)]
+    """All that are kept, by cluster and time."""
+    columns = [_held.c[name] for name in (*Kept._fields[:6], "figures")]
+    query = select(*columns).order_by(*(_held.c[name] for name in _KEY))
+    return [_kept(*row) for row in connection.execute(query)]
+
+
+def _kept(
+    cluster: str, start: int, end: int, made_at: int, cells: int, unexplained: int, figures: str
+) -> Kept:
+    told = json.loads(figures)
+    seconds = {tres: (left, whole) for tres, (left, whole) in told["seconds"].items()}
+    return Kept(cluster, start, end, made_at, cells, unexplained, told["unknowable_cells"], seconds)
+
+
+def standing(connection: Connection) -> list[Kept]:
+    """How each cluster stands: the longest window of those that end within two days of its latest one."""
+    found: dict[str, list[Kept]] = {}
+    for kept in every(connection):
+        found.setdefault(kept.cluster, []).append(kept)
+    return [_longest(several) for several in found.values()]
+
+
+def _longest(several: list[Kept]) -> Kept:
+    latest = max(kept.end for kept in several)
+    recent = [kept for kept in several if kept.end >= latest - _RECENT]
+    return max(recent, key=lambda kept: (kept.end - kept.start, kept.end))
 
 
 def document(connection: Connection, cluster: str, window: Window) -> str | None:

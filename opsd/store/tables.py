@@ -323,5 +323,6 @@ certificate = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("cells", BigInteger, nullable=False),
     Column("unexplained_cells", BigInteger, nullable=False),
+    Column("figures", Text, nullable=False),  # what the daemon's page shows of it, as JSON
     Column("document", Text, nullable=False),  # as `opsd reconcile --format json` prints it
 )

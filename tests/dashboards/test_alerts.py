@@ -95,6 +95,22 @@ DROPPED = of("opsd_series_dropped", DAEMON, {"family": "opsd_award_left_seconds"
 VISIBLE, UNRESOLVED = of("opsd_gpu_devices_visible", NODE), of("opsd_gpu_job_unresolved", NODE)
 PAGE, UP, NODE_UP = of("opsd_page_timestamp_seconds", DAEMON), of("up", DAEMON), of("up", NODE)
 
+
+
+def certificate(cells: int, unknowable: int, seconds: int, reported: int = 1_000_000) -> Given:
+    """How a cluster stands beside Slurm's own report."""
+    cluster, tres = {"cluster": "mn5"}, {"tres": "cpu"}
+    return {
+        of("opsd_certificate_unexplained_cells", DAEMON, cluster): f"{cells}x30",
+        of("opsd_certificate_unknowable_cells", DAEMON, cluster): f"{unknowable}x30",
+        of("opsd_certificate_unexplained_seconds", DAEMON, cluster, tres): f"{seconds}x30",
+        of("opsd_certificate_reported_seconds", DAEMON, cluster, tres): f"{reported}x30",
+    }
+
+
+COMPARED = of("opsd_certificate_made_timestamp_seconds", DAEMON, {"cluster": "mn5"})
+UNEXPLAINED = "Usage of mn5 differs from Slurm's, unexplained"
+
 FIRING = [
     Case("OpsdAwardOverQuota", SPENT, 10, AWARD, "P1 is over quota (a1)"),
     Case("OpsdAwardOverQuota", awards("-7200x60", "1x60", "1x60", IN_AN_HOUR), 40, AWARD,
@@ -146,6 +162,14 @@ FIRING = [
     ),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="3x30"), 20, {"job": "opsd"},
          "3 accounting records could not be read"),
+    Case("OpsdUsageUnexplained", certificate(1, 0, 1), 20, {"job": "opsd", "cluster": "mn5"}, UNEXPLAINED),
+    Case("OpsdUsageUnexplained", certificate(3, 3, 1_001), 20, {"job": "opsd", "cluster": "mn5"},
+         UNEXPLAINED),  # nobody can know, but it is too much
+    Case(
+        "OpsdCertificateOld",
+        on_daemon(balances_as_of_timestamp_seconds="0+3600x90") | {COMPARED: "0x90"}, 70,
+        DAEMON | {"cluster": "mn5"}, "Usage of mn5 was last compared with Slurm's 2d 22h 0m 0s ago",
+    ),
     Case("OpsdCollectorFailing", {COLLECTOR: "0x30"}, 15, NODE | {"collector": "nvml"},
          "nvml fails on acc01"),
     Case("OpsdJobFilesUnresolved", {UNRESOLVED: "2x30"}, 20, NODE, "Job files on acc01 name no GPU"),
@@ -185,6 +209,13 @@ QUIET = [
         | {COVERED: "0+60x120"}, 90,
     ),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="0x30"), 20),
+    Case("OpsdUsageUnexplained", certificate(0, 0, 0), 20),
+    Case("OpsdUsageUnexplained", certificate(3, 3, 999), 20),  # without slurmdbd's tables nobody can know
+    Case("OpsdUsageUnexplained", certificate(0, 0, 0, 0), 20),  # nobody used anything
+    Case(
+        "OpsdCertificateOld",
+        on_daemon(balances_as_of_timestamp_seconds="0+60x90") | {COMPARED: "0x90"}, 80,
+    ),
     Case("OpsdCollectorFailing", {COLLECTOR: "1x30"}, 15),
     Case("OpsdJobFilesUnresolved", {UNRESOLVED: "0x30"}, 20),
     Case("OpsdSeriesDropped", {DROPPED: "0x30"}, 15),
