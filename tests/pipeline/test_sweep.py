@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import pytest
 
 from collectors.protocol import AccountingText
 from collectors.slurm.sacct import SacctReader
-from opsd.core.errors import BadText, Refused, Unavailable
+from opsd.core.errors import BadText, Refused, TooWide, Unavailable
 from opsd.core.period import DAY, HOUR, Window
 from opsd.pipeline import ingest, sweep, usage
 from opsd.pipeline.pace import Pace
@@ -30,14 +32,20 @@ class Slurm:
         self.asked: list[tuple[int, int] | list[int]] = []
         self.fails_at: set[int] = set()  # the how manieth questions fail
         self.clock = NOW
+        self.bears = 10_000 * DAY  # the widest window that is answered
+        self.bears_jobs = 10_000  # the most jobs
+        self.name = "lab"
+        self.cpu: dict[int, int] = {}  # job -> CPUs, where they are not 2
 
     def prove(self) -> str:
         """Everybody's runs, of the cluster lab."""
-        return "lab"
+        return self.name
 
     def changed(self, start: int, end: int) -> AccountingText:
         """Rows alive in a window, except those it hides."""
         self._count((start, end))
+        if end - start > self.bears:
+            raise TooWide("sacct: no whole answer within 300 s")
         return self._text([
             job
             for job, (_, begin, finish) in self.rows.items()
@@ -47,6 +55,8 @@ class Slurm:
     def runs(self, job_ids: Sequence[int]) -> AccountingText:
         """Rows of some jobs."""
         self._count(list(job_ids))
+        if len(job_ids) > self.bears_jobs:
+            raise TooWide("sacct: no whole answer within 300 s")
         return self._text([job for job in job_ids if job in self.rows])
 
     def _count(self, question: tuple[int, int] | list[int]) -> None:
@@ -56,7 +66,8 @@ class Slurm:
 
     def _text(self, jobs: Sequence[int]) -> AccountingText:
         lines = [
-            f"{job}|lab|a|{state}|{start}|{start}|{start}|{end or 'Unknown'}|cpu=2,node=1\n"
+            f"{job}|{self.name}|a|{state}|{start}|{start}|{start}|{end or 'Unknown'}|"
+            f"cpu={self.cpu.get(job, 2)},node=1\n"
             for job, (state, start, end) in self.rows.items()
             if job in jobs
         ]
@@ -273,3 +284,235 @@ def test_a_cluster_that_was_never_read_is_not_read_again(store: Store, slurm: Sl
 
     assert (0, []) == (found.windows, slurm.asked)
     assert covered(store) is None
+
+
+# -- what slurmdbd can bear ----------------------------------------------------------------------------
+
+
+def widths(slurm: Slurm) -> list[float]:
+    """How wide the windows asked for were, in hours."""
+    return [(asked[1] - asked[0]) / HOUR for asked in slurm.asked if isinstance(asked, tuple)]
+
+
+def test_windows_grow_while_answers_come_quickly(store: Store, slurm: Slurm) -> None:
+    """From a day on, twice as wide each time, up to the widest; the next sweep begins as the last ended."""
+    pace = Pace(7 * DAY)
+    sweep.run(store, slurm, now=NOW, since=NOW - 20 * DAY, means=sweep.Means(pace))
+
+    assert [24, 48, 96, 168, 144] == widths(slurm)
+    assert 7 * DAY == pace.width
+
+
+def test_slow_answers_let_windows_stay(store: Store, slurm: Slurm) -> None:
+    """Twelve seconds are no quick answer."""
+    ticks = iter(range(0, 100_000, 12))
+    pace = Pace(7 * DAY, clock=lambda: next(ticks))
+    sweep.run(store, slurm, now=NOW, since=NOW - 4 * DAY, means=sweep.Means(pace))
+
+    assert [24] * 4 == widths(slurm)
+
+
+def test_a_window_that_is_too_wide_is_asked_for_in_halves(store: Store, slurm: Slurm) -> None:
+    """Again from its start; nothing is left out, and nothing counts twice."""
+    slurm.bears = 7 * HOUR
+    slurm.rows = {job: ("COMPLETED", NOW - job * HOUR, NOW - job * HOUR + 1_800) for job in range(1, 24)}
+    result = sweep.run(store, slurm, now=NOW, since=NOW - DAY, means=sweep.Means(Pace(DAY)))
+
+    asked = [one for one in slurm.asked if isinstance(one, tuple)]
+    answered = [one for one in asked if one[1] - one[0] <= slurm.bears]
+    assert [24, 12, 6] == widths(slurm)[:3]
+    assert [NOW - DAY] + [end for _, end in answered[:-1]] == [start for start, _ in answered]
+    assert (NOW, 23) == (answered[-1][1], result.new)
+    assert 2 * 23 * 1_800 == cpu_seconds(store, NOW)
+
+
+def test_a_window_that_cannot_be_made_smaller_fails(store: Store, slurm: Slurm) -> None:
+    """After an hour's window was too much."""
+    slurm.bears = HOUR - 1
+    with pytest.raises(TooWide):
+        sweep.run(store, slurm, now=NOW, since=NOW - 4 * HOUR, means=sweep.Means(Pace(DAY)))
+
+    assert [4, 2, 1] == widths(slurm)
+    assert covered(store) is None
+
+
+def test_too_many_jobs_at_once_are_asked_for_in_halves(store: Store, slurm: Slurm) -> None:
+    """All of them are read."""
+    slurm.rows = dict.fromkeys(range(1, 11), ("RUNNING", NOW - DAY, None))
+    run(store, slurm)
+    slurm.rows = dict.fromkeys(range(1, 11), ("COMPLETED", NOW - DAY, NOW - DAY + 5))
+    slurm.bears_jobs = 3
+    result = run(store, slurm, NOW + 60)
+
+    assert (10, 10) == (result.asked_again, result.changed)
+    assert 2 * 10 * 5 == cpu_seconds(store, NOW + 60)
+
+
+def test_a_question_that_failed_is_asked_again_after_growing_pauses(store: Store, slurm: Slurm) -> None:
+    """The third answer counts; a fourth try is left to the next sweep."""
+    paused: list[float] = []
+    slurm.fails_at = {1, 2}
+    sweep.run(store, slurm, now=NOW, since=NOW - DAY, means=sweep.Means(Pace(DAY, sleep=paused.append)))
+
+    assert [1.0, 4.0] == paused
+    assert NOW == covered(store)
+
+
+def test_a_process_that_ends_does_not_ask_again(store: Store, slurm: Slurm) -> None:
+    """The command it had running was ended by it."""
+    slurm.fails_at = {1}
+
+    def go_on() -> None:
+        if slurm.asked:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(store, slurm, now=NOW, means=sweep.Means(go_on=go_on))
+
+    assert 1 == len(slurm.asked)
+
+
+# -- late, edited, fixed, purged -----------------------------------------------------------------------
+
+
+def test_what_is_written_down_weeks_late_is_read_by_the_week(store: Store, slurm: Slurm) -> None:
+    """Within ninety days, and not before the first run that is known; an edit of then as well."""
+    slurm.rows[4] = ("COMPLETED", NOW - 80 * DAY, NOW - 80 * DAY + 10)
+    sweep.run(store, slurm, now=NOW, since=NOW - 100 * DAY, means=whole_weeks())
+    before = cpu_seconds_since(store, NOW - 100 * DAY)
+    slurm.rows[5] = ("COMPLETED", NOW - 60 * DAY, NOW - 60 * DAY + 1_000)
+    slurm.cpu[4] = 12
+    slurm.clock = NOW + 60
+    slurm.asked.clear()
+    nightly = sweep.again(store, slurm, now=NOW + 60, means=whole_weeks())
+    weekly = sweep.again(store, slurm, now=NOW + 60, back_seconds=sweep.FAR_BACK, means=whole_weeks())
+
+    assert (0, 0) == (nightly.new, nightly.changed)
+    assert (1, 1) == (weekly.new, weekly.changed)
+    assert (NOW + 60 - 7 * DAY, NOW + 60) == slurm.asked[0]
+    assert NOW - 80 * DAY == slurm.asked[1][0]
+    assert 2 * 1_000 + 10 * 10 + 2 * 60 == cpu_seconds_since(store, NOW - 100 * DAY) - before
+
+
+def cpu_seconds_since(store: Store, start: int) -> int:
+    """What is counted from an instant on, open runs to a minute after the beginning."""
+    with store.read() as connection:
+        return usage.run(connection, Window(start, NOW + 60), ()).rows[0].measures.cpu_seconds
+
+
+class Tables:
+    """slurmdbd's own tables: which jobs' rows changed, and when."""
+
+    def __init__(self, changed: dict[int, int]) -> None:
+        self.changed = changed
+        self.asked: list[int] = []
+
+    def modified(self, since: int) -> list[int]:
+        """Jobs whose row changed at or after an instant."""
+        self.asked.append(since)
+        return [job for job, at in self.changed.items() if at >= since]
+
+
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Where suspensions were put in place: cluster and when."""
+    found: list[tuple[str, int]] = []
+
+    def run(_store: Store, _tables: object, *, cluster: str, now: int) -> None:
+        found.append((cluster, now))
+
+    stand_in = ModuleType("opsd.pipeline.placement")
+    stand_in.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "opsd.pipeline.placement", stand_in)
+    monkeypatch.setattr("opsd.pipeline.placement", stand_in, raising=False)
+    return found
+
+
+def test_an_edit_of_months_ago_is_read_where_the_tables_tell_of_it(
+    store: Store, slurm: Slurm, placed: list[tuple[str, int]]
+) -> None:
+    """By the job, whenever it ran; those that changed before the last reading, less two hours, are not."""
+    tables = Tables({})
+    means = sweep.Means(Pace(7 * DAY, width=7 * DAY), tables=tables)  # type: ignore[arg-type]
+    slurm.rows[4] = slurm.rows[6] = ("COMPLETED", NOW - 200 * DAY, NOW - 200 * DAY + 10)
+    sweep.run(store, slurm, now=NOW, since=NOW - 300 * DAY, means=means)
+    tables.changed = {4: NOW + 30, 6: NOW - 3 * HOUR}
+    slurm.cpu[4] = slurm.cpu[6] = 64
+    slurm.clock = NOW + 60
+    result = sweep.run(store, slurm, now=NOW + 60, means=means)
+
+    assert [NOW - 2 * HOUR] == tables.asked
+    assert ([4], 1, 1) == (slurm.asked[-1], result.modified, result.changed)
+    assert (64 + 2) * 10 + 2 * (100 + DAY + 60) == cpu_seconds_since(store, NOW - 300 * DAY)
+    assert [("lab", NOW), ("lab", NOW + 60)] == placed
+
+
+def test_an_ended_run_that_slurm_purges_stays(store: Store, slurm: Slurm) -> None:
+    """A row that is gone is no usage given back, whatever sweep looks."""
+    run(store, slurm)
+    del slurm.rows[1]
+    before = cpu_seconds(store, NOW)
+    result = sweep.again(store, slurm, now=NOW, back_seconds=sweep.FAR_BACK, means=whole_weeks())
+
+    assert (0, 0, ()) == (result.new, result.changed, result.gone)
+    assert 2 * (100 + DAY) == before == cpu_seconds(store, NOW)
+
+
+def test_an_open_run_that_slurm_purges_counts_to_when_it_was_last_seen(store: Store, slurm: Slurm) -> None:
+    """It is asked for by its job, and told as long as nothing is heard of it."""
+    run(store, slurm)
+    del slurm.rows[2]
+    result = run(store, slurm, NOW + HOUR)
+
+    assert ([2], (2,)) == (slurm.asked[-1], result.gone)
+    assert 2 * (100 + DAY) == cpu_seconds(store, NOW + HOUR)
+    with store.read() as connection:
+        assert [(2,)] == [found.gone for found in sweeps.every(connection)]
+    slurm.rows[2] = ("COMPLETED", NOW - DAY, NOW - DAY + 5)
+    assert () == run(store, slurm, NOW + 2 * HOUR).gone
+    assert 2 * (100 + 5) == cpu_seconds(store, NOW + 2 * HOUR)
+
+
+class Controlled(Slurm):
+    """A Slurm whose controller can be asked."""
+
+    knows: frozenset[int] | None = frozenset({2})
+
+    def known_jobs(self) -> frozenset[int]:
+        """The jobs that the controller knows."""
+        if self.knows is None:
+            raise Unavailable("squeue ended with 1: nobody answers")
+        return self.knows
+
+
+def suspected(store: Store) -> tuple[int, ...]:
+    """What `opsd status` will show."""
+    with store.read() as connection:
+        return sweeps.every(connection)[0].suspected
+
+
+def test_a_run_that_the_controller_does_not_know_is_suspected(store: Store) -> None:
+    """It goes on counting until its record changes; without a controller the suspicion stays as it was."""
+    slurm = Controlled()
+    slurm.rows = {2: ("RUNNING", NOW - DAY, None), 3: ("RUNNING", NOW - 2 * DAY, None)}
+    first = run(store, slurm)
+    assert ((3,), (3,)) == (first.suspected, suspected(store))
+
+    slurm.knows = None
+    away = run(store, slurm, NOW + 60)
+    assert ("squeue ended with 1: nobody answers", (3,)) == (away.controller, suspected(store))
+    assert 2 * (3 * DAY + 120) == cpu_seconds(store, NOW + 60)
+
+    slurm.knows = frozenset({2})
+    slurm.rows[3] = ("FAILED", NOW - 2 * DAY, NOW - 2 * DAY)  # as `sacctmgr show runaway` mends it
+    fixed = run(store, slurm, NOW + 120)
+    assert ((), (), 1) == (fixed.suspected, suspected(store), fixed.changed)
+    assert 2 * (DAY + 120) == cpu_seconds(store, NOW + 120)
+
+
+def test_a_run_that_began_after_the_controller_was_asked_is_no_suspect(store: Store) -> None:
+    """Nor one that has not begun."""
+    slurm = Controlled()
+    slurm.rows = {2: ("RUNNING", NOW - DAY, None), 9: ("RUNNING", NOW, None)}
+
+    assert () == run(store, slurm).suspected
