@@ -15,12 +15,12 @@ SETTINGS = config.Daemon(ingest_seconds=300, balances_seconds=60)
 
 def test_intervals_come_from_the_settings() -> None:
     """Ingest and day facts have one, balances another; the others are daily, a review is weekly."""
-    assert [300, 86_400, 604_800, 300, 60, 86_400] == [row.interval(SETTINGS) for row in STEPS]
+    assert [300, 86_400, 604_800, 300, 60, 86_400, 86_400] == [row.interval(SETTINGS) for row in STEPS]
 
 
 def test_ages_from_which_data_are_stale() -> None:
     """Three missed runs, but not less than five minutes; two without a daily or weekly one."""
-    assert [900, 172_800, 1_209_600, 900, 300, 172_800] == [row.stale_seconds(SETTINGS) for row in STEPS]
+    assert [900, 172_800, 1_209_600, 900, 300, 172_800, 172_800] == [row.stale_seconds(SETTINGS) for row in STEPS]
 
 
 def test_who_follows_comes_later_in_the_table() -> None:
@@ -32,7 +32,7 @@ def test_who_follows_comes_later_in_the_table() -> None:
 
 def test_daily_steps_have_a_time_in_utc() -> None:
     """No local time, which comes twice in autumn; and none at midnight, when others begin."""
-    assert [Daily(1, 41), Weekly(6, 4, 23), Daily(3, 17)] == [
+    assert [Daily(1, 41), Weekly(6, 4, 23), Daily(2, 27), Daily(3, 17)] == [
         row.trigger for row in STEPS if not isinstance(row.trigger, Every)
     ]
 
