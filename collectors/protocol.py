@@ -152,6 +152,7 @@ class Clocks(NamedTuple):
     there: int
     after: int
     rolled_up: int | None  # when it last added up; None: not since it was started
+    hour: int | None = None  # the end of the last hour it added up, where it says so
 
 
 class NodeFacts(NamedTuple):
