@@ -172,6 +172,13 @@ ALERTS: tuple[Alert, ...] = (
         board.STEPS, ("cluster",),
     ),
     Alert(
+        "OpsdRunawaySuspected",
+        f"max by (job, cluster) ({series('opsd_runs_suspected_runaway')}) > 0", "6h", "warning", "operations",
+        "{{ $value }} open runs of {{ $labels.cluster }} are unknown to slurmctld",
+        "They are counted until mended. opsd status names them; sacctmgr show runaway mends them.",
+        board.STEPS, ("cluster",),
+    ),
+    Alert(
         "OpsdQuarantineNotEmpty", f"max by (job) ({series('opsd_quarantine_records')}) > 0", "15m", "warning",
         "operations",
         "{{ $value }} accounting records could not be read",

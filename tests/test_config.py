@@ -72,9 +72,37 @@ def test_a_token_in_a_file_of_its_own(written: Written, tmp_path: Path) -> None:
     assert "hidden" not in repr(found)
 
 
+def test_clusters_override_what_all_have_in_common(written: Written, tmp_path: Path) -> None:
+    """Each begins as [slurm] says; a database of its own replaces the common one, however written."""
+    (tmp_path / "url").write_text("mysql://opsd:secret@far/slurm\n")
+    found = written(
+        '[slurm]\nbin = "/opt/slurm/bin"\nsince = "2026-01-01"\nwindow_hours = 24\n'
+        'database_url = "mysql://common/slurm"\n'
+        f'[clusters.far]\nconf = "/etc/far.conf"\ndatabase_url_file = "{tmp_path}/url"\n'
+        '[clusters.lab]\nsince = "3 days"\n'
+    )
+
+    assert {
+        "far": config.Slurm(
+            "/opt/slurm/bin",
+            "/etc/far.conf",
+            300,
+            "2026-01-01",
+            24,
+            database_url="mysql://opsd:secret@far/slurm",
+        ),
+        "lab": config.Slurm("/opt/slurm/bin", None, 300, "3 days", 24, database_url="mysql://common/slurm"),
+    } == found.clusters
+    assert "secret" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[clusters.far]\nwindow_hours = 3\n", r"unknown key clusters\.far\.window_hours"),
+        ("[clusters.far]\nbinn = 3\n", r"unknown key clusters\.far\.binn; did you mean 'bin'\?"),
+        ("[clusters]\nbin = 'x'\n", r"clusters\.bin must be a section: write \[clusters\.NAME\]"),
+        ("[clusters.'a b']\nsince = '3 days'\n", r"\[clusters\.a b\]: no name of a cluster: 'a b'"),
         ("[slurn]\n", r"unknown section \[slurn\]; did you mean 'slurm'\?"),
         (
             "[daemon]\ningest_second = 3\n",

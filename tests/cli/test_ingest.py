@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.slurm import commands
 from collectors.slurm.commands import FIELDS
 from opsd.cli import main
 from opsd.pipeline import demo, pace
@@ -299,3 +300,190 @@ def test_a_slurm_without_its_configuration(site: Site) -> None:
     assert 1 == code
     assert "Could not establish a configuration source" in said
     assert "run opsd where `sacctmgr show cluster` works, or set [slurm] conf" in said
+
+
+# -- columns -------------------------------------------------------------------------------------------
+
+# Stand-ins, no real Slurms: what `sacct --helpformat` lists of what concerns opsd. 22.05 as its manual and
+# a real one say. SLUID, SegmentSize and Restarts as src/sacct/sacct.c of SchedMD/slurm has them (2025);
+# OriginalSLUID as the manual of 26.05 names it. Reserved became Planned after 22.05; neither is asked for.
+LATER = {
+    "22.05": ("Reserved",),
+    "23.11": ("Planned", "Restarts"),
+    "24.11": ("Planned", "Restarts", "SLUID"),
+    "25.05": ("Planned", "Restarts", "SLUID", "SegmentSize", "StdOut"),
+    "25.11": ("Planned", "Restarts", "SLUID", "SegmentSize", "StdOut"),
+    "26.05": ("Planned", "Restarts", "SLUID", "SegmentSize", "StdOut", "OriginalSLUID"),
+}
+
+
+class Version:
+    """A sacct that has certain columns, refuses others as Slurm does, and prints what it is asked for."""
+
+    def __init__(self, site: Site, fields: Sequence[str]) -> None:
+        values = dict(zip(FIELDS, row(1).rstrip("\n").split("|"), strict=True)) | {"SLUID": "s1A2B3C4D5E6F7"}
+        (site.folder / "values").write_text("".join(f"{name}={values.get(name, '')}\n" for name in fields))
+        site.sacct(_PRINTS_WHAT_IT_IS_ASKED.format(folder=site.folder), fields)
+
+
+_PRINTS_WHAT_IT_IS_ASKED = """\
+echo "$@" >>{folder}/asked
+for word; do case "$word" in --format=*) asked=${{word#--format=}} ;; esac; done
+echo "$asked" | tr , "|"
+line=
+for name in $(echo "$asked" | tr , " "); do
+  if ! grep -q "^$name=" {folder}/values; then
+    echo "sacct: error: Invalid field requested: \\"$name\\"" >&2; exit 1
+  fi
+  line="$line|$(sed -n "s/^$name=//p" {folder}/values)"
+done
+echo "${{line#|}}"
+"""
+
+
+def asked_columns(site: Site) -> list[str]:
+    """The columns of the last question."""
+    return next(word for word in site.asked()[-1].split() if word.startswith("--format="))[9:].split(",")
+
+
+@pytest.mark.parametrize("version", LATER)
+def test_each_version_is_asked_for_what_it_has(site: Site, version: str) -> None:
+    """Nothing is missed on any of them; where runs have a name for good, it is read."""
+    Version(site, [*FIELDS, *LATER[version]])
+    code, words = site.opsd("ingest")
+
+    assert 0 == code
+    assert [*FIELDS, *(["SLUID"] if "SLUID" in LATER[version] else [])] == asked_columns(site)
+    assert "sacct has no column" not in words
+    assert 100 == site.gpu_seconds()
+
+
+@pytest.mark.parametrize("column", commands.LOST)
+def test_a_column_that_is_missing_is_said_and_the_rest_is_read(site: Site, column: str) -> None:
+    """What is lost by it is named, by the ingest and in the status; what is counted is the same."""
+    Version(site, [name for name in FIELDS if name != column])
+    code, words = site.opsd("ingest")
+    said = f"cluster lab: not known: sacct has no column {column}: {commands.LOST[column]}"
+
+    assert 0 == code
+    assert 1 == words.count(said)
+    assert 1 == words.count("sacct has no column")
+    assert column not in asked_columns(site)
+    assert 100 == site.gpu_seconds()
+    assert said.removeprefix("cluster ") in site.opsd("status")[1]
+
+
+@pytest.mark.parametrize("column", commands.NEEDED)
+def test_a_column_without_which_nothing_can_be_counted_is_refused(site: Site, column: str) -> None:
+    """By its name, before anything is read."""
+    Version(site, [name for name in FIELDS if name != column])
+    code, words = site.opsd("ingest")
+
+    assert 1 == code
+    assert f"opsd: this sacct has no column {column}, without which no run can be counted" in words
+    assert not (site.folder / "asked").exists()
+
+
+def test_every_column_is_needed_or_its_loss_is_named() -> None:
+    """And no other."""
+    assert sorted(FIELDS) == sorted([*commands.NEEDED, *commands.LOST])
+
+
+# -- several clusters ----------------------------------------------------------------------------------
+
+TWO = """\
+name=$(echo "$*" | sed -n 's/.*--clusters=\\([^ ]*\\).*/\\1/p')
+echo "$name" >>{folder}/clusters
+if [ "$name" = far ] && [ -e {folder}/down ]; then echo "sacct: error: far is away" >&2; exit 1; fi
+sed "s/|lab|/|$name|/" {folder}/answer
+"""
+
+
+@pytest.fixture
+def two(site: Site) -> Site:
+    """A slurmdbd that serves the clusters far and lab."""
+    with (site.folder / "opsd.toml").open("a") as configuration:
+        configuration.write("[clusters.far]\n[clusters.lab]\n")
+    site.command("sacctmgr", 'case "$*" in *show\\ user*) echo Operator ;; *) echo far; echo lab ;; esac')
+    site.answer(WHOLE)
+    site.sacct(TWO.format(folder=site.folder))
+    return site
+
+
+def test_each_cluster_is_asked_for_by_its_name(two: Site) -> None:
+    """One after the other, and its runs are its own."""
+    code, words = two.opsd("ingest")
+
+    assert 0 == code
+    assert ["far", "far", "lab", "lab"] == (two.folder / "clusters").read_text().split()
+    assert ("cluster far: " in words, "cluster lab: " in words) == (True, True)
+    assert 400 == two.gpu_seconds()
+    rows = two.opsd(
+        "usage", "--from", "2020-01-01", "--to", "2100-01-01", "--by", "cluster", "--format", "csv"
+    )[1].splitlines()
+    assert ["far", "lab"] == [line.split(",")[0] for line in rows[1:] if line.split(",")[0] in ("far", "lab")]
+
+
+def test_a_cluster_that_fails_harms_no_other(two: Site) -> None:
+    """It is named, the other is read, and the exit code says that something failed."""
+    (two.folder / "down").touch()
+    code, words = two.opsd("ingest")
+
+    assert 1 == code
+    assert "cluster far: sacct ended with 1: sacct: error: far is away" in words
+    assert 200 == two.gpu_seconds()
+
+
+def test_one_cluster_alone(two: Site) -> None:
+    """As --cluster says; a name that is none is a mistake of who typed it."""
+    assert 0 == two.opsd("ingest", "--cluster", "lab")[0]
+    assert {"lab"} == set((two.folder / "clusters").read_text().split())
+    code, words = two.opsd("ingest", "--cluster", "labb")
+    assert 2 == code
+    assert "--cluster labb: no such cluster; did you mean 'lab'? the configuration has far lab" in words
+
+
+def test_a_cluster_that_slurmdbd_does_not_know_is_refused(two: Site) -> None:
+    """sacct would answer with nothing, and say nothing."""
+    two.command("sacctmgr", 'case "$*" in *show\\ user*) echo Operator ;; *) echo lab ;; esac')
+    code, words = two.opsd("ingest")
+
+    assert 1 == code
+    assert "cluster far: slurmdbd knows no such cluster; it knows lab" in words
+    assert 200 == two.gpu_seconds()
+
+
+# -- open runs that nobody knows -----------------------------------------------------------------------
+
+
+def test_a_suspected_runaway_is_told(site: Site) -> None:
+    """By the ingest and in the status, by its job."""
+    site.answer(HEADER + "\n" + row(5, end="Unknown").replace("COMPLETED", "RUNNING"))
+    site.command("squeue", f'echo "$@" >>{site.folder}/queued; echo "CLUSTER: lab"; echo 4')
+    words = site.opsd("ingest")[1]
+
+    assert "cluster lab: 1 run open here, unknown to slurmctld, so suspected runaway" in words
+    assert "job 5" in words
+    assert "lab: 1 run open here, unknown to slurmctld" in site.opsd("status")[1]
+    assert ["--all --local --states=all --noheader --format=%A"] == (
+        (site.folder / "queued").read_text().splitlines()
+    )
+
+
+def test_a_controller_that_is_away_hinders_nothing(site: Site) -> None:
+    """The accounting is read, and it is said what was not looked at."""
+    site.answer(WHOLE)
+    site.command("squeue", 'echo "squeue: error: Connection refused" >&2; exit 1')
+    code, words = site.opsd("ingest")
+
+    assert 0 == code
+    assert "not known: squeue ended with 1: squeue: error: Connection refused" in words
+    assert 200 == site.gpu_seconds()
+
+
+def test_without_the_tables_it_is_said_what_cannot_be_known(site: Site) -> None:
+    """Once."""
+    site.answer(WHOLE)
+
+    assert 1 == site.opsd("ingest")[1].count("not known: no connection to slurmdbd's database")
+    assert 1 == site.opsd("status")[1].count("not known: no connection to slurmdbd's database")

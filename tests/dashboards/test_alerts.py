@@ -96,7 +96,6 @@ VISIBLE, UNRESOLVED = of("opsd_gpu_devices_visible", NODE), of("opsd_gpu_job_unr
 PAGE, UP, NODE_UP = of("opsd_page_timestamp_seconds", DAEMON), of("up", DAEMON), of("up", NODE)
 
 
-
 def certificate(cells: int, unknowable: int, seconds: int, reported: int = 1_000_000) -> Given:
     """How a cluster stands beside Slurm's own report."""
     cluster, tres = {"cluster": "mn5"}, {"tres": "cpu"}
@@ -160,6 +159,8 @@ FIRING = [
         on_daemon(balances_as_of_timestamp_seconds="0+60x120") | {COVERED: "0x120"}, 90,
         DAEMON | {"cluster": "mn5"}, "Accounting of mn5 is 1h 30m 0s behind",
     ),
+    Case("OpsdRunawaySuspected", {'opsd_runs_suspected_runaway{job="opsd",cluster="mn5"}': "2x400"}, 380,
+         {"job": "opsd", "cluster": "mn5"}, "2 open runs of mn5 are unknown to slurmctld"),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="3x30"), 20, {"job": "opsd"},
          "3 accounting records could not be read"),
     Case("OpsdUsageUnexplained", certificate(1, 0, 1), 20, {"job": "opsd", "cluster": "mn5"}, UNEXPLAINED),
@@ -208,6 +209,7 @@ QUIET = [
         on_daemon(page_timestamp_seconds="9000000+60x120", balances_as_of_timestamp_seconds="0+60x120")
         | {COVERED: "0+60x120"}, 90,
     ),
+    Case("OpsdRunawaySuspected", {'opsd_runs_suspected_runaway{job="opsd",cluster="mn5"}': "2x400"}, 300),
     Case("OpsdQuarantineNotEmpty", on_daemon(quarantine_records="0x30"), 20),
     Case("OpsdUsageUnexplained", certificate(0, 0, 0), 20),
     Case("OpsdUsageUnexplained", certificate(3, 3, 999), 20),  # without slurmdbd's tables nobody can know
