@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from collectors.protocol import AccountingText
 from collectors.slurm.commands import FIELDS
+from opsd.core.errors import Unavailable
 from opsd.core.period import DAY, HOUR
 from opsd.daemon import named
 from opsd.daemon.steps import Outcome, Stopped, Work
@@ -149,3 +151,58 @@ def test_balances_are_as_of_the_accountings_present(does: Does) -> None:
 
     (line,) = [row for row in page.plain.decode().splitlines() if row.startswith("opsd_balances_as_of")]
     assert NOW == float(line.split()[1])
+
+
+# -- several clusters ----------------------------------------------------------------------------------
+
+
+class Far(OneJobADay):
+    """Another cluster, whose Slurm is away until it is not."""
+
+    away = True
+
+    def prove(self) -> str:
+        """Its name, if it answers."""
+        if self.away:
+            raise Unavailable("sacctmgr ended with 1: nobody answers")
+        return "far"
+
+
+def test_a_cluster_that_fails_harms_no_other(store: Store, slurm: OneJobADay) -> None:
+    """It is named with why, the other is read, and once it answers it is read as if nothing had been."""
+    far = Far()
+    clusters = [ClusterSources(far, "far", "2026-09-04"), ClusterSources(slurm, CLUSTER, "2026-09-04")]
+    work = Work(store, clusters, NOW, lambda: None)
+    first = named(["ingest"])[0].run(work)
+
+    assert ("cluster far: sacctmgr ended with 1: nobody answers", True) == (first.failed, first.served)
+    assert 5 == first.counts["new"]
+    with store.read() as connection:
+        assert {CLUSTER: NOW} == sweeps.covered(connection)
+    far.away = False
+    second = named(["ingest"])[0].run(work)
+    assert ("", True) == (second.failed, second.served)
+    with store.read() as connection:
+        assert {CLUSTER: NOW, "far": NOW} == sweeps.covered(connection)
+
+
+def test_all_clusters_fail(store: Store) -> None:
+    """Nothing was done, so the step waits longer; a single one fails with its own words."""
+    work = Work(store, [ClusterSources(Far(), "far"), ClusterSources(Far(), "afar")], NOW, lambda: None)
+    done = named(["ingest"])[0].run(work)
+    assert not done.served
+    assert ["far", "afar"] == re.findall(r"cluster (\w+): ", done.failed)
+
+    with pytest.raises(Unavailable, match=r"^sacctmgr ended with 1: nobody answers$"):
+        named(["ingest"])[0].run(Work(store, [ClusterSources(Far(), "far")], NOW, lambda: None))
+
+
+def test_a_review_reads_ninety_days(store: Store, slurm: OneJobADay) -> None:
+    """From the first run that is known on, in windows."""
+    clusters = [ClusterSources(slurm, CLUSTER, "2026-09-04")]
+    named(["ingest"])[0].run(Work(store, clusters, NOW, lambda: None))
+    slurm.asked.clear()
+    done = named(["review"])[0].run(Work(store, clusters, NOW, lambda: None))
+
+    assert (0, 0) == (done.counts["new"], done.counts["changed"])
+    assert (books.T - 2 * DAY < slurm.asked[0][0] <= books.T, NOW) == (True, slurm.asked[-1][1])
