@@ -122,7 +122,7 @@ def test_each_column_comes_from_the_best_sighting_carrying_it(versions: list[Ver
 
 @given(several, st.data())
 def test_placements_add_when_and_nothing_else(versions: list[Version], data: st.DataObject) -> None:
-    """Whenever a run's suspensions were asked for, and however late that is met, its text decides the rest."""
+    """Whenever a run's suspensions were asked for, and however late that is met, text decides the rest."""
     placements = []
     for text in data.draw(st.lists(st.sampled_from(["", "110-120", "110-", "130-140"]), max_size=3)):
         some = data.draw(st.lists(st.sampled_from(versions), min_size=1))
@@ -227,7 +227,7 @@ def test_drift_at_one_instant_takes_the_greater() -> None:
 
 
 def test_suspensions_of_an_open_run_drift() -> None:
-    """They grow while it is open; a later look is believed, of two equally late ones the one that saw more."""
+    """They grow while it is open: a later look is believed, of two equally late ones what saw more."""
     first, more = ({"suspensions": text} for text in ("110-120,130-", "110-120,130-140,150-"))
 
     assert 1 == len(distinct([seen(10, **first), seen(10, **more)]))

@@ -221,6 +221,17 @@ def test_suspension_of_a_run_that_ends_later_is_spread(books: Books) -> None:
     assert (0, 6, 6, 94, 88, 0) == figures(line)
 
 
+def test_a_suspension_that_is_placed_has_passed_or_has_not(books: Books) -> None:
+    """With its times known, the balance at an instant holds just what was suspended by then."""
+    early, late = (f"{T + hour * HOUR}-{T + (hour + 2) * HOUR}" for hour in (1, 5))
+    free_of_it = Policy("gpu", "gpu_hours", params='{"suspended":false}')
+
+    for text, expected in ((early, (0, 4, 8, 96, 88, 0)), (late, (0, 8, 4, 92, 88, 0))):
+        rows = [run(0, 8, TWO_GPUS, limit=6 * HOUR, suspended=2 * HOUR, suspensions=text)]
+        (line,) = told(books([award(), bound(), free_of_it], rows, 9), T + 4 * HOUR).lines
+        assert expected == figures(line)
+
+
 @pytest.mark.parametrize("limit", [None, UNLIMITED, PARTITION_LIMIT])
 def test_an_unknown_limit_is_unknown_and_never_nothing(books: Books, limit: int | None) -> None:
     """One open run without a number makes its award's committed and free unknown, and is counted."""
