@@ -5,6 +5,7 @@ Each test asserts what is counted afterwards and what is said. A real Slurm is i
 
 from __future__ import annotations
 
+import logging
 import resource
 import subprocess
 import sys
@@ -101,6 +102,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose Slurm says nothing yet; opsd asks again without a pause."""
+    monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers])  # a daemon sets its own
     monkeypatch.setattr(pace, "PAUSES", (0.0, 0.0))
     monkeypatch.setattr(pace, "LEAST", 86_400)  # a window of a day is not halved
     return Site(tmp_path, capsys)
