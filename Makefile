@@ -9,6 +9,8 @@ MAKEFLAGS   += --no-print-directory --no-builtin-rules
 PYTHON ?=#       the interpreter to build .venv with (3.11 or newer); found by itself when empty
 JOBS   ?= 2#     test processes
 ROWS   ?= 1000000#   runs in the benchmark's file
+HOURS  ?= 1#     of make soak, both readers together; MINUTES=30 instead
+MINUTES ?=
 TESTS  ?=#       arguments to pytest, such as TESTS="tests/core -k overlap"
 UV     ?= uv
 PREFIX ?= /opt/opsd#   where make install puts it
@@ -18,7 +20,7 @@ BIN   := .venv/bin
 STAMP := .venv/installed
 CODE  := opsd collectors exporters dashboards alembic tests
 
-.PHONY: help setup demo stack dashboards test check format golden bench dist install lock clean
+.PHONY: help setup demo stack dashboards test check format golden bench soak dist install lock clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +60,10 @@ bench: setup  ## import and usage against slurm2sql, 90 days read again, the age
 	@$(BIN)/python tests/benchmarks/import_rate.py --rows $(ROWS)
 	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python tests/benchmarks/scrape.py
+
+soak: setup  ## fuzz the readers for HOURS (or MINUTES) and keep what is new in tests/fuzz/corpus
+	@$(BIN)/python -m tests.fuzz.soak $(if $(MINUTES),--minutes $(MINUTES),--hours $(HOURS)) --folder build/soak
+	git status --short tests/fuzz/corpus
 
 dist: setup  ## build the wheel in dist/
 	@rm -rf dist

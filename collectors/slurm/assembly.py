@@ -52,8 +52,10 @@ def parse_line(line: str, layout: Layout) -> RunRecord | None:
     if layout.trailing and fields[-1]:
         raise BadText("text after the last delimiter", fields[-1])
     run = parse_fields(fields, layout)
-    if run is None and layout.free_text and not looks_right(fields, layout):
-        raise BadText("a step with a damaged column", line)  # or a piece of free text that looks like one
+    if layout.free_text and not looks_right(fields, layout):  # the start of a record can be read like one
+        raise BadText(
+            "a step with a damaged column" if run is None else "a column sacct never prints so", line
+        )
     return run
 
 

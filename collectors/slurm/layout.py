@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -22,6 +23,7 @@ from opsd.core.period import zone_name
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 _FIRST_GAP = re.compile(r"[A-Za-z][A-Za-z0-9_]*([^A-Za-z0-9_]+)[A-Za-z]", re.ASCII)
 _STATED = ("columns", "delimiter", "trailing", "crlf", "zone", "cluster")
+_LOOKED_AT = 50  # lines without a header, to see how they are separated
 _USUAL = ("|", "\x1f", ";|;", "\t", ";", ",")
 _DRIFT = ("Elapsed", "ElapsedRaw", "Suspended")  # grow while a run is open
 _FREE_TEXT_WARNING = (
@@ -185,15 +187,28 @@ def from_fields(
     zone: str | tzinfo | None = None,
     cluster: str | None = None,
 ) -> Layout:
-    """Columns named by the caller; the first line, which is data, shows how it is separated."""
+    """Columns named by the caller; the first lines, which are data, show how they are separated.
+
+    What most of them say counts, so that one damaged line does not cost all the others.
+    """
     names = field_names(fields)
-    line, crlf = _decoded(first.partition(b"\n")[0])
     options = list(_USUAL) if delimiter is None else [delimiter]
     _check_delimiter(options[0])
-    counts = ((option, line.count(option) + 1 - len(names)) for option in options)
-    chosen, extra = next(((o, n) for o, n in counts if n in (0, 1)), (options[0], 0))
-    trailing = extra == 1 and line.endswith(chosen)
+    lines = first.split(b"\n")
+    shapes = Counter(filter(None, (_shape(line, options, len(names)) for line in lines[:_LOOKED_AT])))
+    usual = (options[0], False, _decoded(lines[0])[1])
+    chosen, trailing, crlf = shapes.most_common(1)[0][0] if shapes else usual
     return Layout(names, chosen, trailing, crlf, _zone_text(zone), cluster)
+
+
+def _shape(line: bytes, options: Sequence[str], count: int) -> tuple[str, bool, bool] | None:
+    """(delimiter, trailing, crlf) of a line that cuts into that many columns."""
+    text, crlf = _decoded(line)
+    for option in options:
+        extra = text.count(option) + 1 - count
+        if extra == 0 or (extra == 1 and text.endswith(option)):
+            return option, extra == 1, crlf
+    return None
 
 
 def is_header(line: bytes, layout: Layout) -> bool:

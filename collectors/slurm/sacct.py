@@ -107,8 +107,10 @@ class SacctReader:
         try:
             if fields is None:
                 return from_header(self._header(), delimiter=delimiter, zone=zone, cluster=cluster)
-            first = self._framer.peek().partition(b"\n")[0]
-            layout = from_fields(fields, first, delimiter=delimiter, zone=zone, cluster=cluster)
+            first, _, more = self._framer.peek().partition(b"\n")
+            layout = from_fields(
+                fields, first + b"\n" + more[:MAX_KEPT], delimiter=delimiter, zone=zone, cluster=cluster
+            )
         except WrongUsage as err:
             raise WrongUsage(f"{self.name}: {err}") from err
         except BadInput as err:

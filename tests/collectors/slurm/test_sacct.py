@@ -218,6 +218,31 @@ def test_names_with_pipes_and_line_ends(name: str) -> None:
     assert ([1, 7, 2], []) == (found.jobs, found.bad)
 
 
+def test_the_start_of_a_record_is_not_taken_for_one() -> None:
+    """Its name gives it the right number of columns; the last, which sacct never leaves empty, is."""
+    columns = (
+        "JobIDRaw",
+        "Cluster",
+        "Account",
+        "State",
+        "Submit",
+        "Start",
+        "End",
+        "AllocTRES",
+        "JobName",
+        "Suspended",
+    )
+    found = read(export(columns, [{"JobName": "a|\nb", "Suspended": "00:10:00"}]))
+    assert ([], [600]) == (found.bad, [run.suspended for run in found.runs])
+
+
+def test_a_damaged_first_line_does_not_shape_the_others() -> None:
+    """Without a header most of the first lines show how they are separated."""
+    data = line(PLAIN, JobIDRaw="1")[:-1] + b"|\n" + b"".join(line(PLAIN, **row) for row in numbered(2, 3))
+    found = read(data, fields=",".join(PLAIN))
+    assert ([2, 3], 1) == (found.jobs, len(found.bad))
+
+
 def test_free_text_is_warned_of() -> None:
     """Before anyone trusts the numbers."""
     assert ["forge" in warning for warning in free(b"").warnings] == [True]
