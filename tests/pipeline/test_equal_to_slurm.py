@@ -147,12 +147,16 @@ def test_history_equals_sreport_cell_by_cell(history: Store, label: str, window:
 
 @pytest.mark.parametrize(("label", "window"), windows(), ids=[label for label, _ in windows()])
 def test_placed_history_equals_sreport_in_every_cell(placed: Store, label: str, window: Window) -> None:
-    """With suspensions where they were, no cell of any window is left out, whatever crosses its edges."""
-    slurm = {key: used for key, used in sreport(HISTORY / f"sreport-{label}.psv.gz").items() if key[1]}
+    """With suspensions where they were, no cell is left out, whatever crosses a window's edge.
 
-    mine = {key: used for key, used in opsd_cells(placed, window).items() if used or key in slurm}
+    Users' lines, and the accounts' above them: sums over the tree.
+    """
+    slurm = sreport(HISTORY / f"sreport-{label}.psv.gz")
 
-    assert slurm == mine
+    mine = opsd_cells(placed, window)
+    mine |= above(mine, tree(HISTORY / "sacctmgr-assoc-tree.psv.gz"))
+
+    assert slurm == {key: used for key, used in mine.items() if used or key in slurm}
     assert label == "dst-spring" or len(slurm) > 40
 
 
@@ -181,6 +185,17 @@ def tree(path: Path) -> dict[str, str]:
     return {
         row["Account"].strip(): row["ParentName"] for row in rows if not row["User"] and row["ParentName"]
     }
+
+
+def above(cells: Cells, parents: Mapping[str, str]) -> Cells:
+    """The accounts' own lines: what their users and the accounts below them used."""
+    sums: Cells = defaultdict(int)
+    for (account, _, tres), seconds in cells.items():
+        at: str | None = account
+        while at:
+            sums[at, "", tres] += seconds
+            at = parents.get(at)
+    return dict(sums)
 
 
 def test_real_account_lines_are_sums_over_the_tree_but_for_idle_reservations(real: Store) -> None:

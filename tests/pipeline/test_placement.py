@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -42,13 +43,18 @@ class Tables:
         return {number: self.told[number] for number in db_indexes if self.told.get(number)}
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One database for all tests here: making one takes longer than most of them."""
-    opened = open_engine(sqlite_address(tmp_path_factory.mktemp("placement") / "opsd.db"))
-    migrate.ensure_current(opened)
-    yield opened
-    opened.close()
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One database of each kind for all tests here: making one takes longer than most of them."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = sqlite_address(tmp_path_factory.mktemp("placement") / "opsd.db")
+        else:
+            url = stack.enter_context(request.getfixturevalue("postgres_server").fresh_database())
+        opened = open_engine(url)
+        migrate.upgrade(opened)
+        yield opened
+        opened.close()
 
 
 TABLES = (tables.run, tables.run_version, tables.day_fact, tables.dirty_cell, tables.import_log)
