@@ -311,3 +311,18 @@ def test_the_last_certificate_of_a_window_is_kept(real: Store) -> None:
         assert [(CLUSTER, 144, 0)] == [
             (k.cluster, k.cells, k.unexplained_cells) for k in certificates.every(connection)
         ]
+
+
+@pytest.mark.parametrize(
+    ("now", "month"),
+    [
+        (1_795_337_820, Window(1_793_491_200, 1_795_337_820)),  # 2026-11-22T08:57
+        (1_796_092_020, Window(1_793_491_200, 1_796_083_200)),  # 2026-12-01T02:27: November as a whole
+    ],
+    ids=["in a month", "on its first"],
+)
+def test_what_is_compared_every_night(real: Store, now: int, month: Window) -> None:
+    """Yesterday, and the month that it was in as far as it has come."""
+    yesterday = Window(now // 86_400 * 86_400 - 86_400, now // 86_400 * 86_400)
+
+    assert [(yesterday, "UTC"), (month, "UTC")] == reconcile.nightly(real, now)

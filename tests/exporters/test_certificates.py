@@ -1,0 +1,30 @@
+"""Certificates as metrics."""
+
+from __future__ import annotations
+
+from exporters import certificates
+from exporters.certificates import Standing
+from exporters.page import Page
+
+
+def test_a_cluster_that_was_compared() -> None:
+    """When, up to when, how many cells, and the seconds of each TRES."""
+    page = Page()
+
+    certificates.add(page, [Standing("mn5", 7_200, 3_600, 4, 3, {"cpu": (2, 112)})])
+
+    assert {("mn5",): 7_200} == page.series("opsd_certificate_made_timestamp_seconds")
+    assert {("mn5",): 3_600} == page.series("opsd_certificate_end_timestamp_seconds")
+    assert {("mn5",): 4} == page.series("opsd_certificate_unexplained_cells")
+    assert {("mn5",): 3} == page.series("opsd_certificate_unknowable_cells")
+    assert {("mn5", "cpu"): 2} == page.series("opsd_certificate_unexplained_seconds")
+    assert {("mn5", "cpu"): 112} == page.series("opsd_certificate_reported_seconds")
+
+
+def test_a_cluster_that_never_was() -> None:
+    """No sample: zero would say that all is well."""
+    page = Page()
+
+    certificates.add(page, [])
+
+    assert {} == page.series("opsd_certificate_unexplained_cells")
