@@ -136,7 +136,7 @@ class Writer:
                 texts[name] = self._free_text()
                 is_tame = is_tame and not any(c in texts[name] for c in (self.delimiter, "\n", "\r"))
         data = self._line([texts[name] for name in self.columns])
-        # Without a header most lines tell the shape of all, so at least half must be whole, the first with them.
+        # Without a header most lines tell the shape of all: half of them and the first must be whole.
         if self.choices.odd() and not (self.named and number % 2):
             return Entry(Kind.DAMAGED, position, self._damaged(data))
         return Entry(Kind.RUN, position, data, self._record(made.record), is_tame)
