@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import open_store
+from opsd.cli.context import now, open_store
 from opsd.cli.times import time_option, window_option, zone_option
 from opsd.core.errors import WrongUsage
 
@@ -33,7 +33,11 @@ def register(parser: ArgumentParser) -> None:
     run.add_argument("job", metavar="JOBID", help="the number that Slurm gave it")
     run.add_argument("--cluster", metavar="NAME", help="of one cluster alone")
     run.add_argument("--timezone", metavar="TZ", help="whose clock times are shown by (default: UTC)")
-    for child in (usage, run):
+    balance = kinds.add_parser("balance", help="a line of opsd balance", allow_abbrev=False)
+    balance.add_argument("--award", metavar="ID", required=True, help="the award")
+    balance.add_argument("--as-of", metavar="T", help="the instant (default: now; bare dates are UTC)")
+    _add_limit(balance)
+    for child in (usage, run, balance):
         _add_format(child)
 
 
@@ -84,4 +88,11 @@ def _run(connection: Connection, args: Namespace, _tz: tzinfo) -> Explanation:
     return job.run(connection, args.job, args.cluster)
 
 
-_KINDS = {"usage": _usage, "run": _run}
+def _balance(connection: Connection, args: Namespace, _tz: tzinfo) -> Explanation:
+    from opsd.pipeline.explain import balance
+
+    as_of = now() if args.as_of is None else time_option("--as-of", args.as_of, UTC)
+    return balance.run(connection, args.award, as_of=as_of, limit=args.limit)
+
+
+_KINDS = {"usage": _usage, "run": _run, "balance": _balance}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from opsd.core.amounts import exact_text
 from opsd.core.explanation import EXACT, NUMBER, TIME, Column, Explanation, Table, Value
+from opsd.core.fields import ALWAYS
 from opsd.core.period import isoformat, zone_name
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def as_tables(found: Explanation, tz: tzinfo) -> None:
         console.print(Text.assemble("  ", (f"{name} = ", ""), (_shown(value, NUMBER, tz), "bold")))
     for table in found.tables:
         console.print()
-        console.print(_drawn(table, tz))
+        console.print(_drawn(table, tz) if table.rows else Text(f"{table.title}: none", draw.QUIET))
     if found.facts:
         console.print()
     for name, text in found.facts.items():
@@ -117,6 +118,8 @@ def _shown(value: Value, kind: str, tz: tzinfo) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""
+    if kind == TIME and value == ALWAYS:
+        return "always"
     if kind == TIME and isinstance(value, int):
         return datetime.fromtimestamp(value, UTC).astimezone(tz).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, Fraction):
