@@ -37,6 +37,7 @@ WAIT_SECONDS = 120
 REPOSITORY = Path(__file__).parents[2]
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 
+
 def missing() -> str | None:
     """What keeps a Slurm from running here; None if nothing does."""
     if os.geteuid() != 0:
@@ -271,7 +272,14 @@ class Slurm:
     def up(self) -> None:
         """Bring it up in a process of its own, which ends when this one does."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, self.folder, self.zone, "all" if self.jobs else "accounting"],
+            [
+                sys.executable,
+                "-m",
+                "tests.slurm.cluster",
+                self.folder,
+                self.zone,
+                "all" if self.jobs else "accounting",
+            ],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -291,7 +299,7 @@ class Slurm:
         """slurmdbd's database: of `opsd`, who may only read, or of `slurm`."""
         words = (self.folder / "slurmdbd.conf").read_text().split()
         port = next(word.partition("=")[2] for word in words if word.startswith("StoragePort="))
-        return f"mysql+pymysql://{user}:loopback@127.0.0.1:{port}/slurm_acct_db"
+        return f"mysql://{user}:loopback@127.0.0.1:{port}/slurm_acct_db"
 
     def sql(self, statement: str) -> Sequence[Sequence[Any]]:
         """What slurmdbd's database answers, asked as slurmdbd itself."""
@@ -318,13 +326,20 @@ class Slurm:
         assert self._process.stdout
         return self._process.stdout.readline().strip()
 
-    def run(self, *command: str, user: str | None = None, more: Mapping[str, str] | None = None) -> str:
+    def run(
+        self,
+        *command: str,
+        user: str | None = None,
+        more: Mapping[str, str] | None = None,
+        answer: str = "",
+    ) -> str:
         """What a Slurm command prints; it must succeed."""
         owner = {} if user is None else _as(user)
         done = subprocess.run(
             command,
             env=self.environment | dict(more or {}),
             cwd="/",
+            input=answer,
             capture_output=True,
             text=True,
             check=False,

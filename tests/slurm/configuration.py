@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CLUSTER = "lab"
-GPU_NODES, CPU_NODES = ("n1", "n2", "n3", "n4"), ("c1", "c2", "c3", "c4", "c5", "c6")
-NODES = GPU_NODES + CPU_NODES
+GPU_NODES, CPU_NODES = ("n1", "n2", "n3", "n4"), ("c1", "c2")
+ODD_NODES = ("c3", "c4", "c5", "c6", "c7")  # what happens to these must not hit jobs that know nothing of it
+NODES = GPU_NODES + CPU_NODES + ODD_NODES
 GPUS = 4  # a node
 # Accounts on Debian that have no other business here, so that none need be made.
 USERS = {
@@ -55,7 +56,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=1000
 SchedulerParameters=bf_interval=3,sched_interval=3,batch_sched_delay=0,sched_min_interval=0,permit_job_expansion
-ReturnToService=2
+ReturnToService=1
 InactiveLimit=0
 MinJobAge=7200
 KillWait=2
@@ -72,6 +73,7 @@ AccountingStorageTRES=gres/gpu,gres/gpu:h100
 GresTypes=gpu
 PartitionName=DEFAULT MaxTime=1-0 DefaultTime=10
 PartitionName=cpu Nodes={cpu_nodes} Default=YES TRESBillingWeights=CPU=1.0,Mem=0.25G
+PartitionName=odd Nodes={odd_nodes} TRESBillingWeights=CPU=1.0,Mem=0.25G
 PartitionName=gpu Nodes={gpu_nodes} TRESBillingWeights=CPU=1.0,Mem=0.25G,GRES/gpu=8.0
 """
 NODE = (
@@ -106,14 +108,13 @@ GRANT SELECT ON slurm_acct_db.* TO 'opsd'@'127.0.0.1';
 """
 
 
-
-
 def write(folder: Path, ports: Mapping[str, int], *, jobs: bool) -> None:
     """Write every file the daemons read; without `jobs`, those of slurmdbd alone."""
     folder.chmod(0o755)
     host = socket.gethostname().partition(".")[0]
     values = {"folder": folder, "host": host, "cluster": CLUSTER, "loopback": _loopback(host), **ports}
     values |= {"gpu_nodes": ",".join(GPU_NODES), "cpu_nodes": ",".join(CPU_NODES)}
+    values["odd_nodes"] = ",".join(ODD_NODES)
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
     written = {

@@ -12,7 +12,7 @@ import pytest
 from tests.slurm import cluster, workload
 
 NO_SLURM = "Slurm tests left out: "
-HOUR_ENDS_IN = (110, 300)  # seconds after we begin: bringing it up, and about a minute for the jobs
+HOUR_ENDS_IN = (120, 300)  # seconds after we begin: bringing it up, and about a minute for the jobs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

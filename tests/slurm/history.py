@@ -20,6 +20,8 @@ DEADLINE, OUT_OF_MEMORY, REQUEUED, RESIZING = 10, 11, 0x400, 0x2000
 IGNORE_JOBS, MAINT, SPEC_NODES = 0x40, 0x1, 0x8000
 DOWN, DRAIN, IDLE_DRAIN = 0x1, 0x203, 0x202  # a drained node with and without a job on it
 
+NO_TASK, NEVER = 4294967294, 4294967295
+
 Key = tuple[str, str, str]  # account, user, partition: an association
 
 
@@ -288,7 +290,8 @@ class Simulation:
             self._plain(ask._replace(id=number, array=(ask.id, task), nodes=1, width=1, seconds=seconds))
         if self.random.random() < 0.5:
             at = ask.submit + self.random.randrange(1, HOUR)
-            self._cancelled(ask._replace(id=self._id()), at, ask.eligible, pending=f"{count}-{count + 3}")
+            left = ask._replace(id=self._id(), array=(ask.id, NO_TASK))
+            self._cancelled(left, at, NEVER, pending=hex(0xF << count))
 
     def _het(self, ask: Ask) -> None:
         other = ask._replace(id=self._id(), lanes=self.cpu, nodes=1, width=1, het=(ask.id, 1))
@@ -342,7 +345,7 @@ class Simulation:
         start = at if self.random.random() < 0.5 else 0
         state = self.random.choice((CANCELLED, CANCELLED, DEADLINE))
         row = self._row(ask._replace(eligible=eligible), state, start, at, ())
-        self.history.add(row._replace(tres=NOTHING, pending_tasks=pending, array=None))
+        self.history.add(row._replace(tres=NOTHING, pending_tasks=pending))
 
     def _suspended(self, ask: Ask) -> None:
         """Several times, often across the hour; or cancelled while suspended; or still suspended."""
@@ -352,22 +355,27 @@ class Simulation:
         if not row.start or last - row.start < 100:
             self.history.add(row)
             return
-        edges = sorted(self.random.sample(range(row.start + 1, last), 2 * self.random.choice((1, 1, 2, 3, 6))))
+        edges = sorted(
+            self.random.sample(range(row.start + 1, last), 2 * self.random.choice((1, 1, 2, 3, 6)))
+        )
         spans = list(zip(edges[::2], edges[1::2], strict=True))
         if not row.end and self.random.random() < 0.7:
             spans[-1] = (spans[-1][0], 0)
-            row = row._replace(state=SUSPENDED, suspended=spans[-1][0])
+            before = sum(b - a for a, b in spans[:-1])
+            row = row._replace(state=SUSPENDED, suspended=spans[-1][0] - before)
         elif row.end and self.random.random() < 0.15:  # its end is when it was suspended, not cancelled
-            spans[-1] = (spans[-1][0], last)
-            row = row._replace(state=CANCELLED, end=spans[-1][0])
-            row = row._replace(suspended=sum(b - a for a, b in spans))
+            spans[-1] = (spans[-1][0], spans[-1][0])
+            row = row._replace(state=CANCELLED, end=spans[-1][0], suspended=sum(b - a for a, b in spans))
         else:
             row = row._replace(suspended=sum(b - a for a, b in spans))
         number = self.history.add(row)
         self.history.suspensions += [Suspension(number, *span) for span in spans]
 
     def _resized(self, ask: Ask) -> None:
-        """A shrunk job's second row keeps the original start, a grown one's begins at the resize."""
+        """A shrunk job's second row keeps the original start, a grown one's begins at the resize.
+
+        What it grew by was another job's, of which an empty row without an end stays.
+        """
         ask = ask._replace(nodes=max(2, ask.nodes), width=LANES, seconds=ask.seconds + 300)
         grows = self.random.random() < 0.4
         start, end, nodes = self._place(ask)
@@ -375,10 +383,17 @@ class Simulation:
             self.history.add(self._row(ask, COMPLETED, start, end, nodes))
             return
         at = self.random.randrange(start + 50, end - 50)
-        before, after = (nodes[:-1], nodes) if grows else (nodes, nodes[: self.random.randrange(1, len(nodes))])
+        before, after = (
+            (nodes[:-1], nodes) if grows else (nodes, nodes[: self.random.randrange(1, len(nodes))])
+        )
         self.history.add(self._row(ask, RESIZING, start, at, before))
         again = ask._replace(submit=at, eligible=at)
         self.history.add(self._row(again, self._end_state(), at if grows else start, end, after))
+        if grows:
+            gives = ask._replace(id=self._id(), submit=start, eligible=start)
+            self.history.add(self._row(gives, RESIZING, start, at, nodes[-1:]))
+            empty = self._row(gives._replace(submit=at, eligible=at), COMPLETED, at, at, ())
+            self.history.add(empty._replace(end=0, tres=NOTHING))
 
     def _still_there(self) -> None:
         """Some run, are suspended or wait when the history ends."""

@@ -14,19 +14,28 @@ from zoneinfo import ZoneInfo
 
 from tests.slurm.cluster import Slurm
 from tests.slurm.configuration import CLUSTER
-from tests.slurm.history import LEAVER, NOTHING, Event, History, Job, Key, Tres, members
+from tests.slurm.history import COMPLETED, LEAVER, NO_TASK, NOTHING, Event, History, Job, Key, Tres, members
 
-NO_ENERGY, NO_TASK, BATCH = 18446744073709551614, 4294967294, 500
+NO_ENERGY = 18446744073709551614
 GPU_TRES = ((1001, "gpu"), (1002, "gpu:h100"))
 JOB_COLUMNS = (
-    "job_db_inx", "mod_time", "account", "array_task_str", "array_max_tasks", "array_task_pending", "cpus_req",
-    "exit_code", "flags", "job_name", "id_assoc", "id_array_job", "id_array_task", "id_job", "id_qos", "id_resv",
-    "id_wckey", "id_user", "id_group", "het_job_id", "het_job_offset", "kill_requid", "state_reason_prev",
-    "mem_req", "nodelist", "nodes_alloc", "partition", "priority", "state", "timelimit", "time_submit",
-    "time_eligible", "time_start", "time_end", "time_suspended", "work_dir", "submit_line", "tres_alloc",
-    "tres_req",
+    "job_db_inx", "mod_time", "account", "array_task_str", "array_max_tasks", "array_task_pending",
+    "cpus_req", "exit_code", "flags", "job_name", "id_assoc", "id_array_job", "id_array_task", "id_job",
+    "id_qos", "id_resv", "id_wckey", "id_user", "id_group", "het_job_id", "het_job_offset",
+    "kill_requid", "state_reason_prev", "mem_req", "nodelist", "nodes_alloc", "partition", "priority",
+    "state", "timelimit", "time_submit", "time_eligible", "time_start", "time_end", "time_suspended",
+    "work_dir", "submit_line", "tres_alloc", "tres_req",
 )  # fmt: skip
-NAMES = ("train", "a|b", "it's, \"quoted\"", "señal ñ ç ğ ț", "line1\nline2", "tab\tname", "日本 🚀", "eval %j")
+NAMES = (
+    "train",
+    "a|b",
+    'it\'s, "quoted"',
+    "señal ñ ç ğ ț",
+    "line1\nline2",
+    "tab\tname",
+    "日本 🚀",
+    "eval %j",
+)
 
 
 def fill(slurm: Slurm, history: History) -> None:
@@ -34,7 +43,9 @@ def fill(slurm: Slurm, history: History) -> None:
     (slurm.folder / "tree").write_text(_tree(members()))
     slurm.run("sacctmgr", "-i", "load", f"file={slurm.folder}/tree")
     for number, name in GPU_TRES:
-        slurm.sql(f"insert into tres_table (creation_time, id, type, name) values (1, {number}, 'gres', '{name}')")
+        slurm.sql(
+            f"insert into tres_table (creation_time, id, type, name) values (1, {number}, 'gres', '{name}')"
+        )
     slurm.order("stop", "slurmdbd")
     slurm.order("start", "slurmdbd")  # it reads the list of TRES when it starts
     ids = associations(slurm)
@@ -105,7 +116,9 @@ def _tree(users: Mapping[str, Sequence[Key]]) -> str:
     for country in countries:
         lines.append(f"Parent - '{country}'")
         mine = [account for account in accounts if account.startswith(country)]
-        lines += [f"Account - '{account}':Description='{account}':Organization='{country}'" for account in mine]
+        lines += [
+            f"Account - '{account}':Description='{account}':Organization='{country}'" for account in mine
+        ]
     for account in accounts:
         lines.append(f"Parent - '{account}'")
         for user, keys in users.items():
@@ -119,34 +132,35 @@ def _job(number: int, job: Job, ids: Mapping[Key, int], end: int) -> tuple[Any, 
     user = job.key[1]
     array, task = job.array or (0, NO_TASK)
     het, offset = job.het or (0, NO_TASK)
+    energy = f"3={NO_ENERGY}" if job.tres != NOTHING or job.state == COMPLETED else ""
     changed = job.end or min(end, max(job.start, job.submit))
     return (
-        number, changed, job.key[0], job.pending_tasks or None, 0, 4 if job.pending_tasks else 0,
-        max(1, job.tres.cpu), 256 * (job.state == 5), 24, NAMES[number % 97 % len(NAMES)], ids[job.key], array,
-        task, job.id, 1, job.reservation, 0, 30000 + int(user[1:]), 100, het, offset,
+        number, changed, job.key[0], job.pending_tasks or None, 0, 0,
+        max(1, job.tres.cpu), 256 * (job.state == 5), 24, NAMES[number % 97 % len(NAMES)], ids[job.key],
+        array, task, job.id, 1, job.reservation, 0, 30000 + int(user[1:]), 100, het, offset,
         30000 + int(user[1:]) if job.state == 4 else None, 0, 1000, hosts(job.nodes) or "None assigned",
         job.tres.node, job.partition, 1000, job.state, 4320, job.submit, job.eligible, job.start, job.end,
-        job.suspended, f"/home/{user}", "sbatch job.sh", _tres(job.tres, f"3={NO_ENERGY}"), "1=1,2=1000,4=1,5=1",
+        job.suspended, f"/home/{user}", "sbatch job.sh", _tres(job.tres, energy),
+        "1=1,2=1000,4=1,5=1",
     )  # fmt: skip
 
 
 def _event(event: Event) -> tuple[Any, ...]:
     others = "3=0,6=0,7=0,8=0" if not event.node else ""
-    reason, state = event.reason, event.state
     return (
-        event.start, event.end, event.node, hosts(event.nodes), reason, state,
+        event.start, event.end, event.node, hosts(event.nodes), event.reason, event.state,
         _tres(event.tres, others),
     )  # fmt: skip
 
 
 def _tres(tres: Tres, others: str = "") -> str:
     """As slurmdbd keeps it: numbers of TRES, in their order."""
-    if tres == NOTHING:
-        return ""
     counts = {1: tres.cpu, 2: tres.mem, 4: tres.node, 5: tres.billing}
     counts |= {number: tres.gpu for number, _ in GPU_TRES if tres.gpu}
     texts = [f"{number}={count}" for number, count in counts.items() if count]
-    return ",".join(sorted([*texts, *filter(None, others.split(","))], key=lambda one: int(one.partition("=")[0])))
+    return ",".join(
+        sorted([*texts, *filter(None, others.split(","))], key=lambda one: int(one.partition("=")[0]))
+    )
 
 
 def hosts(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.slurm.cluster import Slurm
 
-GPU = ("-p", "gpu")
+GPU, ODD = ("-p", "gpu"), ("-p", "odd")
 # (user, options of sbatch): jobs that nobody touches once they are submitted.
 LEFT_ALONE = (
     ("games", ("-n1", "--wrap", "sleep 12")),
@@ -54,7 +54,9 @@ def run(slurm: Slurm) -> bool:
     """
     for words in RESERVATIONS:
         slurm.run("scontrol", "create", "reservation", "StartTime=now", "Duration=1", *words)
-    across = [slurm.submit("uucp", *GPU, "-n2", "-t60", "--gres=gpu:1", "--wrap", "sleep 900") for _ in range(2)]
+    across = [
+        slurm.submit("uucp", *GPU, "-n2", "-t60", "--gres=gpu:1", "--wrap", "sleep 900") for _ in range(2)
+    ]
     with ThreadPoolExecutor(12) as pool:
         told = [pool.submit(story, slurm) for story in STORIES]
         told.append(pool.submit(_suspend, slurm, across[0], 4, 6))
@@ -76,7 +78,7 @@ def _end_of_the_hour(slurm: Slurm, across: list[int], unheard: int) -> bool:
     time.sleep(max(0.0, slurm.hour_ends - ENDING_SECONDS - time.time()))
     for job in across:
         slurm.run("scontrol", "suspend", str(job))
-        _recorded(slurm, job, "SUSPENDED")
+        recorded(slurm, job, "SUSPENDED")
     slurm.order("stop", "slurmdbd")
     slurm.run("scancel", str(unheard))
     slurm.wait_for(unheard, "CANCELLED")
@@ -95,7 +97,7 @@ def rolled_up(slurm: Slurm, until: int) -> None:
         time.sleep(0.3)
 
 
-def _recorded(slurm: Slurm, job: int, state: str) -> None:
+def recorded(slurm: Slurm, job: int, state: str) -> None:
     """What the controller knows may reach slurmdbd a moment later."""
     while state not in slurm.run("sacct", "-X", "-n", "-j", str(job), "-o", "State"):
         time.sleep(0.3)
@@ -105,12 +107,12 @@ def _timed_out(slurm: Slurm) -> None:
     """Slurm looks at time limits twice a minute."""
     job = slurm.submit("mail", *GPU, "-n2", "-t1", "--gres=gpu:h100:1", "--wrap", "sleep 900")
     slurm.wait_for(job, "TIMEOUT")
-    _recorded(slurm, job, "TIMEOUT")
+    recorded(slurm, job, "TIMEOUT")
 
 
 def _too_late(slurm: Slurm) -> None:
     """The node it wants is under maintenance until its deadline."""
-    slurm.submit("mail", "-w", "c5", "-n1", "-t1", "--deadline=now+65seconds", "--wrap", "sleep 1")
+    slurm.submit("mail", *ODD, "-w", "c5", "-n1", "-t1", "--deadline=now+65seconds", "--wrap", "sleep 1")
 
 
 def _requeued(slurm: Slurm) -> None:
@@ -123,7 +125,7 @@ def _requeued(slurm: Slurm) -> None:
 
 
 def _preempted(slurm: Slurm) -> None:
-    c6 = ("-w", "c6", "-n2", "--exclusive")
+    c6 = (*ODD, "-w", "c6", "-n2", "--exclusive")
     job = slurm.submit("list", *c6, "--qos=low", "--requeue", "--wrap", "sleep 10")
     slurm.wait_for(job, "RUNNING")
     time.sleep(3)
@@ -134,7 +136,7 @@ def _preempted(slurm: Slurm) -> None:
 
 def _node_failed(slurm: Slurm) -> None:
     """One job dies with its node, one starts again elsewhere."""
-    options = ("-A", "tr-chem", "-w", "c3", "-n1", "-t60")
+    options = ("-A", "tr-chem", *ODD, "-w", "c3", "-n1", "-t60")
     stays = slurm.submit("proxy", *options, "--no-requeue", "--wrap", "sleep 900")
     again = slurm.submit(
         "proxy", *options, "--requeue", "--wrap", "[ ${SLURM_RESTART_COUNT:-0} -gt 0 ] || sleep 900"
@@ -144,19 +146,19 @@ def _node_failed(slurm: Slurm) -> None:
     time.sleep(3)
     slurm.run("scontrol", "update", "NodeName=c3", "State=DOWN", "Reason=cable, pulled")
     slurm.wait_for(stays, "NODE_FAIL")
-    time.sleep(5)
+    time.sleep(6)
     slurm.run("scontrol", "update", "NodeName=c3", "State=RESUME")
     slurm.wait_for(again, "COMPLETED")
 
 
 def _drained(slurm: Slurm) -> None:
-    """A job runs on while its node is drained."""
-    job = slurm.submit("news", "-w", "c2", "-n1", "--wrap", "sleep 14")
+    """A job runs on while its node is drained; only then the node is away."""
+    job = slurm.submit("news", *ODD, "-w", "c7", "-n1", "--wrap", "sleep 8")
     slurm.wait_for(job, "RUNNING")
-    slurm.run("scontrol", "update", "NodeName=c2", "State=DRAIN", 'Reason=fan | "broken", see #42')
-    time.sleep(8)
-    slurm.run("scontrol", "update", "NodeName=c2", "State=RESUME")
+    slurm.run("scontrol", "update", "NodeName=c7", "State=DRAIN", 'Reason=fan | "broken", see #42')
     slurm.wait_for(job, "COMPLETED")
+    time.sleep(7)
+    slurm.run("scontrol", "update", "NodeName=c7", "State=RESUME")
 
 
 def _suspended(slurm: Slurm) -> None:
@@ -225,7 +227,7 @@ def _expanded(slurm: Slurm) -> None:
 def _in_reservations(slurm: Slurm) -> None:
     """Most of what is reserved stays idle."""
     first = slurm.submit("irc", *GPU, "-n2", "--reservation=ignoring", "--gres=gpu:2", "--wrap", "sleep 9")
-    second = slurm.submit("proxy", "-A", "tr-chem", "-n3", "--reservation=shared", "--wrap", "sleep 11")
+    second = slurm.submit("proxy", "-A", "tr-chem", *ODD, "-n3", "--reservation=shared", "--wrap", "sleep 11")
     for job in (first, second):
         slurm.wait_for(job, "COMPLETED")
 
@@ -240,7 +242,9 @@ def _cancelled_running(slurm: Slurm) -> None:
 
 def _cancelled_pending(slurm: Slurm) -> None:
     """One that waits, one that is held, and tasks of an array, first one, later the rest."""
-    job = slurm.submit("news", "-N2", "--exclusive", "--nice=1000", "--begin=now+1hour", "--wrap", "sleep 900")
+    job = slurm.submit(
+        "news", "-N2", "--exclusive", "--nice=1000", "--begin=now+1hour", "--wrap", "sleep 900"
+    )
     held = slurm.submit("news", "-n1", "--hold", "--wrap", "sleep 1")
     array = slurm.submit("news", "--array=1-6%1", "--wrap", "sleep 3")
     time.sleep(2)
