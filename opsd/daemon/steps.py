@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
+_MACHINE_SECONDS = 900  # nodes change rarely, and the last week is read again each time
 WEEK = 7 * DAY
 
 
@@ -223,6 +224,32 @@ def _certified(work: Work, one: ClusterSources) -> dict[str, int]:
     return counts
 
 
+def _machine(work: Work) -> Outcome:
+    from opsd.pipeline import machine, sweep
+
+    def read(one: ClusterSources) -> dict[str, int]:
+        if not one.has_machine:
+            return {}
+        done = machine.run(
+            work.store, one.machine, one.tables, cluster=stable_name(work.store, one), now=work.now,
+            since=sweep.beginning(one.since, work.now),
+        )  # fmt: skip
+        return {
+            "events": done.events, "reservations": done.reservations, "partitions": done.partitions,
+            "new": done.new, "changed": done.changed, "dropped": done.dropped,
+        }  # fmt: skip
+
+    return each_cluster(work, read)
+
+
+def stable_name(store: Store, one: ClusterSources) -> str:
+    """What a cluster's rows stand under, whatever Slurm calls it now."""
+    from opsd.store import identity
+
+    with store.read() as connection:
+        return identity.of(connection, one.cluster)
+
+
 def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
@@ -237,6 +264,7 @@ STEPS: tuple[Step, ...] = (
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
+    Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
 )
 

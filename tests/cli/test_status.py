@@ -24,6 +24,7 @@ WELL = (
     Last("rebuild", NOW - 126, NOW - 125, NOW - 125, 812, DONE, "", 0, NOW + 174),
     Last("balances", NOW - 30, NOW - 29, NOW - 29, 470, DONE, "", 0, NOW + 30),
     Last("reconcile", NOW - 41_000, NOW - 40_990, NOW - 40_990, 2_100, DONE, "", 0, NOW + 45_400),
+    Last("machine", NOW - 300, NOW - 299, NOW - 299, 640, DONE, "", 0, NOW + 600),
     Last("housekeeping", NOW - 40_000, NOW - 39_999, NOW - 39_999, 53, DONE, "", 0, NOW + 46_400),
 )
 DATA = Path(__file__).parent.parent / "data" / "golden"
@@ -60,7 +61,7 @@ def test_all_is_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = told(capsys, "--format", "json")
     found = json.loads(out)
 
-    assert (0, ["ok"] * 7, [126, 42_990, 299_000, 125, 29, 40_990, 39_999]) == (
+    assert (0, ["ok"] * 8, [126, 42_990, 299_000, 125, 29, 40_990, 299, 39_999]) == (
         code, [row["result"] for row in found], [row["age_seconds"] for row in found]
     )  # fmt: skip
     assert ("2026-11-18T11:04:30+00:00", 4_200, 900, False) == (
@@ -73,7 +74,7 @@ def test_csv_has_the_same(store: Store, capsys: pytest.CaptureFixture[str]) -> N
     _, out = told(capsys, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
 
-    assert ["ingest", "reread", "review", "rebuild", "balances", "reconcile", "housekeeping"] == [
+    assert ["ingest", "reread", "review", "rebuild", "balances", "reconcile", "machine", "housekeeping"] == [
         row["step"] for row in rows
     ]
     assert {"false"} == {row["stale"] for row in rows}
