@@ -70,6 +70,7 @@ def render(found: Certificate, document: bytes, *, summary: dict[str, int], caus
             (one.account, one.user, grouped(one.raw_usage), _minutes(one.limits), _minutes(one.used))
             for one in found.limits if one.raw_usage or one.limits
         ],
+        has_why=any(cell.unexplained and found.cannot_know(cell) for cell in differing),
         digest=sha256(document).hexdigest(),
     )  # fmt: skip
     return text.encode()
@@ -85,7 +86,8 @@ def _verdict(summary: dict[str, int]) -> str:
     if summary["unexplained"]:
         one = summary["unexplained"] == 1
         known = summary["cannot_be_known"]
-        bounded = f"; {grouped(known)} within what nobody can know here" if known else ""
+        some = "all" if known == summary["unexplained"] else grouped(known)
+        bounded = f"; {some} within what nobody can know here" if known else ""
         return f"{grouped(summary['unexplained'])} {'cell is' if one else 'cells are'} not explained{bounded}"
     if summary["explained"]:
         return "Equal to Slurm, and every difference is explained"
@@ -102,10 +104,8 @@ def _bars(summary: dict[str, int]) -> list[_Bar]:
 
 def _line(found: Certificate, cell: Cell, causes: Sequence[int]) -> _Line:
     figures = (cell.opsd, *(cell.causes[place] for place in causes), cell.unexplained, cell.sreport)
-    shown = [
-        grouped(figure) if figure or place in (0, len(figures) - 1) else ""
-        for place, figure in enumerate(figures)
-    ]
+    always = (0, len(figures) - 2, len(figures) - 1)
+    shown = [grouped(figure) if figure or place in always else "" for place, figure in enumerate(figures)]
     why = "; ".join(sorted({u.words for u in found.cannot_know(cell)})) if cell.unexplained else ""
     return _Line((cell.account, cell.user, cell.tres), tuple(shown), bool(cell.unexplained), why)
 

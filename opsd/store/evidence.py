@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, literal_column, or_, select
 
 from opsd.core.flags import Flag
-from opsd.core.period import Window
+from opsd.core.period import DAY, Window
 from opsd.core.reconcile import Run
 from opsd.core.rollup import Row
 from opsd.core.tres import Tres
@@ -47,25 +47,44 @@ def runs(
     """
     words = texts(connection)
     cluster = next((number for number, text in words.items() if text == cluster_word), None)
+    several = _run.c.versions > 1
+    found = _chosen(
+        connection, cluster, window, _near(window), _reaches(window.start),
+        or_(_odd(), _in_spans(wholly), and_(several, _moved())),
+    )  # fmt: skip
+    if again:
+        found |= _chosen(connection, cluster, window, several, _seen_open_later(window.start))
+    rows = sorted(found.values(), key=lambda row: (row["job_id"], row["submit"]))
+    before = _before(connection, [row for row in rows if row["versions"] > 1], words)
+    return [_found(row, words, before.get(row["id"], ())) for row in rows]
+
+
+def _chosen(
+    connection: Connection, cluster: int | None, window: Window, *conditions: ColumnElement[bool]
+) -> dict[int, dict[str, Any]]:
     query = (
         select(_run, _account.c.name.label("account"), _shape.c.tres)
         .join(_account, _account.c.id == _run.c.account_id)
         .join(_shape, _shape.c.id == _run.c.shape_id)
         .where(
-            _run.c.cluster_id == cluster,
+            _run.c.cluster_id + literal_column("0") == cluster,  # hidden: its index would be walked
             _run.c.begin.is_not(None),
-            func.coalesce(_run.c.start, _run.c.begin) < window.end,
-            or_(
-                and_(_reaches(window.start), or_(_odd(), _in_spans(wholly))),
-                and_(_run.c.versions > 1, _moved()),
-                and_(_run.c.versions > 1, _seen_open_later(window.start)) if again else false(),
-            ),
+            func.coalesce(_run.c.start, _run.c.begin) < window.end, *conditions,
         )
-        .order_by(_run.c.job_id, _run.c.submit)
+    )  # fmt: skip
+    return {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def _near(window: Window) -> ColumnElement[bool]:
+    """Each part by an index: runs of about the window's days, longer ones, open ones.
+
+    A resized run that begins after the window may reach back into it, but not further than its hour.
+    """
+    return or_(
+        and_(_run.c.begin > window.start - DAY, _run.c.begin < window.end + DAY),
+        and_(tables.LONGER_THAN_A_DAY, _run.c.begin <= window.start - DAY),
+        tables.STILL_OPEN,
     )
-    rows = [dict(row) for row in connection.execute(query).mappings()]
-    before = _before(connection, [row for row in rows if row["versions"] > 1], words)
-    return [_found(row, words, before.get(row["id"], ())) for row in rows]
 
 
 def _reaches(start: int) -> ColumnElement[bool]:
