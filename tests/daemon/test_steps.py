@@ -14,13 +14,19 @@ SETTINGS = config.Daemon(ingest_seconds=300, balances_seconds=60)
 
 
 def test_intervals_come_from_the_settings() -> None:
-    """Ingest and day facts have one, balances another; the others are daily, a review is weekly."""
-    assert [300, 86_400, 604_800, 300, 60, 86_400, 86_400] == [row.interval(SETTINGS) for row in STEPS]
+    """Ingest and day facts have one, balances another; others have their own, or a time of day or week."""
+    assert {
+        "ingest": 300, "reread": 86_400, "review": 604_800, "rebuild": 300, "balances": 60,
+        "reconcile": 86_400, "machine": 900, "housekeeping": 86_400,
+    } == {row.name: row.interval(SETTINGS) for row in STEPS}  # fmt: skip
 
 
 def test_ages_from_which_data_are_stale() -> None:
     """Three missed runs, but not less than five minutes; two without a daily or weekly one."""
-    assert [900, 172_800, 1_209_600, 900, 300, 172_800, 172_800] == [row.stale_seconds(SETTINGS) for row in STEPS]
+    assert {
+        "ingest": 900, "reread": 172_800, "review": 1_209_600, "rebuild": 900, "balances": 300,
+        "reconcile": 172_800, "machine": 2_700, "housekeeping": 172_800,
+    } == {row.name: row.stale_seconds(SETTINGS) for row in STEPS}  # fmt: skip
 
 
 def test_who_follows_comes_later_in_the_table() -> None:
