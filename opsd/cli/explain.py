@@ -12,7 +12,7 @@ from opsd.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from opsd.core.explanation import Explanation
-    from opsd.store.engine import Connection
+    from opsd.store.engine import Connection, Store
 
 _CELL = "the cell: keys as in opsd usage --by; none: the total"
 
@@ -37,7 +37,22 @@ def register(parser: ArgumentParser) -> None:
     balance.add_argument("--award", metavar="ID", required=True, help="the award")
     balance.add_argument("--as-of", metavar="T", help="the instant (default: now; bare dates are UTC)")
     _add_limit(balance)
-    for child in (usage, run, balance):
+    capacity = kinds.add_parser("capacity", help="a line of opsd capacity", allow_abbrev=False)
+    _add_window(capacity)
+    capacity.add_argument(
+        "--cell", metavar="K=V,…", action="append", default=[], help="cluster, node_class, resource"
+    )
+    capacity.add_argument("--column", metavar="NAME", default="down", help="default: down")
+    _add_limit(capacity)
+    certificate = kinds.add_parser("certificate", help="a cell of opsd reconcile", allow_abbrev=False)
+    certificate.add_argument("--period", metavar="P", required=True, help="as opsd reconcile takes it")
+    certificate.add_argument("--timezone", metavar="TZ", help="whose months (default: the book zone)")
+    certificate.add_argument("--cluster", metavar="NAME", help="one of those in the configuration")
+    certificate.add_argument(
+        "--cell", metavar="K=V,…", action="append", default=[], help="account, user, tres"
+    )
+    _add_limit(certificate)
+    for child in (usage, run, balance, capacity, certificate):
         _add_format(child)
 
 
@@ -62,8 +77,12 @@ def run(args: Namespace) -> int:
     tz = zone_option(getattr(args, "timezone", None))
     if getattr(args, "limit", 0) < 0:
         raise WrongUsage(f"--limit {args.limit}: write how many runs to show, 0 or more")
-    with open_store(args) as store, store.read() as connection:
-        found = _KINDS[args.kind](connection, args, tz)
+    with open_store(args) as store:
+        if args.kind == "certificate":
+            found, tz = _certificate(store, args)
+        else:
+            with store.read() as connection:
+                found = _KINDS[args.kind](connection, args, tz)
     if args.format == "json":
         explained.as_json(found, tz)
     else:
@@ -95,4 +114,29 @@ def _balance(connection: Connection, args: Namespace, _tz: tzinfo) -> Explanatio
     return balance.run(connection, args.award, as_of=as_of, limit=args.limit)
 
 
-_KINDS = {"usage": _usage, "run": _run, "balance": _balance}
+def _capacity(connection: Connection, args: Namespace, tz: tzinfo) -> Explanation:
+    from opsd.pipeline.explain import capacity, cells
+
+    window = window_option(args.start, args.end, tz)
+    asked = cells.parse(args.cell, capacity.KEYS)
+    return capacity.run(connection, window, asked, column=args.column, limit=args.limit)
+
+
+def _certificate(store: Store, args: Namespace) -> tuple[Explanation, tzinfo]:
+    """Made anew, without reading accounting first: what is kept may not hold every contribution."""
+    from opsd.cli import ingest, reconcile
+    from opsd.config import settings
+    from opsd.core.period import zone_name
+    from opsd.pipeline import reconcile as compared
+    from opsd.pipeline.explain import cells, certificate
+
+    asked = cells.parse(args.cell, certificate.KEYS)
+    args.start = args.end = None
+    tz = reconcile.zone_of(args, store)
+    chosen = reconcile.chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
+    found = compared.run(store, chosen, reconcile.window_of(args, tz), now=now(), zone=zone_name(tz))
+    with store.read() as connection:
+        return certificate.run(connection, found, asked, limit=args.limit), tz
+
+
+_KINDS = {"usage": _usage, "run": _run, "balance": _balance, "capacity": _capacity}

@@ -55,15 +55,16 @@ def run(args: Namespace) -> int:
     if args.output and args.format == "table":
         raise WrongUsage(f"-o {args.output}: say which --format the file is to have: csv, json or html")
     with open_store(args) as store:
-        tz = _zone(args, store)
-        found = _certificate(args, store, _window(args, tz), tz)
+        tz = zone_of(args, store)
+        found = _certificate(args, store, window_of(args, tz), tz)
     _show(found, args)
     for note in found.notes:
         warn(note)
     return 3 if found.unexplained else 0
 
 
-def _zone(args: Namespace, store: Store) -> tzinfo:
+def zone_of(args: Namespace, store: Store) -> tzinfo:
+    """Whose months a period is of: as asked, or the book zone."""
     from opsd.store import parties
 
     with store.read() as connection:
@@ -71,7 +72,8 @@ def _zone(args: Namespace, store: Store) -> tzinfo:
     return zone_option(args.timezone, book)
 
 
-def _window(args: Namespace, tz: tzinfo) -> Window:
+def window_of(args: Namespace, tz: tzinfo) -> Window:
+    """What is to be compared."""
     if args.start or args.end:
         if args.period:
             raise WrongUsage("--period with --from or --to: say one of the two")
@@ -95,15 +97,15 @@ def _certificate(args: Namespace, store: Store, window: Window, tz: tzinfo) -> C
     from opsd.pipeline import reconcile
     from opsd.reports import certificate
 
-    chosen = _chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
+    one = chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
     if not args.no_ingest:
-        _read(store, chosen)
-    found = reconcile.run(store, chosen, window, now=now(), zone=zone_name(tz))
+        _read(store, one)
+    found = reconcile.run(store, one, window, now=now(), zone=zone_name(tz))
     reconcile.keep(store, found, certificate.as_json(found).decode())
     return found
 
 
-def _chosen(found: list[ClusterSources], name: str | None) -> ClusterSources:
+def chosen(found: list[ClusterSources], name: str | None) -> ClusterSources:
     """The one cluster: a report of Slurm's is about one."""
     if name is None and len(found) == 1:
         return found[0]

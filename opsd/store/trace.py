@@ -103,3 +103,19 @@ def stale_days(connection: Connection, first: int, last: int, accounts: Sequence
     """How many days in [first, last) of these accounts have facts that await a rebuild."""
     wanted = set(accounts)
     return sum(account in wanted for _, account in read.dirty_cells(connection, first, last))
+
+
+def flagged(
+    connection: Connection, start: int, end: int, accounts: frozenset[int], flags: int, most: int
+) -> list[Traced]:
+    """Runs of these accounts that overlap [start, end) and carry one of some flags, at most so many."""
+    finish = func.coalesce(_run.c.finish, _run.c.seen_open, _run.c.begin)
+    query = (
+        select(_run.c.id)
+        .where(_run.c.account_id.in_(accounts), _run.c.begin < end, finish > start)
+        .where(_run.c.flags.op("&")(flags) != 0)
+        .order_by(_run.c.begin)
+        .limit(most)
+    )
+    found = runs(connection, connection.scalars(query).all())
+    return sorted(found.values(), key=lambda run: (run.begin or 0, run.id))
