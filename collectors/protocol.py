@@ -256,6 +256,10 @@ class AccountingTables(Protocol):
         """The marks, and the hours that begin in [start, end) and were added up."""
         ...
 
+    def hour_offset(self) -> int | None:
+        """As `Machine.hour_offset`; None: no association has any usage yet."""
+        ...
+
     def stale_usage(self, start: int, end: int) -> Sequence[StaleUsage]:
         """Rows of hours in [start, end) that are older than their hour's last roll-up."""
         ...

@@ -18,6 +18,7 @@ from collectors.protocol import RollUp, StaleUsage
 from collectors.slurm import accounting_rows
 from collectors.slurm.accounting_rows import Row
 from opsd.core.errors import BadInput, OpsdError, Refused, Unavailable
+from opsd.core.period import HOUR
 from opsd.core.records import NodeEvent, Reservation
 
 NAMED_AT_ONCE = 1_000  # runs named in one statement
@@ -120,6 +121,12 @@ class AccountingTables:
             for name in ("hourly", "daily", "monthly")
         )
         return RollUp(hourly, daily, monthly, hours)
+
+    def hour_offset(self) -> int | None:
+        """Where hours begin, by the last that an association used; no mark tells: a late record moves it."""
+        with self._session() as session:
+            (row,) = session.select("MAX(time_start) AS hour", "assoc_usage_hour_table")
+            return None if row["hour"] is None else int(row["hour"]) % HOUR
 
     def stale_usage(self, start: int, end: int) -> Sequence[StaleUsage]:
         """Rows of hours in [start, end) that are older than their hour's last roll-up.

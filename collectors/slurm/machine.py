@@ -14,7 +14,7 @@ from collectors.protocol import AccountingTables, Reported, Share, Utilised
 from collectors.slurm import commands, grammar, hosts, listing
 from collectors.slurm.client import Client
 from opsd.core.errors import BadText, Unavailable
-from opsd.core.period import DAY, HOUR, zone
+from opsd.core.period import HOUR, zone
 from opsd.core.records import (
     CONTROLLER_AWAY,
     DOWN,
@@ -126,13 +126,9 @@ class LiveMachine:
         return reports.rolled_until(self._client, self.hour_offset())
 
     def hour_offset(self) -> int:
-        """Seconds into a UTC hour at which slurmdbd's hours begin, by its own marks if those can be read."""
-        if self._tables is not None:
-            mark = self._tables.rolled_up(0, 0).hourly
-            # Until the first roll-up, the mark is when the cluster was first heard of, which is no hour.
-            if any(hour.start < mark for hour in self._tables.rolled_up(mark - 2 * DAY, mark).hours):
-                return mark % HOUR
-        return -self._zone_offset % HOUR
+        """Seconds into a UTC hour at which slurmdbd's hours begin, by its own rows if those can be read."""
+        told = None if self._tables is None else self._tables.hour_offset()
+        return -self._zone_offset % HOUR if told is None else told
 
     def _event(self, record: Sequence[str], reason: str) -> NodeEvent:
         node, start, end, raw, state, tres, nodes = record

@@ -163,6 +163,10 @@ class RecordedTables:
         marks = self.marks or tuple(int(mark) for mark in table(self.folder, "last_ran")[0].values())
         return RollUp(*marks, [hour for hour in hours if start - HOUR < hour.start < end])
 
+    def hour_offset(self) -> int | None:
+        """Not needed here."""
+        raise NotImplementedError
+
     def stale_usage(self, start: int, end: int) -> Sequence[StaleUsage]:
         """Rows left behind."""
         return [row for row in self.stale if start <= row.hour < end]

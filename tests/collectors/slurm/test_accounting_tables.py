@@ -290,7 +290,7 @@ def test_the_registry_leads_here() -> None:
     module, name = registry.TABLES["slurm"]
     assert type(found) is getattr(import_module(module), name)
     questions = [name for name in vars(Contract) if not name.startswith("_")]
-    assert 7 == len(questions)
+    assert 8 == len(questions)
     assert [] == [name for name in questions if not callable(getattr(found, name, None))]
 
 
@@ -373,6 +373,7 @@ def test_a_real_server(server: Any) -> None:
     hours = [RolledHour(START, 1_795_329_908)]
     assert RollUp(END, 1_795_329_497, 1_795_329_497, hours) == tables.rolled_up(START, END)
     assert [] == tables.rolled_up(END, END + HOUR).hours
+    assert START % HOUR == tables.hour_offset()
     assert [REGISTERED, DRAIN, DRAIN, DOWN, DOWN] == [event.kind for event in tables.events(START, END)]
     assert [REGISTERED] == [event.kind for event in tables.events(END, END + HOUR)]
     assert RESERVED == tables.reservations(START, END)

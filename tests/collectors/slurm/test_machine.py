@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collectors import registry
-from collectors.protocol import Machine, RolledHour, RollUp
+from collectors.protocol import Machine
 from collectors.slurm import machine
 from collectors.slurm.machine import LiveMachine
 from opsd.core.errors import BadText, Unavailable
@@ -212,23 +212,21 @@ def test_an_unknown_zone_is_refused() -> None:
         live(zone="Europe/Madird")
 
 
-class Marks:
-    """slurmdbd's marks alone."""
+class Hours:
+    """slurmdbd's hours alone."""
 
-    def __init__(self, hourly: int, hours: Sequence[int]) -> None:
-        self.answer = RollUp(hourly, hourly, hourly, [RolledHour(hour, hourly + 9) for hour in hours])
+    def __init__(self, offset: int | None) -> None:
+        self.offset = offset
 
-    def rolled_up(self, start: int, end: int) -> RollUp:
-        """The same whatever is asked."""
-        return self.answer
+    def hour_offset(self) -> int | None:
+        """What the rows tell."""
+        return self.offset
 
 
 def test_the_tables_tell_the_clock() -> None:
-    """Once something was added up, the mark is a full hour of slurmdbd's; before, it is when it began."""
-    done, begun = Marks(1795329900, [1795326300]), Marks(1795329497, [])
-
+    """Once something was added up, slurmdbd's rows tell where its hours begin; before, the zone does."""
     assert [2700, 1800] == [
-        live(zone="Asia/Kolkata", tables=tables).hour_offset() for tables in (done, begun)
+        live(zone="Asia/Kolkata", tables=Hours(offset)).hour_offset() for offset in (2700, None)
     ]
 
 
