@@ -45,7 +45,9 @@ def register(parser: ArgumentParser) -> None:
     capacity.add_argument("--column", metavar="NAME", default="down", help="default: down")
     _add_limit(capacity)
     certificate = kinds.add_parser("certificate", help="a cell of opsd reconcile", allow_abbrev=False)
-    certificate.add_argument("--period", metavar="P", required=True, help="as opsd reconcile takes it")
+    certificate.add_argument("--period", metavar="P", help="as opsd reconcile takes it")
+    certificate.add_argument("--from", dest="start", metavar="T", help="first second, instead of --period")
+    certificate.add_argument("--to", dest="end", metavar="T", help="end, not included")
     certificate.add_argument("--timezone", metavar="TZ", help="whose months (default: the book zone)")
     certificate.add_argument("--cluster", metavar="NAME", help="one of those in the configuration")
     certificate.add_argument(
@@ -131,7 +133,6 @@ def _certificate(store: Store, args: Namespace) -> tuple[Explanation, tzinfo]:
     from opsd.pipeline.explain import cells, certificate
 
     asked = cells.parse(args.cell, certificate.KEYS)
-    args.start = args.end = None
     tz = reconcile.zone_of(args, store)
     chosen = reconcile.chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
     found = compared.run(store, chosen, reconcile.window_of(args, tz), now=now(), zone=zone_name(tz))

@@ -118,3 +118,60 @@ def test_a_time_without_a_whole_hour(database: str, capsys: pytest.CaptureFixtur
     )
 
     assert "minute 45" in capsys.readouterr().err
+
+
+CELL = ("explain", "certificate", *HOUR[:4], "--format", "json", "--limit", "3", "--cell")
+
+
+def test_every_cell_can_be_explained(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its figures again, and contributions that add up to its causes."""
+    capsys.readouterr()
+    assert 0 == main(["--db", database, "reconcile", *HOUR, "--format", "json"])
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    odd = [cell for cell in cells if cell["opsd"] != cell["sreport"]]
+    for cell in [*odd, *cells[:3]]:
+        key = f"account={cell['account']},user={cell['user']},tres={cell['tres']}"
+        assert 0 == main(["--db", database, *CELL, key])
+        found = json.loads(capsys.readouterr().out)
+
+        assert (cell["opsd"], cell["sreport"], 0) == tuple(
+            found["figure"][name] for name in ("opsd", "sreport", "unexplained")
+        )
+        parts = found["tables"]["contributions"]
+        assert (
+            cell["sreport"] - cell["opsd"] == parts["total"] == sum(row["seconds"] for row in parts["rows"])
+        )
+
+    assert odd
+
+
+def test_a_cell_left_over_needs_eyes(
+    database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no cause explains is said, with exit code 3."""
+    slurm(monkeypatch, Reported("es-bio", "ana", "node", 1))
+    capsys.readouterr()
+
+    assert 3 == main(["--db", database, *CELL, "account=es-bio,user=ana,tres=node"])
+    assert ["1 node-seconds are unexplained"] == json.loads(capsys.readouterr().out)["needs_eyes"]
+
+
+@pytest.mark.parametrize("keys", ["account", "user,gpu_class", "state,partition", ""])
+def test_usage_of_a_real_hour_is_explained(
+    database: str, capsys: pytest.CaptureFixture[str], keys: str
+) -> None:
+    """Every row of usage again, its runs adding up to it: requeues, shrinks, suspensions as they are."""
+    window = ("--from", "@1795326300", "--to", "@1795329900")
+    capsys.readouterr()
+    main(["--db", database, "usage", *window, "--by", keys, "--format", "json"])
+    rows = json.loads(capsys.readouterr().out)
+    for row in rows[:6]:
+        asked = [word for key in keys.split(",") if key for word in ("--cell", f"{key}={row[key]}")]
+        for column in ("cpu_seconds", "gpu_seconds"):
+            how = ("--column", column, "--limit", "4", "--format", "json")
+            assert 0 == main(["--db", database, "explain", "usage", *window, *how, *asked])
+            found = json.loads(capsys.readouterr().out)
+
+            assert row[column] == found["figure"][column] == found["tables"]["runs"]["total"]
+
+    assert rows
