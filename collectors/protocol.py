@@ -237,6 +237,15 @@ class RollUp:
     hours: Sequence[RolledHour] = field(default=())  # those asked for
 
 
+@runtime_checkable
+class Granted(Protocol):
+    """Tables whose server says what it lets opsd do."""
+
+    def rights(self) -> frozenset[str]:
+        """The privileges, in the server's own words: SELECT is all that is needed."""
+        ...
+
+
 class AccountingTables(Protocol):
     """What only slurmdbd's own tables tell, read without changing anything; a site may not grant it."""
 

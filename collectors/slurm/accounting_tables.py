@@ -168,6 +168,11 @@ class AccountingTables:
             )  # fmt: skip
             return [accounting_rows.reservation(row, self.cluster, names) for row in rows]
 
+    def rights(self) -> frozenset[str]:
+        """What the server lets this user do, in its own words: SELECT is all that is needed."""
+        with self._session() as session:
+            return session.rights()
+
     # -- the connection ----------------------------------------------------------------------------
 
     @contextmanager
@@ -268,6 +273,16 @@ class _Session:
     def _named(self, table: str) -> str:
         return f"{_quoted(self._database)}.{_quoted(table)}"
 
+    def rights(self) -> frozenset[str]:
+        """Every privilege of this user, on whatever; USAGE is the name of none."""
+        kinds = ("user_privileges", "schema_privileges", "table_privileges")
+        rows = [
+            row
+            for kind in kinds
+            for row in self._rows("privilege_type AS name", f"information_schema.{kind}", f"grantee = {_ME}")
+        ]
+        return frozenset(str(row["name"]) for row in rows) - {"USAGE"}
+
     def _rows(
         self,
         columns: str,
@@ -279,6 +294,13 @@ class _Session:
         statement = f"SELECT {columns} FROM {source} WHERE {condition} ORDER BY {order}"  # noqa: S608  # see select()
         self._cursor.execute(statement, values)
         return list(self._cursor.fetchall())
+
+
+# Who asks, as the server writes grantees: 'opsd'@'localhost'.
+_ME = (
+    "CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', "
+    "QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
+)
 
 
 def _quoted(name: str) -> str:

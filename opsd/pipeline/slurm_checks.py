@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from collectors.protocol import Controller, OpenRow, Partial, Qos
+from collectors.protocol import Controller, Granted, OpenRow, Partial, Qos
 from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import DAY, HOUR, isoformat
 from opsd.pipeline.doctor import ERROR, OK, UNKNOWN, WARNING, Check, Finding, Group, Patient, hours
@@ -246,8 +246,13 @@ def database(patient: Patient) -> Finding:
         meaning = "what only its tables tell is not known: suspensions across an hour's edge, late edits"
         mend = "[slurm] database_url, for a user with SELECT alone: docs/configuration.md"
         return Finding(WARNING, "no [slurm] database_url", meaning, mend)
-    mark = tables.rolled_up(0, 0).hourly
-    return Finding(OK, f"answers; added up until {isoformat(mark)}")
+    shown = f"answers; added up until {isoformat(tables.rolled_up(0, 0).hourly)}"
+    more = sorted(tables.rights() - {"SELECT"}) if isinstance(tables, Granted) else []
+    if not more:
+        return Finding(OK, shown)
+    meaning = f"its user may do more than look: {', '.join(more[:_NAMED])}{', …' * (len(more) > _NAMED)}"
+    mend = "a user of its own with SELECT on the tables alone: docs/configuration.md"
+    return Finding(WARNING, shown, f"{meaning}; opsd never does, but its password could", mend)
 
 
 # -- limits and shares ----------------------------------------------------------------------------------

@@ -365,6 +365,10 @@ def test_a_real_server(server: Any) -> None:
     for statement in tables.grants().replace("HOST", "localhost").rstrip(";").split("; "):
         cursor.execute(statement)
 
+    assert {"SELECT"} == tables.rights()
+    cursor.execute("GRANT INSERT ON slurm_acct_db.lab_event_table TO 'opsd'@'localhost'")
+    assert {"SELECT", "INSERT"} == tables.rights()
+    cursor.execute("REVOKE INSERT ON slurm_acct_db.lab_event_table FROM 'opsd'@'localhost'")
     assert SUSPENDED == tables.suspensions(range(1, 2_500))
     assert {52: 1_795_329_525} == tables.modified_at([52, 10**9])
     changed = {int(row["id_job"]) for row in rows("lab_job_table") if int(row["mod_time"]) >= 1_795_329_700}
