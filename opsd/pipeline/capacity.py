@@ -104,7 +104,7 @@ def _notes(connection: Connection, found: Books, window: Window) -> Iterator[str
         )
     if any(found.nowhere.values()):
         yield (
-            f"{where}{found.runs_nowhere} runs have no node list, so what they held is in no line "
+            f"{where}{_runs(found.runs_nowhere)} no node list, so what they held is in no line "
             f"({_amounts(list(found.nowhere.values()))}): import NodeList, too"
         )
     elsewhere = [sum(one[at] for one in found.balance.elsewhere.values()) for at in (0, 1)]
@@ -118,6 +118,10 @@ def _notes(connection: Connection, found: Books, window: Window) -> Iterator[str
         yield f"{where}accounting was read up to {isoformat(covered)} only: what is later looks unallocated"
     if not stored.is_known(connection, found.cluster):
         yield f"{where}no event was ever read from Slurm, so nothing is known to have been down or reserved"
+
+
+def _runs(number: int) -> str:
+    return "1 run has" if number == 1 else f"{number:,} runs have"
 
 
 def _amounts(seconds: Sequence[int]) -> str:
