@@ -121,9 +121,10 @@ def _unplaced(kept: Books) -> dict[str, int]:
 def _notes(kept: Books, window: Window, rolled_until: int | None) -> Iterator[str]:
     unsure = sum(isinstance(one.suspended, int) and one.suspended > 0 for one in kept.runs)
     if unsure:
+        runs = "1 run was" if unsure == 1 else f"{unsure:,} runs were"
         yield (
-            f"cluster {kept.cluster}: when {unsure} runs were suspended is not known, so their CPU time is "
-            "spread evenly: at the window's edges something may be left over"
+            f"cluster {kept.cluster}: when {runs} suspended is not known, so suspended seconds are spread "
+            "evenly: at the window's edges something may be left over"
         )
     if rolled_until is not None and rolled_until < window.end:
         yield f"cluster {kept.cluster}: slurmdbd has added up to {isoformat(rolled_until)} only"
