@@ -43,7 +43,8 @@ class Opsd:
 
     def configure(self, **more: str | int) -> None:
         """Write the configuration file."""
-        known = {"conf": self.slurm.environment["SLURM_CONF"], "since": "1 days", **more}
+        known = {"conf": self.slurm.environment["SLURM_CONF"], "timezone": self.slurm.zone, "since": "1 days"}
+        known |= more
         lines = [f"{key} = {json.dumps(value)}" for key, value in known.items()]
         (self.folder / "opsd.toml").write_text("\n".join(["[slurm]", *lines]))
 
@@ -56,7 +57,7 @@ class Opsd:
     def ingest(self, *words: str) -> str:
         """An ingest that must succeed; what it says."""
         code, out, err = self("ingest", *words)
-        assert (0, "") == (code, err)
+        assert 0 == code, err
         return out
 
     def usage(self, by: str, *window: str) -> list[dict[str, str]]:

@@ -76,9 +76,9 @@ def afterwards(slurm: Slurm) -> None:
 
 
 def roll_up(slurm: Slurm, history: History, edges: Sequence[int], now: int) -> None:
-    """Write the jobs, and have slurmdbd add them up, month by month, and then no more: nothing is later.
+    """Write the jobs, and have slurmdbd add them up, piece by piece, and then no more: nothing is later.
 
-    In one piece it would take three times as long: slurmdbd would look through the jobs still to come.
+    All at once it would take three times as long: slurmdbd would look through the jobs still to come.
     """
     ids, rows = associations(slurm), list(enumerate(history.jobs, 1))
     for start, end in itertools.pairwise(edges):

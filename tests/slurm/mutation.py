@@ -81,24 +81,19 @@ def _a_second_longer(connection: sqlite3.Connection, window: tuple[int, int]) ->
     return victim.held(-1)
 
 
-def _one_gpu_more(connection: sqlite3.Connection, window: tuple[int, int]) -> Cells:
+def _one_cpu_more(connection: sqlite3.Connection, window: tuple[int, int]) -> Cells:
     """A count is wrong: one TRES differs, the others do not."""
     victim = _plain(connection, window)
-    gpus = dict(victim.tres)["gres/gpu"]
-    text = connection.execute(
-        "select s.tres from run r join shape s on s.id = r.shape_id where r.id = ?", (victim.id,)
-    ).fetchone()[0]
-    changed = text.replace(f"gres/gpu={gpus}", f"gres/gpu={gpus + 1}")
-    assert changed != text
+    counts = dict(victim.tres)
     connection.execute(
         "insert into shape (tres, gpus, node_class, cpu, node, gpu, mem_mb, billing) "
-        "select ?, gpus, node_class, cpu, node, gpu + 1, mem_mb, billing from shape "
+        "select ?, gpus, node_class, cpu + 1, node, gpu, mem_mb, billing from shape "
         "where id = (select shape_id from run where id = ?)",
-        (changed, victim.id),
+        (Tres.of({**counts, "cpu": counts["cpu"] + 1}).text, victim.id),
     )
     connection.execute("update run set shape_id = last_insert_rowid() where id = ?", (victim.id,))
     _stale(connection, victim)
-    return {(victim.account, victim.user, "gres/gpu"): victim.begin - victim.finish}
+    return {(victim.account, victim.user, "cpu"): victim.begin - victim.finish}
 
 
 def _in_another_account(connection: sqlite3.Connection, window: tuple[int, int]) -> Cells:
@@ -130,7 +125,7 @@ def _never_suspended(connection: sqlite3.Connection, window: tuple[int, int]) ->
 MUTATIONS: Mapping[str, Mutation] = {
     "a run is deleted": _deleted,
     "an end is a second late": _a_second_longer,
-    "one GPU more": _one_gpu_more,
+    "one cpu more": _one_cpu_more,
     "a run in another account": _in_another_account,
     "a suspension is forgotten": _never_suspended,
 }

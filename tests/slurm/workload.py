@@ -84,7 +84,9 @@ def _end_of_the_hour(slurm: Slurm, across: list[int], unheard: int) -> bool:
     slurm.wait_for(unheard, "CANCELLED")
     in_time = time.time() < slurm.hour_ends
     slurm.order("stop", "slurmctld")  # it keeps what slurmdbd has not heard
-    slurm.sql(f"update lab_job_table set time_end = 0, state = 1 where job_name = '{RUNAWAY}'")
+    # Nobody knows the job any more, as after the loss of the controller's state.
+    lost = "time_end = 0, state = 1, id_job = id_job + 100000"
+    slurm.sql(f"update lab_job_table set {lost} where job_name = '{RUNAWAY}'")
     time.sleep(max(0.0, slurm.hour_ends + 1 - time.time()))
     slurm.order("start", "slurmdbd")
     rolled_up(slurm, slurm.hour_ends)
