@@ -78,14 +78,19 @@ class Rolled:
     Args:
         spans: of the window, joined.
         at: when, by the beginning of the hour, where that is known.
-        again_from: the hours from here on will be added up once more: a record came late.
+        mark: where slurmdbd goes on, if it will add up hours once more: a record came late.
     """
 
     window: Window
     hours: Hours
     spans: Spans
     at: dict[int, int] = field(default_factory=dict)
-    again_from: int | None = None
+    mark: int | None = None
+
+    @property
+    def again_from(self) -> int | None:
+        """The hours from here on will be added up once more."""
+        return None if self.mark is None else self.hours.top(self.mark)
 
     def inside(self, a: int, b: int) -> Iterator[tuple[int, int]]:
         """The parts of [a, b) that were added up."""
@@ -188,7 +193,7 @@ def _changed(run: Run, rolled: Rolled) -> Iterator[Contribution]:
     at = bisect_left(times, (rolled.hours.top(min(starts, default=rolled.window.end)), 0))
     sums: dict[Contribution, int] = defaultdict(int)
     for hour, rolled_at in times[at:]:
-        then = seen(run.now, run.before, rolled_at, run.modified_at)
+        then = seen(run.now, run.before, rolled_at, run.modified_at, rolled.mark)
         again = rolled.again_from is not None and hour >= rolled.again_from
         if then == run.now or not (again or _has_moved(then, run.now)):
             continue

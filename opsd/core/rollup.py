@@ -145,18 +145,24 @@ def _share(idle: int, associations: int) -> int:
     return abs(cut) // associations * (1 if cut >= 0 else -1)
 
 
-def seen(now: Row, before: Sequence[Row], rolled_at: int, modified_at: int | None) -> Row | None:
+def seen(
+    now: Row, before: Sequence[Row], rolled_at: int, modified_at: int | None, mark: int | None = None
+) -> Row | None:
     """The row as a roll-up saw it; None: there was none.
 
     Args:
         now: how it stands, and
         before: how it stood earlier, in the order in which it was last seen so.
-        modified_at: when slurmdbd changed it last; None: not known. Mending a runaway does not count.
+        modified_at: when slurmdbd changed it last; None: not known, or not in what counts. Mending a runaway
+            leaves it as it is.
+        mark: from where slurmdbd will add up again; None: not known. A late end would have put it before
+            that end.
     """
     at = bisect_left([row.observed_at for row in before], rolled_at)
     if at < len(before):
         return before[at]
-    if modified_at is None or modified_at <= rolled_at:
+    is_final = mark is not None and now.end is not None and now.end < mark
+    if modified_at is None or modified_at <= rolled_at or is_final:
         return now
     if before:
         return before[-1]

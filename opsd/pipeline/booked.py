@@ -109,7 +109,7 @@ def _at(run: Run, reservation: int, hour: int, rolled: Rolled) -> tuple[Row, Spa
     """A run as the roll-up of an hour saw it, if that was in this reservation."""
     row: Row | None = run.now
     if rolled.again_from is not None and hour >= rolled.again_from and hour in rolled.at:
-        row = rollup.seen(run.now, run.before, rolled.at[hour], run.modified_at)
+        row = rollup.seen(run.now, run.before, rolled.at[hour], run.modified_at, rolled.mark)
     return None if row is None or row.reservation != reservation else (row, run.places or ())
 
 

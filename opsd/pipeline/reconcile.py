@@ -7,7 +7,7 @@ while it is asked, nothing is certified.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from collectors.protocol import AccountingTables, Machine, Progress, RollUp
@@ -16,10 +16,10 @@ from opsd.core.certificate import Certificate, Key, Limit
 from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import DAY, HOUR, Window, isoformat, month_window, parse_time
 from opsd.core.period import zone as zone_of
-from opsd.core.reconcile import Rolled, Run, causes, unplaced
-from opsd.core.rollup import EVER, Hours, Spans, parse_suspensions, within
+from opsd.core.reconcile import Rolled, causes, unplaced
+from opsd.core.rollup import Hours
 from opsd.core.tres import GPU, GPU_TYPED
-from opsd.pipeline import booked
+from opsd.pipeline import booked, testimony
 from opsd.pipeline.seconds import collect
 from opsd.pipeline.sources import ClusterSources
 from opsd.store import certificates, evidence, identity, imports, parties, read
@@ -56,7 +56,7 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
         usage = _usage(connection, name, compared)
         found = _runs(connection, name, compared, rolled)
         waiting = imports.quarantine_count(connection)
-    runs = _completed(found, tables, rolled)
+    runs = testimony.run(store, found, tables, rolled)
     parts = [part for one in runs for part in causes(one.run, rolled)]
     unknowns = [unknown for one in runs for unknown in unplaced(one.run, rolled)]
     beside = booked.run(machine, tables, runs, rolled, associations)
@@ -136,8 +136,8 @@ def _rolled(machine: Machine, tables: AccountingTables | None, window: Window, h
         for hour in hours.of(window.start, window.end)
         if (hour + HOUR <= marks.hourly or hour in at) and hour < limit
     ]
-    again = hours.top(marks.hourly) if any(hour >= hours.top(marks.hourly) for hour in at) else None
-    return Rolled(window, hours, tuple(plan.joined(done)), at, again)
+    mark = marks.hourly if any(hour >= hours.top(marks.hourly) for hour in at) else None
+    return Rolled(window, hours, tuple(plan.joined(done)), at, mark)
 
 
 def _limit(marks: RollUp, window: Window) -> int:
@@ -239,38 +239,3 @@ def _runs(connection: Connection, cluster: str, window: Window, rolled: Rolled) 
     if again and rolled.again_from is not None:
         wholly.append((max(rolled.again_from, window.start), window.end))
     return evidence.runs(connection, cluster, window, wholly=plan.joined(wholly), again=again)
-
-
-def _completed(found: Sequence[Found], tables: AccountingTables | None, rolled: Rolled) -> list[Found]:
-    """Runs with what slurmdbd's tables tell of them."""
-    if tables is None:
-        return [_complete(one, {}, {}) for one in found]
-    told = {f.run.db_index: f for f in found if f.run.db_index is not None}
-    asleep = [index for index, f in told.items() if f.run.total and not _is_closed(f.suspensions)]
-    is_timed = rolled.again_from is not None or any(f.run.before for f in found)
-    texts = tables.suspensions(asleep) if asleep else {}
-    changed = tables.modified_at([*told]) if told and is_timed else {}
-    return [_complete(one, texts, changed) for one in found]
-
-
-def _complete(one: Found, texts: Mapping[int, str], changed: Mapping[int, int]) -> Found:
-    run, index = one.run, -1 if one.run.db_index is None else one.run.db_index
-    text = texts.get(index, "") or one.suspensions
-    places: Spans | None = None if run.total else ()  # slurmdbd looks at no interval where the total is 0
-    if run.total and text:
-        places = parse_suspensions(text, EVER if run.now.end is None else run.now.end)
-        if not _agrees(run, places):
-            places = None  # some were purged, or are not in yet
-    return one._replace(run=run._replace(places=places, modified_at=changed.get(index)))
-
-
-def _is_closed(suspensions: str | None) -> bool:
-    """Whether the intervals of a run are known for good."""
-    return bool(suspensions) and not str(suspensions).endswith("-")
-
-
-def _agrees(run: Run, places: Spans) -> bool:
-    """Whether intervals add up to the total that sacct tells; of a run that is open, it tells less."""
-    if run.now.end is None or run.now.start is None:
-        return True
-    return within(places, run.now.start, run.now.end) == run.total

@@ -27,6 +27,7 @@ _NAMED_IDS = 500
 class Found(NamedTuple):
     """A run as stored; whoever asks finds out where its suspensions lie."""
 
+    id: int
     run: Run
     suspensions: str | None
 
@@ -174,7 +175,19 @@ def _found(row: dict[str, Any], words: dict[int, str], before: tuple[Row, ...]) 
         suspension(row["suspended"], text, row["begin"], finish, ended=not is_open), total, None,
         now=_row(row, words, row), before=before, db_index=row["db_index"],
     )  # fmt: skip
-    return Found(run, text)
+    return Found(row["id"], run, text)
+
+
+def newest_before(connection: Connection, instant: int) -> int:
+    """The id of the newest run that was stored before an instant; 0: there was none.
+
+    Runs are numbered in the order in which they are stored, and every reading keeps how many were new to it.
+    """
+    read = tables.import_log
+    later = or_(read.c.observed_at >= instant, read.c.started_at >= instant)
+    since = connection.scalar(select(func.coalesce(func.sum(read.c.new), 0)).where(later))
+    newest = select(_run.c.id).order_by(_run.c.id.desc()).limit(1).offset(int(since or 0))
+    return int(connection.scalar(newest) or 0)
 
 
 def known_clusters(connection: Connection) -> Iterator[str]:

@@ -148,6 +148,11 @@ CASES = (
         rolled(1, at={T: T + HOUR + 5}, again=T), both("late_record", -600),
     ),
     Case(
+        "it ended before the mark: a late end would have put the mark before it",
+        run(row(T, T + 600), modified_at=T + HOUR + 60),
+        rolled(1, at={T: T + HOUR + 5}, again=T + 601), {},
+    ),
+    Case(
         "it was added up in the midst of its hour, and ended in it",
         run(row(T, T + 600), modified_at=T + 600),
         rolled(1, at={T: T + 300}, again=T), both("late_record", HOUR - 600),

@@ -326,3 +326,41 @@ def test_what_is_compared_every_night(real: Store, now: int, month: Window) -> N
     yesterday = Window(now // 86_400 * 86_400 - 86_400, now // 86_400 * 86_400)
 
     assert [(yesterday, "UTC"), (month, "UTC")] == reconcile.nightly(real, now)
+
+
+# -- records that came late --------------------------------------------------------------------------------
+
+
+def after_the_roll_up(store: Store, changed: dict[int, int]) -> Certificate:
+    """The real hour, to be added up once more, with rows that slurmdbd wrote since."""
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+    tables = RecordedTables(REAL, marks=(REAL_WINDOW.start,) * 3, changed=changed)
+    return reconcile.run(store, sources(machine, tables), REAL_WINDOW, now=LATE)
+
+
+ROLLED_AT, DB_INDEX = 1_795_329_908, 3  # of job 2
+
+
+def test_an_hour_to_be_added_up_again_is_as_it_was(real: Store) -> None:
+    """That slurmdbd will add up again is no difference by itself."""
+    found = after_the_roll_up(real, {DB_INDEX: ROLLED_AT})
+
+    assert () == found.unexplained
+    assert {"reservation_idle", "resize_overlap"} == {part.cause for part in found.contributions}
+
+
+def test_a_row_that_came_after_the_roll_up_is_late(real: Store) -> None:
+    """Nobody had seen it, and slurmdbd wrote it since: what Slurm has of it is then as unexplained."""
+    found = after_the_roll_up(real, {DB_INDEX: ROLLED_AT + 1})
+
+    assert {("es-bio", "ana", tres): -seconds for tres, seconds in WHOLE.items()} == {
+        part[1:4]: part.seconds for part in found.contributions if part.cause == "late_record"
+    }
+    assert expected("es-bio", "ana", WHOLE) == unexplained(found)  # the recorded report does have it
+
+
+def test_a_row_that_was_written_again_is_not_late(real: Store) -> None:
+    """A slurmctld that starts sends all its jobs again; opsd had seen the same row before that."""
+    found = after_the_roll_up(real, {DB_INDEX: LATE + 1})
+
+    assert () == found.unexplained
