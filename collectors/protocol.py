@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
+from opsd.core.period import Window
 from opsd.core.records import Association, NodeEvent, PartitionLimit, Reservation
 
 
@@ -253,8 +254,8 @@ class AccountingTables(Protocol):
         """When runs were suspended, as `RunRecord.suspensions`, by DBIndex; without those that never were."""
         ...
 
-    def modified(self, since: int) -> Sequence[int]:
-        """Job ids of runs whose row changed at or after an instant."""
+    def modified(self, since: int, ended: Window) -> Sequence[int]:
+        """Job ids of runs that ended in a window and whose row changed at or after an instant."""
         ...
 
     def modified_at(self, db_indexes: Sequence[int]) -> Mapping[int, int]:

@@ -163,7 +163,8 @@ def _tree(path: Path) -> dict[str, dict[str, Any]]:
         raise BadInput(f"configuration {path}: not TOML: {err}") from err
     for section, values in tree.items():
         if section not in (*_KNOWN, _CLUSTERS):
-            raise BadInput(f"configuration {path}: unknown section [{section}]{nearest(section, _KNOWN)}")
+            listed = nearest(section, (*_KNOWN, _CLUSTERS))
+            raise BadInput(f"configuration {path}: unknown section [{section}]{listed}")
         if not isinstance(values, dict):
             raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
         if section == _CLUSTERS:
@@ -182,6 +183,11 @@ def _check_clusters(path: Path, tables: Mapping[str, object]) -> None:
             )
         if not _CLUSTER_NAME.fullmatch(name):
             raise BadInput(f"configuration {path}: [{_CLUSTERS}.{name}]: no name of a cluster: {name!r}")
+        if common := next((key for key in values if key in _KNOWN["slurm"] and key not in known), None):
+            raise BadInput(
+                f"configuration {path}: {_CLUSTERS}.{name}.{common} is the same for all clusters: "
+                "write it in [slurm]"
+            )
         _check_section(path, f"{_CLUSTERS}.{name}", values, known)
 
 

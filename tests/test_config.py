@@ -99,7 +99,8 @@ def test_clusters_override_what_all_have_in_common(written: Written, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[clusters.far]\nwindow_hours = 3\n", r"unknown key clusters\.far\.window_hours"),
+        ("[clusters.far]\nwindow_hours = 3\n", r"clusters\.far\.window_hours is the same .* \[slurm\]"),
+        ("[cluster.far]\n", r"unknown section \[cluster\]; did you mean 'clusters'\?"),
         ("[clusters.far]\nbinn = 3\n", r"unknown key clusters\.far\.binn; did you mean 'bin'\?"),
         ("[clusters]\nbin = 'x'\n", r"clusters\.bin must be a section: write \[clusters\.NAME\]"),
         ("[clusters.'a b']\nsince = '3 days'\n", r"\[clusters\.a b\]: no name of a cluster: 'a b'"),

@@ -29,6 +29,7 @@ def upgrade() -> None:
     op.add_column(
         "cluster", sa.Column("former_names", sa.Text(), nullable=False, server_default=sa.text("''"))
     )
+    op.add_column("sweep", sa.Column("modified_until", sa.BigInteger(), nullable=True))
     for name in ("notes", "suspected", "gone"):
         op.add_column("sweep", sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
     op.create_table(
@@ -96,7 +97,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("mig_slice", "certificate", "partition_limit", "reservation", "node_event"):
         op.drop_table(table)
-    for name in ("notes", "suspected", "gone"):
+    for name in ("notes", "suspected", "gone", "modified_until"):
         op.drop_column("sweep", name)
     op.drop_column("cluster", "former_names")
     op.drop_index("ix_run_suspended", table_name="run")

@@ -2,7 +2,7 @@
 
 Invariant: the result depends on the set of observations only, never on the order they came in.
 Ended beats open, then the later observation, then the content hash; a column that the best version
-does not carry comes from the best version that does. Where a run's suspensions are from (`placed`) vouches
+does not carry comes from the best version that does. What tells when a run was suspended (`placed`) vouches
 for nothing else: it never stands before the observation that it was made for.
 """
 
@@ -68,12 +68,18 @@ def distinct(versions: Iterable[Version]) -> dict[int, Version]:
 def placed(version: Version, suspensions: str, hash_of: Callable[[RunRecord], int]) -> Version:
     """What slurmdbd's tables add to an observation: when the run was suspended, and no other column.
 
-    It is as old as the observation it is about, so that it can outlive none of its columns.
+    It is as old as the observation it is about, so that it can outlive none of its columns. The total that
+    it was told for stands in it to be compared with (`opsd.store.suspended`); `merge` looks past it.
     """
     record = version.record
-    columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL), "suspensions": suspensions}
+    columns: dict[str, Any] = dict.fromkeys(_OPTIONAL)
+    columns |= {"suspensions": suspensions, "suspended": record.suspended}
     bare = record._replace(**columns)
     return version._replace(record=bare._replace(hash=hash_of(bare)))
+
+
+def _vouches(version: Version, column: str) -> bool:
+    return column == "suspensions" or version.record.suspensions is None
 
 
 class Truth(NamedTuple):
@@ -93,7 +99,7 @@ def merge(versions: Iterable[Version]) -> Truth:
     record = best.record
     for name in _OPTIONAL:
         if getattr(record, name) is None:
-            carried = (getattr(v.record, name) for v in ranked[1:])
+            carried = (getattr(v.record, name) for v in ranked[1:] if _vouches(v, name))
             value = next((x for x in carried if x is not None), None)
             if value is not None:
                 record = record._replace(**{name: value})

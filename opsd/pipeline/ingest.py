@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from collectors.slurm.reading import RecordReader
 from collectors.slurm.sacct import BadRecord, Batch
 from opsd.core.errors import BadInput
+from opsd.core.records import RunRecord
 from opsd.pipeline.identity import renamed
 from opsd.pipeline.inventory import Inventories
 from opsd.store import identity, imports
@@ -46,6 +47,7 @@ def run(
     now: int,
     batch_rows: int = 20_000,
     placed: bool = True,
+    only: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Store everything a reader yields.
@@ -57,7 +59,11 @@ def run(
         placed: whether a bad record is told by its place in the source. An answer printed anew each time
             has no places: the same bytes in the next one are the same bad record, also when its run goes
             on and has grown.
+        only: the one cluster that was asked about; None: whatever the source tells of.
         progress: called with the bytes of the source consumed so far.
+
+    Raises:
+        BadInput: a run of another cluster is in it; what came before its batch is stored.
     """
     with store.write() as connection:
         import_id = imports.open_import(connection, source, observed_at, now)
@@ -68,7 +74,9 @@ def run(
         bad = _bad(batch, reader, source, placed=placed)
         with store.write() as connection:
             writer.classify_by(inventories.current(connection))
-            tally = writer.batch(connection, renamed(batch.runs, identity.former(connection)))
+            runs = renamed(batch.runs, identity.former(connection))
+            _refuse_others(runs, only, source)
+            tally = writer.batch(connection, runs)
             imports.set_aside(connection, bad, observed_at, now)
             imports.count_import(
                 connection, import_id, rows=batch.rows, steps=batch.steps, quarantined=len(bad),
@@ -85,6 +93,16 @@ def run(
         with store.write() as connection:
             imports.close_import(connection, import_id, now)
     return result
+
+
+def _refuse_others(runs: Sequence[RunRecord], only: str | None, source: str) -> None:
+    """Under another cluster's name they would count beside what is read from that one."""
+    if only is not None and (other := next((run for run in runs if run.cluster != only), None)):
+        raise BadInput(
+            f"{source}: asked about cluster {only}, it told of job {other.job_id} of cluster "
+            f"{other.cluster}: nothing more of its answer was taken; if both are one cluster, say so by "
+            "former_names"
+        )
 
 
 def _until_broken(reader: RecordReader, result: Result, batch_rows: int) -> Iterator[Batch]:

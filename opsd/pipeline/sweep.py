@@ -28,6 +28,7 @@ from opsd.store.engine import Store
 OVERLAP = 2 * HOUR  # read again each time: records reach slurmdbd late
 BACK = 7 * DAY  # what is read again every night
 FAR_BACK = 90 * DAY  # and every week
+ENDED_AT_ONCE = 30 * DAY  # ends of runs among which slurmdbd's database looks for changed rows at once
 ASKED_AT_ONCE = 500  # jobs named in one command line
 _DAYS = re.compile(r"(\d{1,5}) days?", re.ASCII)
 Progress = Callable[[int, int], None]  # (seconds of the span read, seconds of it)
@@ -41,7 +42,7 @@ class Result:
     span: Window
     windows: int = 0
     asked_again: int = 0  # open runs that no window showed, asked for by job id
-    modified: int = 0  # jobs whose rows slurmdbd's database said had changed, asked for by job id
+    modified: int = 0  # jobs no window showed and slurmdbd's database said had changed, asked for by id
     suspected: tuple[int, ...] = ()  # jobs open here and unknown to slurmctld
     gone: tuple[int, ...] = ()  # jobs open here and no longer in the accounting
     controller: str = ""  # why slurmctld could not be asked
@@ -158,8 +159,10 @@ def again(
             known = sweeps.one(connection, reading.cluster)
             first = sweeps.earliest(connection, reading.cluster)
     if known is not None:
-        start = max(now - back_seconds, EARLIEST if first is None else first)
-        reading.windows(Window(min(start, now), now), progress, between=True)
+        start = min(max(now - back_seconds, EARLIEST if first is None else first), now)
+        reading.windows(Window(start, now), progress, between=True)
+        if first is not None:
+            reading.edited_before(known, Window(min(first, start), start))
     with means.alone(store):
         return reading.done()
 
@@ -194,11 +197,32 @@ class _Reading:
         start = since if last is None else min(last.covered_until, self.now) - OVERLAP
         known = self._known_jobs()
         first_seen = self.windows(Window(min(start, self.now), self.now), progress, cover=True)
-        if last is not None and self.means.tables is not None:
-            changed = sorted(set(self.means.tables.modified(last.observed_at - OVERLAP)))
-            self.result.modified = len(changed)
-            self._ask_for(changed)
         self._compare(known, first_seen)
+        if last is not None and start > self.now - BACK:  # what ended before is looked through every night
+            self._edited(last.observed_at, Window(self.now - BACK, start))
+
+    def edited_before(self, known: sweeps.Sweep, ended: Window) -> None:
+        """Read again what was changed of runs that ended before any window, since this was done last.
+
+        How far it was done moves only once all of it was: what cannot be asked today is asked tomorrow.
+        Others may read between two questions.
+        """
+        if self.means.tables is None:
+            return
+        since = known.observed_at if known.modified_until is None else known.modified_until
+        for at in range(ended.start, ended.end, ENDED_AT_ONCE):
+            self.means.go_on()
+            with self.means.alone(self.store):
+                self._edited(since, Window(at, min(at + ENDED_AT_ONCE, ended.end)))
+        with self.store.write() as connection:
+            sweeps.reread(connection, self.cluster, self.now)
+
+    def _edited(self, since: int, ended: Window) -> None:
+        """Ask for jobs that ended in a window and whose rows slurmdbd has changed since."""
+        if self.means.tables is not None:
+            changed = sorted(set(self.means.tables.modified(since - OVERLAP, ended)))
+            self.result.modified += len(changed)
+            self._ask_for(changed)
 
     def _known_jobs(self) -> frozenset[int] | None:
         """What slurmctld knows, asked before the accounting: what begins in between is no suspect."""
@@ -262,7 +286,10 @@ class _Reading:
         if cover:
             self._ask_again(answer.observed_at, window)
             with self.store.write() as connection:
-                sweeps.cover(connection, self.cluster, window.end, answer.observed_at)
+                sweeps.cover(
+                    connection, self.cluster, window.end, answer.observed_at,
+                    modified=None if self.means.tables is None else self.now,
+                )  # fmt: skip
         return answer.observed_at
 
     def _take(self, answer: AccountingText) -> None:
@@ -272,6 +299,7 @@ class _Reading:
             read = ingest.run(
                 self.store, reader, source=f"{answer.source} {self.cluster}",
                 observed_at=answer.observed_at, now=self.now, placed=False,
+                only=self.cluster,
             )  # fmt: skip
         if read.broken:
             raise read.broken

@@ -1,7 +1,7 @@
 """Suspended runs whose intervals are unknown, or may have grown since they were asked for.
 
 Invariant: a run that has ended is asked for once. What it was told then is a version of its own with the
-same start and end; another start or end, told later, makes it waiting again.
+same start, end and suspended seconds; others of these, told later, make it waiting again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def waiting(connection: Connection, cluster: str) -> list[Waiting]:
         _version.c.suspensions == _run.c.suspensions,
         _version.c.start.is_not_distinct_from(_run.c.start),
         _version.c.end == _run.c.end,
+        _version.c.suspended == _run.c.suspended,
     )
     query = (
         select(_run.c.id, _run.c.db_index, _run.c.start, _run.c.end, _run.c.suspensions)

@@ -27,11 +27,12 @@ class Sweep(NamedTuple):
     notes: tuple[str, ...] = ()  # what its source cannot tell, and what opsd loses by it
     suspected: tuple[int, ...] = ()  # jobs that are open here and unknown to slurmctld: runaway, probably
     gone: tuple[int, ...] = ()  # jobs that are open here and no longer in the accounting: purged, probably
+    modified_until: int | None = None  # what slurmdbd changed before this was read again, however old
 
 
 def every(connection: Connection) -> list[Sweep]:
     """How far each cluster was read, by name."""
-    columns = ("cluster", "covered_until", "observed_at", "notes", "suspected", "gone")
+    columns = ("cluster", "covered_until", "observed_at", "notes", "suspected", "gone", "modified_until")
     query = select(*(_sweep.c[name] for name in columns)).order_by(_sweep.c.cluster)
     return [
         Sweep(
@@ -41,6 +42,7 @@ def every(connection: Connection) -> list[Sweep]:
             tuple(row.notes.splitlines()),
             _wholes(row.suspected),
             _wholes(row.gone),
+            row.modified_until,
         )
         for row in connection.execute(query)
     ]
@@ -79,11 +81,24 @@ def covered(connection: Connection) -> dict[str, int]:
     return {sweep.cluster: sweep.covered_until for sweep in every(connection)}
 
 
-def cover(connection: Connection, cluster: str, until: int, observed_at: int) -> None:
-    """Note that a cluster was read up to `until`, and what was read is stored."""
+def cover(
+    connection: Connection, cluster: str, until: int, observed_at: int, *, modified: int | None = None
+) -> None:
+    """Note that a cluster was read up to `until`, and what was read is stored.
+
+    Args:
+        modified: from when on changed rows are to be read again, where that is not known yet.
+    """
     row = {"covered_until": until, "observed_at": observed_at}
-    statement = upsert(connection, _sweep).values(cluster=cluster, **row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["cluster"], set_=row))
+    statement = upsert(connection, _sweep).values(cluster=cluster, modified_until=modified, **row)
+    kept = {"modified_until": func.coalesce(_sweep.c.modified_until, modified)}
+    connection.execute(statement.on_conflict_do_update(index_elements=["cluster"], set_=row | kept))
+
+
+def reread(connection: Connection, cluster: str, modified_until: int) -> None:
+    """Note that all rows that changed before an instant were read again."""
+    named = update(_sweep).where(_sweep.c.cluster == cluster)
+    connection.execute(named.values(modified_until=modified_until))
 
 
 def open_runs(connection: Connection) -> dict[str, int]:

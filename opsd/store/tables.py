@@ -261,6 +261,8 @@ sweep = Table(
     Column("cluster", Text, primary_key=True),
     Column("covered_until", BigInteger, nullable=False),
     Column("observed_at", BigInteger, nullable=False),
+    # Rows of slurmdbd's that changed before this were read again, however old; none: its tables are not read.
+    Column("modified_until", BigInteger),
     Column(
         "notes", Text, nullable=False, server_default=text("''")
     ),  # what its source cannot tell, a line each

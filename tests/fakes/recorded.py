@@ -14,7 +14,7 @@ from pathlib import Path
 
 from collectors.protocol import Reported, RolledHour, RollUp, Share, StaleUsage, Utilised
 from collectors.slurm.machine import kind
-from opsd.core.period import HOUR
+from opsd.core.period import HOUR, Window
 from opsd.core.records import Association, NodeEvent, PartitionLimit, Reservation
 from opsd.core.tres import Tres
 
@@ -148,7 +148,7 @@ class RecordedTables:
             found[int(row["job_db_inx"])].append(f"{row['time_start']}-{end}")
         return {index: ",".join(sorted(found[index])) for index in db_indexes if index in found}
 
-    def modified(self, since: int) -> Sequence[int]:
+    def modified(self, since: int, ended: Window) -> Sequence[int]:
         """Not needed here."""
         raise NotImplementedError
 

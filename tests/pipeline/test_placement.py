@@ -219,6 +219,28 @@ def test_a_changed_text_keeps_the_times_until_they_are_asked_for_again(store: St
     assert (Result(1, 1), 1.0) == (place(store, {101: span(1, 4)}), cpu_hours(store, 0, 3))
 
 
+def test_a_longer_suspension_of_an_ended_run_is_asked_for_again(store: Store) -> None:
+    """Same start, same end, but what was told was told for another total."""
+    write(store, 5, row())
+    place(store, {101: span(1, 3)})
+    write(store, 6, row(suspended=3 * HOUR, elapsed=HOUR))
+
+    assert (Result(1, 1), 1.0) == (place(store, {101: span(0.5, 3.5)}), cpu_hours(store, 0, 4))
+    assert Result(0, 0) == place(store, {101: span(0.5, 3.5)})
+
+
+def test_the_total_that_was_placed_stands_before_no_text(store: Store) -> None:
+    """Text that comes late and is younger than the text the total was from says the total, in any order."""
+    bare, first, later = row(suspended=None), row(suspended=HOUR), row(suspended=2 * HOUR)
+    write(store, 5, first)
+    write(store, 7, bare)
+    place(store, {101: span(1, 2)})
+    write(store, 6, later)
+
+    assert [(2 * HOUR,)] == kept(store, "suspended")
+    assert (Result(1, 1), 2.0) == (place(store, {101: span(1, 3)}), cpu_hours(store, 0, 4))
+
+
 def test_an_edit_undone_is_placed_as_it_was(store: Store) -> None:
     """The first text seen once more has its own times again."""
     write(store, 5, row())

@@ -11,7 +11,7 @@ import pytest
 
 from collectors.protocol import AccountingText
 from collectors.slurm.sacct import SacctReader
-from opsd.core.errors import BadText, Refused, TooWide, Unavailable
+from opsd.core.errors import BadInput, BadText, Refused, TooWide, Unavailable
 from opsd.core.period import DAY, HOUR, Window
 from opsd.pipeline import ingest, sweep, usage
 from opsd.pipeline.pace import Pace
@@ -401,16 +401,23 @@ def cpu_seconds_since(store: Store, start: int) -> int:
 
 
 class Tables:
-    """slurmdbd's own tables: which jobs' rows changed, and when."""
+    """slurmdbd's own tables: when jobs ended, and when their rows changed."""
 
-    def __init__(self, changed: dict[int, int]) -> None:
-        self.changed = changed
-        self.asked: list[int] = []
+    def __init__(self) -> None:
+        self.changed: dict[int, tuple[int, int]] = {}  # job -> end, change
+        self.asked: list[tuple[int, Window]] = []
+        self.away = False
 
-    def modified(self, since: int) -> list[int]:
-        """Jobs whose row changed at or after an instant."""
-        self.asked.append(since)
-        return [job for job, at in self.changed.items() if at >= since]
+    def modified(self, since: int, ended: Window) -> list[int]:
+        """Jobs that ended in a window and whose row changed at or after an instant."""
+        if self.away:
+            raise Unavailable("slurmdbd's database is away")
+        self.asked.append((since, ended))
+        return [
+            job
+            for job, (end, at) in self.changed.items()
+            if at >= since and ended.start <= end < ended.end
+        ]  # fmt: skip
 
 
 @pytest.fixture
@@ -428,23 +435,73 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return found
 
 
-def test_an_edit_of_months_ago_is_read_where_the_tables_tell_of_it(
+def beside(tables: Tables) -> sweep.Means:
+    """Windows of a week, and slurmdbd's tables beside sacct."""
+    return sweep.Means(Pace(7 * DAY, width=7 * DAY), tables=tables)  # type: ignore[arg-type]
+
+
+def edit(slurm: Slurm, tables: Tables, job: int, at: int) -> None:
+    """Another number of CPUs, in the row of a run that has ended."""
+    end = slurm.rows[job][2]
+    assert end is not None
+    tables.changed[job] = end, at
+    slurm.cpu[job] = 64
+
+
+def test_an_edit_of_the_last_week_is_read_at_once_where_the_tables_tell_of_it(
     store: Store, slurm: Slurm, placed: list[tuple[str, int]]
 ) -> None:
-    """By the job, whenever it ran; those that changed before the last reading, less two hours, are not."""
-    tables = Tables({})
-    means = sweep.Means(Pace(7 * DAY, width=7 * DAY), tables=tables)  # type: ignore[arg-type]
-    slurm.rows[4] = slurm.rows[6] = ("COMPLETED", NOW - 200 * DAY, NOW - 200 * DAY + 10)
-    sweep.run(store, slurm, now=NOW, since=NOW - 300 * DAY, means=means)
-    tables.changed = {4: NOW + 30, 6: NOW - 3 * HOUR}
-    slurm.cpu[4] = slurm.cpu[6] = 64
+    """Only what ended before the window is asked for, and only what changed since the last reading."""
+    tables = Tables()
+    slurm.rows[4] = slurm.rows[6] = ("COMPLETED", NOW - 3 * DAY, NOW - 3 * DAY + 10)
+    sweep.run(store, slurm, now=NOW, since=NOW - 14 * DAY, means=beside(tables))
+    edit(slurm, tables, 4, NOW + 30)
+    edit(slurm, tables, 6, NOW - 3 * HOUR)
     slurm.clock = NOW + 60
-    result = sweep.run(store, slurm, now=NOW + 60, means=means)
+    result = sweep.run(store, slurm, now=NOW + 60, means=beside(tables))
 
-    assert [NOW - 2 * HOUR] == tables.asked
+    assert [(NOW - 2 * HOUR, Window(NOW + 60 - 7 * DAY, NOW - 2 * HOUR))] == tables.asked
     assert ([4], 1, 1) == (slurm.asked[-1], result.modified, result.changed)
     assert (64 + 2) * 10 + 2 * (100 + DAY + 60) == cpu_seconds_since(store, NOW - 300 * DAY)
     assert [("lab", NOW), ("lab", NOW + 60)] == placed
+
+
+@pytest.mark.usefixtures("placed")
+def test_an_edit_of_months_ago_is_read_at_night_however_long_the_tables_were_away(
+    store: Store, slurm: Slurm
+) -> None:
+    """The mark stays until all was asked, and no question looks at more than a month of ends."""
+    tables = Tables()
+    slurm.rows[4] = ("COMPLETED", NOW - 200 * DAY, NOW - 200 * DAY + 10)
+    sweep.run(store, slurm, now=NOW, since=NOW - 300 * DAY, means=beside(tables))
+    edit(slurm, tables, 4, NOW + 30)
+    tables.away = True
+    for days in (1, 2, 3):
+        slurm.clock = NOW + days * DAY
+        for read in (sweep.run, sweep.again):
+            with pytest.raises(Unavailable, match="database is away"):
+                read(store, slurm, now=slurm.clock, means=beside(tables))
+    tables.away = False
+    slurm.clock = now = NOW + 4 * DAY
+    result = sweep.again(store, slurm, now=now, means=beside(tables))
+
+    assert ([4], 1, 1) == (slurm.asked[-1], result.modified, result.changed)
+    assert {NOW - 2 * HOUR} == {since for since, _ in tables.asked}
+    first, last = NOW - 200 * DAY, now - 7 * DAY
+    assert [*range(first, last, 30 * DAY)] == [ended.start for _, ended in tables.asked]
+    assert [*range(first + 30 * DAY, last, 30 * DAY), last] == [ended.end for _, ended in tables.asked]
+    tables.asked.clear()
+    sweep.again(store, slurm, now=now + DAY, means=beside(tables))
+    assert {now - 2 * HOUR} == {since for since, _ in tables.asked}
+
+
+def test_a_run_of_another_cluster_is_refused(store: Store, slurm: Slurm) -> None:
+    """It would count beside what is read from that one; the window counts as not read."""
+    slurm.more = f"3|far|a|COMPLETED|{NOW - 50}|{NOW - 50}|{NOW - 50}|{NOW - 40}|cpu=2,node=1\n"
+    with pytest.raises(BadInput, match="asked about cluster lab, it told of job 3 of cluster far"):
+        run(store, slurm)
+
+    assert None is covered(store)
 
 
 def test_an_ended_run_that_slurm_purges_stays(store: Store, slurm: Slurm) -> None:

@@ -24,7 +24,7 @@ from collectors.protocol import RolledHour, RollUp, StaleUsage
 from collectors.slurm import accounting_rows, bits
 from collectors.slurm.accounting_tables import TABLES, AccountingTables, address
 from opsd.core.errors import BadInput, BadText, Refused, Unavailable
-from opsd.core.period import HOUR
+from opsd.core.period import HOUR, Window
 from opsd.core.records import CONTROLLER_AWAY, DOWN, DRAIN, REGISTERED, NodeEvent, Reservation
 
 DATA = Path(__file__).parents[2] / "data" / "slurm-tables"
@@ -371,8 +371,13 @@ def test_a_real_server(server: Any) -> None:
     cursor.execute("REVOKE INSERT ON slurm_acct_db.lab_event_table FROM 'opsd'@'localhost'")
     assert SUSPENDED == tables.suspensions(range(1, 2_500))
     assert {52: 1_795_329_525} == tables.modified_at([52, 10**9])
-    changed = {int(row["id_job"]) for row in rows("lab_job_table") if int(row["mod_time"]) >= 1_795_329_700}
-    assert sorted(changed) == tables.modified(1_795_329_700)
+    since, ended = 1_795_329_700, Window(1_795_329_600, 1_795_329_800)
+    changed = {
+        int(row["id_job"])
+        for row in rows("lab_job_table")
+        if int(row["mod_time"]) >= since and ended.start <= int(row["time_end"]) < ended.end
+    }
+    assert sorted(changed) == tables.modified(since, ended)
     assert changed
     hours = [RolledHour(START, 1_795_329_908)]
     assert RollUp(END, 1_795_329_497, 1_795_329_497, hours) == tables.rolled_up(START, END)
