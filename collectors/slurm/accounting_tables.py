@@ -117,17 +117,24 @@ class AccountingTables:
     def rolled_up(self, start: int, end: int) -> RollUp:
         """The marks, and the hours that begin in [start, end) and were added up.
 
+        Mending a runaway job moves the marks back and takes the usage of associations since then away, but
+        not the cluster's: such an hour counts as not added up.
+
         Args:
             start, end: full hours of slurmdbd's clock, as in `Machine.reported`.
         """
         with self._session() as session:
             marks = session.select("hourly_rollup, daily_rollup, monthly_rollup", "last_ran_table")
+            hourly, daily, monthly = (
+                max((int(mark[f"{name}_rollup"]) for mark in marks), default=0)
+                for name in ("hourly", "daily", "monthly")
+            )
             hours = accounting_rows.rolled_hours(session.rolled(start, end), start)
-        hourly, daily, monthly = (
-            max((int(mark[f"{name}_rollup"]) for mark in marks), default=0)
-            for name in ("hourly", "daily", "monthly")
-        )
-        return RollUp(hourly, daily, monthly, hours)
+            again = max(start, hourly - HOUR)
+            rows = session.select("DISTINCT time_start", "assoc_usage_hour_table", _BEGINS, again, end)
+        used = {int(row["time_start"]) for row in rows}
+        there = [hour for hour in hours if hour.start + HOUR <= hourly or hour.start in used]
+        return RollUp(hourly, daily, monthly, there)
 
     def hour_offset(self) -> int | None:
         """Where hours begin, by the last that an association used; no mark tells: a late record moves it."""

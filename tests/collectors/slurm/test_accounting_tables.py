@@ -390,6 +390,10 @@ def test_a_real_server(server: Any) -> None:
     assert [] == tables.stale_usage(START, END)
     cursor.execute("UPDATE lab_assoc_usage_hour_table SET mod_time = mod_time - 5 WHERE id = 13")
     assert [StaleUsage(13, START, "cpu", 4_336, 1_795_329_903)] == tables.stale_usage(START, END)
+    cursor.execute(f"UPDATE lab_last_ran_table SET hourly_rollup = {START - HOUR}")
+    assert hours == tables.rolled_up(START, END).hours
+    cursor.execute("DELETE FROM lab_assoc_usage_hour_table")  # as mending a runaway job does
+    assert [] == tables.rolled_up(START, END).hours
 
 
 @pytest.mark.slurm
