@@ -42,7 +42,12 @@ RESERVATIONS = (
     ("ReservationName=shared", "Nodes=c4", "Accounts=tr-chem,pt-late"),
     ("ReservationName=maint", "Nodes=c5", "Users=root", "Flags=MAINT"),
 )
-LATE, RUNAWAY, MOVED = "ends-unheard", "never-ends", "changes-hands"  # names of jobs that checks look for
+ENDS, LATE, RUNAWAY, MOVED = (
+    "ends",
+    "ends-unheard",
+    "never-ends",
+    "changes-hands",
+)  # names of jobs that checks look for
 ENDING_SECONDS = 14  # before the hour ends: the last suspensions begin, and slurmdbd goes away
 
 
@@ -62,7 +67,7 @@ def run(slurm: Slurm) -> bool:
         told.append(pool.submit(_suspend, slurm, across[0], 4, 6))
         list(pool.map(lambda job: slurm.submit(job[0], *job[1]), LEFT_ALONE))
         unheard = _submit_named(slurm, LATE, "sleep 900")
-        _submit_named(slurm, RUNAWAY, "sleep 8")
+        _submit_named(slurm, ENDS, "sleep 8")
         _submit_named(slurm, MOVED, "sleep 900")
         for story in told:
             story.result()
@@ -84,13 +89,20 @@ def _end_of_the_hour(slurm: Slurm, across: list[int], unheard: int) -> bool:
     slurm.wait_for(unheard, "CANCELLED")
     in_time = time.time() < slurm.hour_ends
     slurm.order("stop", "slurmctld")  # it keeps what slurmdbd has not heard
-    # Nobody knows the job any more, as after the loss of the controller's state.
-    lost = "time_end = 0, state = 1, id_job = id_job + 100000"
-    slurm.sql(f"update lab_job_table set {lost} where job_name = '{RUNAWAY}'")
+    _run_away(slurm)
     time.sleep(max(0.0, slurm.hour_ends + 1 - time.time()))
     slurm.order("start", "slurmdbd")
     rolled_up(slurm, slurm.hour_ends)
     return in_time
+
+
+def _run_away(slurm: Slurm) -> None:
+    """A job without an end that the controller does not know, as after the loss of its state."""
+    other = f"job_db_inx = job_db_inx + 100000, id_job = id_job + 100000, job_name = '{RUNAWAY}'"
+    with slurm.connection() as connection, connection.cursor() as cursor:
+        cursor.execute(f"create temporary table lost select * from lab_job_table where job_name = '{ENDS}'")
+        cursor.execute(f"update lost set time_end = 0, state = 1, {other}")
+        cursor.execute("insert into lab_job_table select * from lost")
 
 
 def rolled_up(slurm: Slurm, until: int) -> None:
