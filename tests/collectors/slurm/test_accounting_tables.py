@@ -390,10 +390,6 @@ def test_a_real_server(server: Any) -> None:
     assert [] == tables.stale_usage(START, END)
     cursor.execute("UPDATE lab_assoc_usage_hour_table SET mod_time = mod_time - 5 WHERE id = 13")
     assert [StaleUsage(13, START, "cpu", 4_336, 1_795_329_903)] == tables.stale_usage(START, END)
-    cursor.execute(f"UPDATE lab_last_ran_table SET hourly_rollup = {START - HOUR}")
-    assert hours == tables.rolled_up(START, END).hours
-    cursor.execute("DELETE FROM lab_assoc_usage_hour_table")  # as mending a runaway job does
-    assert [] == tables.rolled_up(START, END).hours
 
 
 @pytest.mark.slurm
@@ -412,6 +408,24 @@ def test_a_later_schema(server: Any) -> None:
 
     assert [1_795_329_550, 1_795_329_605] == [found.start for found in tables.reservations(START, END)]
     assert [13] == [found.association for found in tables.stale_usage(START, END)]
+
+
+@pytest.mark.slurm
+def test_an_hour_whose_usage_was_taken_away(server: Any) -> None:
+    """Mending a runaway job moves the mark back and deletes usage: such an hour is not added up any more."""
+    cursor = server.cursor()
+    for name in ("tres_table", *(f"lab_{table}" for table in TABLES)):
+        cursor.execute(f"CREATE TABLE `{name.replace('lab_', 'mended_')}3` AS SELECT * FROM `{name}`")
+    for table in TABLES:
+        cursor.execute(f"RENAME TABLE `mended_{table}3` TO `mended_{table}`")
+    cursor.execute("GRANT SELECT ON slurm_acct_db.* TO 'opsd'@'localhost'")
+    tables = asking(server, "mended")
+    cursor.execute(f"UPDATE mended_last_ran_table SET hourly_rollup = {START - HOUR}")
+    before = tables.rolled_up(START, END).hours
+    cursor.execute("DELETE FROM mended_assoc_usage_hour_table")
+
+    assert [START] == [hour.start for hour in before]
+    assert [] == tables.rolled_up(START, END).hours
 
 
 @pytest.mark.slurm
