@@ -165,7 +165,7 @@ def shares(cluster: str) -> list[str]:
     return ["sshare", "--all", "--parsable2", f"--clusters={cluster}", f"--format={','.join(SHARE_FIELDS)}"]
 
 
-# What `opsd doctor` asks besides. None of it can change anything: `show runaway` would ask, so it is not here.
+# What `opsd doctor` asks besides, and what changes nothing: `show runaway` would, so it is not here.
 NODES = ["scontrol", "--oneliner", "show", "node"]
 SCHEDULER = ["sdiag"]
 QOS_FIELDS = ("Name", "UsageFactor")

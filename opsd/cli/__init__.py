@@ -29,7 +29,7 @@ VERBS = (
     Verb("import", "opsd.cli.import_", "read Slurm accounting text"),
     Verb("ingest", "opsd.cli.ingest", "read Slurm's accounting now"),
     Verb("usage", "opsd.cli.usage", "who used what, exact to the second"),
-    Verb("capacity", "opsd.cli.capacity", "what there was, and where it went: allocated, reserved, down, free"),
+    Verb("capacity", "opsd.cli.capacity", "what there was, and where it went: used, reserved, down, free"),
     Verb("balance", "opsd.cli.balance", "what was granted, what is used, what is left"),
     Verb("explain", "opsd.cli.explain", "from any figure down to the runs, rule and sources behind it"),
     Verb("reconcile", "opsd.cli.reconcile", "opsd's usage beside sreport's, every difference by its cause"),

@@ -45,7 +45,7 @@ HERE = event(REGISTERED, T - HOUR, None, "", "cpu=128")
         pytest.param(reserved(whose=(1, 2, 3)), [], [], {"cpu": 1_280}, id="split"),
         pytest.param(reserved("cpu=1", end=T + 10, whose=(1, 2, 3)), [], [], {"cpu": 3}, id="remainder lost"),
         pytest.param(reserved(), [], [HERE, event(DOWN, T, T + 40)], {"cpu": 3_200}, id="its node was down"),
-        pytest.param(reserved(), [], [event(DOWN, T, T + 40)], {"cpu": 3_840}, id="the cluster was not there"),
+        pytest.param(reserved(), [], [event(DOWN, T, T + 40)], {"cpu": 3_840}, id="no cluster was there"),
         pytest.param(reserved(), [], [HERE, event(MAINT, T, T + 40)], {"cpu": 3_840}, id="maintenance"),
         pytest.param(reserved(), [], [HERE, event(DOWN, T, T + 40, "n5")], {"cpu": 3_840}, id="another node"),
         pytest.param(
