@@ -28,6 +28,8 @@ BAD = "|".join("?" for _ in FIELDS)
 class OneJobADay:
     """A Slurm whose jobs run for the first hour of each day; the one that was running has ended."""
 
+    name = CLUSTER
+
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
         self.rubbish = False
@@ -36,7 +38,7 @@ class OneJobADay:
 
     def prove(self) -> str:
         """The name of its cluster."""
-        return CLUSTER
+        return self.name
 
     def changed(self, start: int, end: int) -> AccountingText:
         """The jobs in between."""
@@ -49,13 +51,13 @@ class OneJobADay:
         return self._text(job_ids)
 
     def _text(self, jobs: Sequence[int], more: Sequence[str] = ()) -> AccountingText:
-        rows = ("|".join(FIELDS), *(_row(job, *self._jobs[job]) for job in jobs), *more)
+        rows = ("|".join(FIELDS), *(_row(self.name, job, *self._jobs[job]) for job in jobs), *more)
         return AccountingText(io.BytesIO("".join(f"{row}\n" for row in rows).encode()), NOW, "sacct")
 
 
-def _row(job: int, account: str, submit: int, begin: int) -> str:
+def _row(cluster: str, job: int, account: str, submit: int, begin: int) -> str:
     known = dict.fromkeys(FIELDS, "") | {
-        "JobIDRaw": str(job), "JobID": str(job), "Cluster": CLUSTER, "Account": account, "User": "ana",
+        "JobIDRaw": str(job), "JobID": str(job), "Cluster": cluster, "Account": account, "User": "ana",
         "Partition": "acc", "QOS": "normal", "State": "COMPLETED", "Submit": str(submit),
         "Eligible": str(submit), "Start": str(begin), "End": str(begin + HOUR), "ElapsedRaw": str(HOUR),
         "Suspended": "00:00:00", "TimelimitRaw": "60", "AllocTRES": books.ONE_GPU, "NodeList": "a1",
@@ -159,13 +161,13 @@ def test_balances_are_as_of_the_accountings_present(does: Does) -> None:
 class Far(OneJobADay):
     """Another cluster, whose Slurm is away until it is not."""
 
-    away = True
+    name, away = "far", True
 
     def prove(self) -> str:
         """Its name, if it answers."""
         if self.away:
             raise Unavailable("sacctmgr ended with 1: nobody answers")
-        return "far"
+        return self.name
 
 
 def test_a_cluster_that_fails_harms_no_other(store: Store, slurm: OneJobADay) -> None:
