@@ -128,6 +128,8 @@ def test_every_second_of_six_months_is_explained(
         nothing_is_missing(told)
     with subtests.test(msg="without the tables"):
         without_the_tables(told, told.opsd(tmp_path / "ignorant", capsys))
+    if told.zone == "UTC":  # once is enough: nothing about it depends on the clock
+        return
     for name, change in mutation.MUTATIONS.items():
         with subtests.test(msg=name):
             mutation.shows(change, knows, CHANGED_MONTH, told.zone, told.window(CHANGED_MONTH))

@@ -42,12 +42,9 @@ RESERVATIONS = (
     ("ReservationName=shared", "Nodes=c4", "Accounts=tr-chem,pt-late"),
     ("ReservationName=maint", "Nodes=c5", "Users=root", "Flags=MAINT"),
 )
-ENDS, LATE, RUNAWAY, MOVED = (
-    "ends",
-    "ends-unheard",
-    "never-ends",
-    "changes-hands",
-)  # names of jobs that checks look for
+# Names of jobs that checks look for.
+ENDS, LATE, MOVED = "ends", "ends-unheard", "changes-hands"
+RUNAWAYS = ("never-ends", "never-ends-either")
 ENDING_SECONDS = 14  # before the hour ends: the last suspensions begin, and slurmdbd goes away
 
 
@@ -97,12 +94,13 @@ def _end_of_the_hour(slurm: Slurm, across: list[int], unheard: int) -> bool:
 
 
 def _run_away(slurm: Slurm) -> None:
-    """A job without an end that the controller does not know, as after the loss of its state."""
-    other = f"job_db_inx = job_db_inx + 100000, id_job = id_job + 100000, job_name = '{RUNAWAY}'"
+    """Two jobs without an end that the controller does not know, as after the loss of its state."""
     with slurm.connection() as connection, connection.cursor() as cursor:
         cursor.execute(f"create temporary table lost select * from lab_job_table where job_name = '{ENDS}'")
-        cursor.execute(f"update lost set time_end = 0, state = 1, {other}")
-        cursor.execute("insert into lab_job_table select * from lost")
+        for name in RUNAWAYS:
+            other = f"job_db_inx = job_db_inx + 100000, id_job = id_job + 100000, job_name = '{name}'"
+            cursor.execute(f"update lost set time_end = 0, state = 1, {other}")
+            cursor.execute("insert into lab_job_table select * from lost")
 
 
 def rolled_up(slurm: Slurm, until: int) -> None:
