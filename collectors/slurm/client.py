@@ -44,12 +44,21 @@ class Client:
             zone: the TZ in which it reads and prints times; None: UTC.
         """
         name, *others = arguments
+        self._refuse_missing_conf()
         program = name if self._folder is None else str(Path(self._folder, name).absolute())
         environment = self._environment if zone is None else {**self._environment, "TZ": zone}
         return command.run(
             [program, *others], timeout_seconds=self._timeout_seconds,
             environment=environment, without=commands.CLEARED,
         )  # fmt: skip
+
+    def _refuse_missing_conf(self) -> None:
+        """Slurm's commands wait a minute each for a file that is not there."""
+        conf = self._environment.get("SLURM_CONF")
+        if conf and not Path(conf).exists():
+            raise Unavailable(
+                f"{conf}: no such file: set [slurm] conf, or SLURM_CONF, to the slurm.conf here"
+            )
 
     def whole(self, arguments: Sequence[str], *, zone: str | None = None) -> BinaryIO:
         """What a command printed; whoever reads it closes it.

@@ -66,7 +66,9 @@ def _capacity(args: Namespace) -> int:
     _print(args.format, found, tz)
     for note in found.notes:
         warn(note)
-    if not found.rows:
+    if not window.seconds:
+        warn("the window is empty: --from and --to are the same instant")
+    elif not found.rows:
         warn(
             "no node is known: opsd consortium apply FILE says which node classes there are, "
             "and the daemon reads from Slurm what is registered"

@@ -70,8 +70,9 @@ def _reports(asked: Settings, store: Store | None, cluster: str | None) -> Repor
     lines: list[Line] = []
     patient = None
     for one in chosen(configured(asked), cluster):
-        health = _health(by_name(asked)[one.label], one.label)
-        patient = doctor.Patient(one, health, store, address, expected, now())
+        slurm = by_name(asked)[one.label]
+        health = _health(slurm, one.label)
+        patient = doctor.Patient(one, health, store, address, expected, now(), slurm.timezone)
         lines += doctor.run(patient, slurm_checks.GROUPS, one.shown).lines
     assert patient is not None  # there is always a cluster
     lines += doctor.run(patient, own_checks.GROUPS, "").lines

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # Which columns give way first where there is no room for all; those without a rank stay.
 _ORDER = (
-    "nodes", "tres", "notes", "versions", "qos", "partition", "limit_seconds", "reading", "reservation",
-    "open", "submit", "cluster", "pays", "funder", "pool", "organisation", "state", "author", "posted",
-    "finished", "project", "account", "end", "start", "node_class", "to", "suspended_rate", "user", "from",
+    "nodes", "tres", "notes", "versions", "limit_seconds", "reading", "reservation", "open", "submit",
+    "cluster", "pays", "funder", "pool", "organisation", "state", "author", "posted", "finished", "project",
+    "qos", "partition", "account", "end", "start", "node_class", "to", "from", "suspended_rate", "user",
 )  # fmt: skip
 _RANKS = {name: rank for rank, name in enumerate(_ORDER)}
 

@@ -11,14 +11,15 @@ inventory alone; no line is negative; and the lines of any cut of a window add u
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from opsd.core.nodes import Place
+from opsd.core.period import DAY
 from opsd.core.plan import Plan
 from opsd.core.usage import Suspension, cut
 
@@ -330,7 +331,7 @@ class _Sweep:
     def _spread(self, a: int, b: int, held: int, count: int) -> tuple[int, int]:
         """(held, held above the count) while some runs are suspended at times that nobody knows.
 
-        Every second of such a run is suspended or not, evenly spread; so it is clipped second by second,
+        Every second of such a run is suspended or not, evenly spread; so each second is clipped for itself,
         which no cut changes.
         """
         if held <= count:
@@ -340,12 +341,37 @@ class _Sweep:
             off = _off_seconds(run, a, b)
             used = min(held, count) * (b - a - off) + min(held - cpu, count) * off
             return used, held * (b - a) - cpu * off - used
-        used = sum(min(count, held - self._off(second, second + 1)) for second in range(a, b))
-        return used, held * (b - a) - self._off(a, b) - used
+        off = self._off(a, b)
+        if held - sum(cpu for _, cpu in self.unplaced.values()) >= count:  # clipped in every second
+            used = count * (b - a)
+        else:
+            used = sum(
+                self._clipped(start, min(start + _AT_ONCE, b), held, count) for start in range(a, b, _AT_ONCE)
+            )
+        return used, held * (b - a) - off - used
+
+    def _clipped(self, a: int, b: int, held: int, count: int) -> int:
+        """What is held of the count, each second for itself; few of their sums differ."""
+        off = [0] * (b - a)
+        for run, cpu in self.unplaced.values():
+            for second in _suspended_seconds(run, a, b):
+                off[second - a] += cpu
+        return sum(seconds * min(count, held - cpus) for cpus, seconds in Counter(off).items())
+
+
+_AT_ONCE = DAY  # seconds that are looked at one by one, so that a long window needs no more room
 
 
 def _off_seconds(run: Held, a: int, b: int) -> int:
     return cut(run.begin, run.finish, run.suspended, a, b).suspended
+
+
+def _suspended_seconds(run: Held, a: int, b: int) -> Iterator[int]:
+    """The seconds of [a, b) in which a run is suspended, as `cut` spreads them: where its rounding steps."""
+    length = run.finish - run.begin
+    total = min(int(run.suspended), length)  # type: ignore[arg-type]  # of unplaced runs it is a number
+    first, last = (total * (edge - run.begin) // length for edge in (a, b))
+    return (run.begin - (-number * length // total) - 1 for number in range(first + 1, last + 1))
 
 
 _time = itemgetter(0)

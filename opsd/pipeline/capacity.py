@@ -16,7 +16,7 @@ from opsd.core.capacity import LINES, RESOURCES, Lines, split
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
 from opsd.core.nodes import Place
-from opsd.core.period import CALENDARS, Window, isoformat
+from opsd.core.period import CALENDARS, Window, in_time, isoformat
 from opsd.core.records import MAINT, POWERED_DOWN
 from opsd.core.usage import cut
 from opsd.pipeline import books
@@ -85,7 +85,8 @@ def run(
             key = tuple(known[name] for name in keys), resource
             sums[key] = sums.get(key, Lines()).plus(lines)
         notes += _notes(connection, found, window)
-    rows = [Row(key, RESOURCES[at], lines) for (key, at), lines in sorted(sums.items()) if any(lines)]
+    ordered = sorted(sums, key=lambda cell: (in_time(keys, cell[0]), cell[1]))
+    rows = [Row(key, RESOURCES[at], sums[key, at]) for key, at in ordered if any(sums[key, at])]
     return Capacity(keys, tuple(rows), window, tuple(notes))
 
 
@@ -116,8 +117,17 @@ def _notes(connection: Connection, found: Books, window: Window) -> Iterator[str
     covered = sweeps.covered(connection).get(found.cluster)
     if covered is not None and covered < window.end:
         yield f"{where}accounting was read up to {isoformat(covered)} only: what is later looks unallocated"
-    if not stored.is_known(connection, found.cluster):
+    told = stored.told(connection, found.cluster)
+    if told is None:
         yield f"{where}no event was ever read from Slurm, so nothing is known to have been down or reserved"
+        return
+    if told.start > window.start:
+        yield (
+            f"{where}Slurm's first event is of {isoformat(told.start)}: of earlier nothing is known to have "
+            "been down or reserved"
+        )
+    if told.end < window.end:
+        yield f"{where}events were read up to {isoformat(told.end)} only: what is later looks unallocated"
 
 
 def _runs(number: int) -> str:

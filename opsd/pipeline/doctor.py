@@ -69,6 +69,7 @@ class Patient:
     address: str  # of the database, without its password
     expected: Sequence[Expected]  # what the daemon's steps should do
     now: int
+    zone: str | None = None  # slurmdbd's, as the configuration says; None: it does not
 
     @property
     def cluster(self) -> str:

@@ -169,15 +169,19 @@ def clock(patient: Patient) -> Finding:
 
 
 def hour(patient: Patient) -> Finding:
-    """When slurmdbd's hours begin: by its own marks, else by the zone of this machine."""
+    """When slurmdbd's hours begin: by its own marks, else by the zone configured, or this machine's."""
     offset, seen = patient.machine.hour_offset(), patient.health.clocks().hour
     marked = patient.tables is not None and patient.tables.rolled_up(0, 0).hourly % HOUR == offset
-    known = "by slurmdbd's own marks" if marked else "by this machine's zone"
+    configured = f"by [slurm] timezone = {patient.zone}" if patient.zone else "by this machine's zone"
+    known = "by slurmdbd's own marks" if marked else configured
     shown = f"{offset // 60} minutes into an hour of UTC, {known}"
     if seen is not None and seen % HOUR != offset:
         meaning = f"but the last hour that it added up ended {seen % HOUR // 60} minutes into one"
-        mend = "run opsd in slurmdbd's time zone (TZ), or give it [slurm] database_url to read the marks"
+        mend = "[slurm] timezone: slurmdbd's; or [slurm] database_url, to read slurmdbd's own marks"
         return Finding(ERROR, shown, f"{meaning}: sreport would be asked for other hours", mend)
+    if seen is None and not marked and not patient.zone:
+        meaning = "nothing confirms that slurmdbd's zone has the same minutes: sreport counts its full hours"
+        return Finding(WARNING, shown, meaning, "[slurm] timezone: slurmdbd's, such as Europe/Madrid")
     if not offset:
         return Finding(OK, f"whole hours of UTC, {known}")
     meaning = "its zone is not whole hours from UTC: sreport's hours begin then, and opsd compares in them"

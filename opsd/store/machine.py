@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, delete, func, insert, or_, select, update
 
+from opsd.core.period import Window
 from opsd.core.records import NodeEvent, PartitionLimit, Reservation
 from opsd.store import tables
 
@@ -97,6 +98,15 @@ def partitions(connection: Connection, cluster: str | None = None) -> list[tuple
 def is_known(connection: Connection, cluster: str) -> bool:
     """Whether any event of a cluster was ever read."""
     return connection.scalar(select(_event.c.start).where(_event.c.cluster == cluster).limit(1)) is not None
+
+
+def told(connection: Connection, cluster: str) -> Window | None:
+    """From when to when events tell about a cluster; None where none was ever read."""
+    query = select(func.min(_event.c.start), func.max(_event.c.observed_at)).where(
+        _event.c.cluster == cluster
+    )
+    first, last = connection.execute(query).one()
+    return None if first is None else Window(first, max(first, last))
 
 
 def clusters(connection: Connection) -> list[str]:

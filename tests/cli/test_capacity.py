@@ -90,7 +90,28 @@ def test_csv_has_whole_seconds_by_class(store: Store, capsys: pytest.CaptureFixt
         ("unclassified", "cpu"): {"total": 160, "down": 160},
         ("unclassified", "gpu"): {"total": 8, "down": 8},
     } == {key: halves(row) for key, row in rows.items()}
-    assert "" == err
+    assert "cluster lab: events were read up to 2026-11-28T00:00:00+00:00 only" in err
+
+
+def test_hours_of_a_day_that_sets_the_clock_back(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """They come in time, not as text; and that nothing is known of that day is said."""
+    _, out, err = told(
+        capsys, "--from", "2026-10-25T02:00:00+02:00", "--to", "2026-10-25T04:00:00+01:00", "--by", "hour",
+        "--timezone", "Europe/Madrid", "--format", "csv",
+    )  # fmt: skip
+    hours = [row["hour"] for row in csv.DictReader(io.StringIO(out)) if row["resource"] == "cpu"]
+
+    assert [
+        "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"
+    ] == hours  # fmt: skip
+    assert "of earlier nothing is known" in err
+
+
+def test_an_empty_window(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is said to be one; it is not the nodes that are missing."""
+    _, _, err = told(capsys, "--from", "2026-11-28", "--to", "2026-11-28")
+
+    assert "opsd: warning: the window is empty: --from and --to are the same instant\n" == err
 
 
 def test_json_by_hour_adds_up(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

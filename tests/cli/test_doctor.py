@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from opsd.cli import main
+from opsd.core.period import HOUR
 from opsd.core.records import RunRecord
 from opsd.core.shape import Inventory
 from opsd.store import imports, migrate
@@ -57,7 +58,7 @@ class Slurm:
         self.answer("queue", "7\n")
         self.answer("rights", "Administrator\n")
         self.answer("columns", columns())
-        self.stats(rolled=NOW - 60)
+        self.stats(rolled=NOW - 60, hour=NOW // HOUR * HOUR)
 
     def stats(self, rolled: int, hour: int = 0, ahead: int = 0) -> None:
         """What `sacctmgr show stats` prints, with a clock some seconds ahead."""
@@ -240,6 +241,37 @@ def test_other_hours(slurm: Slurm) -> None:
 
     assert (3, "error") == (code, found["slurmdbd: hours"]["result"])
     assert "ended 45 minutes into one" in found["slurmdbd: hours"]["meaning"]
+
+
+def test_hours_that_nothing_confirms(slurm: Slurm) -> None:
+    """Without slurmdbd's zone, marks or statistics the zone here is a guess, and said to be one."""
+    slurm.stats(rolled=NOW)
+    _, found = slurm.doctor()
+
+    line = found["slurmdbd: hours"]
+    assert ("warning", True) == (line["result"], line["mend"].startswith("[slurm] timezone"))
+
+
+@pytest.mark.parametrize(("zone", "hour", "result"), [("UTC", 0, "ok"), ("+05:30", 1_795_329_900, "error")])
+def test_hours_by_the_configuration(slurm: Slurm, zone: str, hour: int, result: str) -> None:
+    """The zone of slurmdbd that the configuration says is named, and held against slurmdbd's statistics."""
+    slurm.stats(rolled=NOW, hour=hour)
+    with (slurm.folder / "opsd.toml").open("a") as file:
+        file.write(f'timezone = "{zone}"\n')
+    _, found = slurm.doctor()
+
+    line = found["slurmdbd: hours"]
+    assert (result, True) == (line["result"], f"by [slurm] timezone = {zone}" in line["value"])
+
+
+def test_a_configuration_file_that_is_not_there(slurm: Slurm) -> None:
+    """Slurm's commands would wait a minute each for it: none is run, and the file is named."""
+    with (slurm.folder / "opsd.toml").open("a") as file:
+        file.write('conf = "/nowhere/slurm.conf"\n')
+    code, found = slurm.doctor()
+
+    assert (1, False) == (code, (slurm.folder / "asked").exists())
+    assert "/nowhere/slurm.conf: no such file" in found["accounting: storage"]["meaning"]
 
 
 def test_old_sums(slurm: Slurm) -> None:

@@ -18,7 +18,7 @@ import pytest
 from collectors.slurm import commands
 from collectors.slurm.commands import FIELDS
 from opsd.cli import main
-from opsd.pipeline import demo, pace
+from opsd.pipeline import demo, pace, sweep
 from opsd.store import sweeps
 from opsd.store.engine import open_engine
 
@@ -219,7 +219,9 @@ def test_how_sacct_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     """UTC, epochs, everybody, every attempt, no state; and nothing of the caller's own taste."""
     monkeypatch.setenv("SACCT_FORMAT", "JobName")
     monkeypatch.setenv("SLURM_CLUSTERS", "far")
-    monkeypatch.setenv("SLURM_CONF", "/etc/elsewhere/slurm.conf")
+    conf = site.folder / "slurm.conf"
+    conf.touch()
+    monkeypatch.setenv("SLURM_CONF", str(conf))
     site.answer(WHOLE, f"env | grep -E '^(TZ|SACCT|SLURM)' | sort >{site.folder}/env")
     site.opsd("ingest", "--from", "2026-01-05", "--to", "2026-01-06T06:00:00+02:00")
 
@@ -230,7 +232,7 @@ def test_how_sacct_is_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         f"{options} --starttime=2026-01-05T00:00:00 --endtime=2026-01-06T00:00:00",
         f"{options} --starttime=2026-01-06T00:00:00 --endtime=2026-01-06T04:00:00",
     ] == site.asked()
-    expected = ["SLURM_CONF=/etc/elsewhere/slurm.conf", "SLURM_TIME_FORMAT=%s", "TZ=UTC"]
+    expected = [f"SLURM_CONF={conf}", "SLURM_TIME_FORMAT=%s", "TZ=UTC"]
     assert expected == (site.folder / "env").read_text().splitlines()
     assert site.covered() is None
 
@@ -481,6 +483,29 @@ def test_a_controller_that_is_away_hinders_nothing(site: Site) -> None:
     assert 0 == code
     assert "not known: squeue ended with 1: squeue: error: Connection refused" in words
     assert 200 == site.gpu_seconds()
+
+
+@pytest.mark.parametrize("case", ["refused", "without PyMySQL"])
+def test_a_database_of_slurmdbd_that_is_away_hinders_nothing(
+    site: Site, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is read and day facts are built; it needs eyes, and is said here and in the status until mended."""
+    site.answer(WHOLE)
+    with (site.folder / "opsd.toml").open("a") as configuration:
+        configuration.write('database_url = "mysql://opsd:secret@127.0.0.1:1/slurm_acct_db"\n')
+    said = "opsd@127.0.0.1:1/slurm_acct_db: "
+    if case == "without PyMySQL":
+        monkeypatch.setitem(sys.modules, "pymysql", None)
+        said = "PyMySQL is not installed: pip install 'opsd-hpc[slurmdbd]'"
+    for runs in ("2 new, 0 changed", "0 new, 0 changed"):
+        code, words = site.opsd("ingest")
+        assert 3 == code
+        assert (True, True) == (runs in words, "day facts " in words)
+        assert 1 == words.count("cluster lab: not known: slurm")
+        assert (True, True, False) == (said in words, sweep.NO_DATABASE in words, "secret" in words)
+    status = site.opsd("status")[1]
+    assert (True, 1) == (said in status, status.count("lab: not known: slurm"))
+    assert (200, True) == (site.gpu_seconds(), site.covered() is not None)
 
 
 def test_without_the_tables_it_is_said_what_cannot_be_known(site: Site) -> None:

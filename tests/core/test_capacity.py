@@ -15,9 +15,10 @@ from opsd.core import capacity, nodes
 from opsd.core.capacity import Away, Held, Lines, Reserved, balance
 from opsd.core.nodes import Known, Place
 from opsd.core.parties import NodeClass
-from opsd.core.period import HOUR, Window, zone
+from opsd.core.period import DAY, HOUR, Window, zone
 from opsd.core.plan import Plan, Segment, make
 from opsd.core.records import CONTROLLER_AWAY, DOWN, REGISTERED, NodeEvent, PartitionLimit
+from opsd.core.usage import cut
 
 T = 1_795_831_200
 HOUR_OF_IT = make(Window(T, T + HOUR), (), zone("UTC"))
@@ -149,6 +150,20 @@ def test_over_commit_is_a_figure_of_its_own() -> None:
     found = balance(HOUR_OF_IT, [NODE], [RUN, RUN._replace(run=2, cpu=50, gpu=3)])
 
     assert [10 * HOUR, HOUR] == [found.lines["acc", (), resource].over_commit for resource in (0, 1)]
+
+
+def test_a_day_over_committed_by_suspended_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where suspensions are known only as totals, a day is not asked about second by second."""
+    looks = []
+    monkeypatch.setattr(capacity, "cut", lambda *asked: (looks.append(asked), cut(*asked))[1])
+    held = [Held(n, 0, DAY, ("a",), 6, 0, suspended) for n, suspended in ((1, DAY // 2), (2, DAY // 3))]
+    day = Plan((Segment(0, DAY, ()),))
+
+    lines = balance(day, [Place("a", 0, DAY, "acc", (8, 0))], held).lines["acc", (), 0]
+
+    both = DAY // 6  # suspended every second and every third second: in every sixth both, in two neither
+    assert (8 * 2 * both + 6 * 3 * both, 4 * 2 * both) == (lines.allocated, lines.over_commit)
+    assert 10 > len(looks)
 
 
 def test_what_is_held_on_unknown_nodes_is_told() -> None:

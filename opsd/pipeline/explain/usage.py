@@ -218,17 +218,17 @@ class _Asked:
 
     def _run_table(self, parts: Iterable[Part], rest: Rest, known: Mapping[int, Traced], total: int) -> Table:
         columns = (
-            Column("job"), Column("cluster"), Column("account"), Column("user"), Column("state"),
-            Column("submit", TIME), Column("from", TIME), Column("to", TIME), Column("run_seconds", NUMBER),
-            Column("suspended_seconds", NUMBER), Column("held", NUMBER), Column(self.column, NUMBER),
-            Column("tres"), Column("limit_seconds", NUMBER), Column("open"), Column("reading", NUMBER),
-            Column("versions", NUMBER), Column("notes"),
+            Column("job"), Column("cluster"), Column("account"), Column("user"), Column("partition"),
+            Column("qos"), Column("state"), Column("submit", TIME), Column("from", TIME), Column("to", TIME),
+            Column("run_seconds", NUMBER), Column("suspended_seconds", NUMBER), Column("held", NUMBER),
+            Column(self.column, NUMBER), Column("tres"), Column("limit_seconds", NUMBER), Column("open"),
+            Column("reading", NUMBER), Column("versions", NUMBER), Column("notes"),
         )  # fmt: skip
         rows = [self._run_row(part, known[part.held.id]) for part in parts]
         if rest.runs:
             few = "run" if rest.runs == 1 else "runs"
             rows.append((
-                f"{rest.runs:,} other {few}", *[None] * 7, rest.run, rest.suspended, None, int(rest.value),
+                f"{rest.runs:,} other {few}", *[None] * 9, rest.run, rest.suspended, None, int(rest.value),
                 *[None] * 6,
             ))  # fmt: skip
         title = f"The runs, largest first; their {self.column} add up to the figure"
@@ -243,9 +243,9 @@ class _Asked:
             notes = f"{notes}; part of this time is another cell's".lstrip("; ")
         best = max(run.versions, key=lambda version: version.rank)
         return (
-            runs.label(run), record.cluster, record.account, record.user, record.state, record.submit,
-            start, end, part.run, part.suspended, factor, int(part.value), record.tres,
-            record.limit, run.finish is None, best.import_id, len(run.versions), notes,
+            runs.label(run), record.cluster, record.account, record.user, record.partition, record.qos,
+            record.state, record.submit, start, end, part.run, part.suspended, factor, int(part.value),
+            record.tres, record.limit, run.finish is None, best.import_id, len(run.versions), notes,
         )  # fmt: skip
 
     @staticmethod
