@@ -56,9 +56,7 @@ class Client:
         """Slurm's commands wait a minute each for a file that is not there."""
         conf = self._environment.get("SLURM_CONF")
         if conf and not Path(conf).exists():
-            raise Unavailable(
-                f"{conf}: no such file: set [slurm] conf, or SLURM_CONF, to the slurm.conf here"
-            )
+            raise Unavailable(f"{conf}: no such file: set [slurm] conf, or SLURM_CONF, to slurm.conf")
 
     def whole(self, arguments: Sequence[str], *, zone: str | None = None) -> BinaryIO:
         """What a command printed; whoever reads it closes it.

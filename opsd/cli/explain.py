@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
+from opsd.cli import compared
 from opsd.cli.context import now, open_store
 from opsd.cli.times import time_option, window_option, zone_option
 from opsd.core.errors import WrongUsage
@@ -38,7 +39,7 @@ def register(parser: ArgumentParser) -> None:
     balance.add_argument("--as-of", metavar="T", help="the instant (default: now; bare dates are UTC)")
     _add_limit(balance)
     capacity = kinds.add_parser("capacity", help="a line of opsd capacity", allow_abbrev=False)
-    _add_window(capacity)
+    compared.add_window(capacity, "as opsd capacity takes it")
     capacity.add_argument(
         "--cell", metavar="K=V,…", action="append", default=[], help="cluster, node_class, resource"
     )
@@ -119,9 +120,9 @@ def _balance(connection: Connection, args: Namespace, _tz: tzinfo) -> Explanatio
 def _capacity(connection: Connection, args: Namespace, tz: tzinfo) -> Explanation:
     from opsd.pipeline.explain import capacity, cells
 
-    window = window_option(args.start, args.end, tz)
+    window = compared.window(args, tz, this_month=False)
     asked = cells.parse(args.cell, capacity.KEYS)
-    return capacity.run(connection, window, asked, column=args.column, limit=args.limit)
+    return capacity.run(connection, window, asked, column=args.column, tz=tz, limit=args.limit)
 
 
 def _certificate(store: Store, args: Namespace) -> tuple[Explanation, tzinfo]:
@@ -129,13 +130,13 @@ def _certificate(store: Store, args: Namespace) -> tuple[Explanation, tzinfo]:
     from opsd.cli import ingest, reconcile
     from opsd.config import settings
     from opsd.core.period import zone_name
-    from opsd.pipeline import reconcile as compared
+    from opsd.pipeline import reconcile as made
     from opsd.pipeline.explain import cells, certificate
 
     asked = cells.parse(args.cell, certificate.KEYS)
     tz = reconcile.zone_of(args, store)
     chosen = reconcile.chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
-    found = compared.run(store, chosen, reconcile.window_of(args, tz), now=now(), zone=zone_name(tz))
+    found = made.run(store, chosen, reconcile.window_of(args, tz), now=now(), zone=zone_name(tz))
     with store.read() as connection:
         return certificate.run(connection, found, asked, limit=args.limit), tz
 

@@ -74,7 +74,8 @@ def as_tables(found: Explanation, tz: tzinfo) -> None:
     asked = ", ".join(f"{name} {value}" for name, value in found.asked.items())
     console.print(Text(f"{found.of}: {asked}", draw.TITLE))
     for name, value in found.figure.items():
-        console.print(Text.assemble("  ", (f"{name} = ", ""), (_shown(value, NUMBER, tz), "bold")))
+        shown = _apart(value) if isinstance(value, str) else _shown(value, NUMBER, tz)
+        console.print(Text.assemble("  ", (f"{name} = ", ""), (shown, "bold")))
     for table in found.tables:
         console.print()
         console.print(_drawn(table, tz) if table.rows else Text(f"{table.title}: none", draw.QUIET))
@@ -125,3 +126,12 @@ def _shown(value: Value, kind: str, tz: tzinfo) -> str:
     if isinstance(value, Fraction):
         return grouped(value.numerator) if value.denominator == 1 else exact_text(value)
     return grouped(value) if isinstance(value, int) else value
+
+
+def _apart(text: str) -> str:
+    """An exact decimal with its thousands apart; any other word as it is."""
+    from opsd.core.figures import grouped
+
+    sign, digits = ("−", text[1:]) if text.startswith("-") else ("", text)  # noqa: RUF001 (as grouped)
+    whole, point, rest = digits.partition(".")
+    return f"{sign}{grouped(int(whole))}{point}{rest}" if whole.isdecimal() else text

@@ -63,6 +63,7 @@ def run(
     with store.write() as connection:
         saved = [
             stored.save_events(connection, events, now),
+            stored.close_vanished(connection, cluster, events, span.end, now),
             stored.save_reservations(connection, cluster, reservations, span.start, span.end, now),
             stored.save_partitions(connection, partitions, now),
         ]

@@ -2,7 +2,7 @@
 
 Invariant: saving is idempotent and in any order. Of one event or reservation the record seen last counts, of
 two seen at once the one that has ended; nothing is deleted but a reservation that was moved or taken back
-before it began, and an event under the kind that it no longer has.
+before it began. An open event that an answer no longer has ended when it was last seen.
 """
 
 from __future__ import annotations
@@ -34,6 +34,26 @@ def save_events(connection: Connection, found: Iterable[NodeEvent], observed_at:
     """Keep events as they were seen at an instant. Whatever kind it became, it is one."""
     rows = {(event.cluster, event.node, event.start): event._asdict() for event in found}
     return _save(connection, _event, ("cluster", "node", "start"), rows, observed_at)
+
+
+def close_vanished(
+    connection: Connection, cluster: str, found: Iterable[NodeEvent], end: int, observed_at: int
+) -> Saved:
+    """End what is open here and no longer in the whole answer for a span up to `end`, when last seen.
+
+    Slurm has deleted or purged it; nobody knows more of it, and it must not stand open for ever.
+    """
+    answered = {(event.node, event.start) for event in found}
+    query = select(_event.c.node, _event.c.start, _event.c.observed_at).where(
+        _event.c.cluster == cluster, _event.c.end.is_(None), _event.c.start < end,
+        _event.c.observed_at < observed_at,
+    )  # fmt: skip
+    gone = [row for row in connection.execute(query).all() if (row.node, row.start) not in answered]
+    for row in gone:
+        which = _is(_event, ("cluster", "node", "start"), (cluster, row.node, row.start))
+        last = max(row.start, row.observed_at)
+        connection.execute(update(_event).where(which).values(end=last))
+    return Saved(changed=len(gone))
 
 
 def save_reservations(

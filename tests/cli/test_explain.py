@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 
 import pytest
 
 from opsd.cli import main
+from opsd.core.agreements import Funder, Policy, Pool
+from opsd.core.awards import Award, Binding, Project
 from opsd.core.consortium import Consortium
-from opsd.core.parties import Cluster, NodeClass
+from opsd.core.parties import Cluster, NodeClass, Organisation, UnitTable
 from opsd.core.period import HOUR, isoformat
 from opsd.core.records import DOWN, REGISTERED, NodeEvent, RunRecord
 from opsd.core.shape import Inventory
@@ -108,6 +111,8 @@ def test_versions_of_a_job(store: Store, capsys: pytest.CaptureFixture[str]) -> 
         (("balance", "--award", "A1"), "no such award"),
         (("usage", *WINDOW, "--limit", "-1"), "0 or more"),
         (("capacity", *WINDOW, "--column", "dawn"), "did you mean 'down'?"),
+        (("capacity", "--column", "down"), "say which time"),
+        (("capacity", "--period", "2026-13"), "write 2026-10"),
     ],
 )
 def test_wrong_usage(
@@ -149,3 +154,30 @@ def test_capacity(
     assert (0, figure) == (code, found["figure"][column])
     assert names == [row["name"] for row in found["tables"]["parts"]["rows"]][: len(names)]
     assert figure == sum(row["seconds"] for row in found["tables"]["parts"]["rows"])
+
+
+def test_a_balance_on_a_terminal(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures have their thousands apart; what a node-hour was agreed to equal is shown."""
+    monkeypatch.setenv("COLUMNS", "120")
+    award = Award("A1", "p1", "pool", Fraction(5_000), "gpu-hours", 0, None, "gpu")
+    node_class = NodeClass("lab", "acc", nodes="n1", cpus=16, gpus=4)
+    known = Consortium.of(
+        [
+            Cluster("lab"), Policy("gpu", "gpu_hours"), Organisation("uni", "Uni", "ES", "university"),
+            Funder("ju", "JU", "ju"), Pool("pool", "ju", "A pool"), Project("p1", "One", "uni"), award,
+            Binding("lab", "es-bio", "A1", 0), node_class,
+            UnitTable("lab", "acc", gpu_hours=Fraction(4), source="annex 3"),
+        ]
+    )  # fmt: skip
+    with store.write() as connection:
+        parties.save(connection, Consortium(), known)
+        number = imports.open_import(connection, "more", START + 2 * HOUR, START + 2 * HOUR)
+        Writer(connection, Inventory((node_class,), lambda text: [text]), number, START).batch(
+            connection, [ENDED._replace(job_id=200, hash=200)]
+        )
+    code, out, _ = said(capsys, "balance", "--award", "A1", "--as-of", f"@{START + 2 * HOUR}")
+
+    assert (0, True) == (code, f"settled = {2 * (2 * HOUR + sum(range(100, 140))):,}\n" in out)
+    assert "annex 3" in out

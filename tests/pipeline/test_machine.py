@@ -103,6 +103,27 @@ def test_an_event_that_ended_later(store: Store) -> None:
         assert [NOW + 60] == [one.end for one in stored.events(connection, "lab", NOW - DAY, NOW + DAY)]
 
 
+def test_an_open_event_that_vanished_ended_when_it_was_last_seen(store: Store) -> None:
+    """What Slurm no longer has is not away for ever; an answer about earlier says nothing of it."""
+    read(store, Cluster([event(), event("n2")]))
+    machine.run(store, Cluster(), cluster="lab", now=NOW + 60, start=0, end=NOW - DAY)  # type: ignore[arg-type]
+
+    gone = read(store, Cluster([event("n2")]), NOW + 600)
+
+    assert (1, 0) == (gone.changed, gone.new)
+    with store.read() as connection:
+        assert [NOW, None] == [one.end for one in stored.events(connection, "lab", NOW - DAY, NOW)]
+
+
+def test_an_open_event_that_is_seen_again_goes_on(store: Store) -> None:
+    """An answer that lacked it was no whole truth; the later one counts."""
+    for known, now in (([event()], NOW), ([], NOW + 600), ([event()], NOW + 900)):
+        read(store, Cluster(known), now)
+
+    with store.read() as connection:
+        assert [None] == [one.end for one in stored.events(connection, "lab", NOW - DAY, NOW)]
+
+
 def test_an_event_whose_kind_changed_is_one_event(store: Store) -> None:
     """A node that was down and is said to be drained since the same second is not away twice."""
     read(store, Cluster([event()]))

@@ -70,7 +70,7 @@ class _Asked:
         inside, outside = self._charges(outside=False), self._charges(outside=True)
         accrued = self._accrued()
         tables = [granted, inside, self._run_table(parts, rest, known), accrued, promised, outside]
-        tables += [self._policies(), self._bindings()]
+        tables += [self._policies(), self._units(), self._bindings()]
         tables.append(runs.readings(self.connection, [known[part.held.id] for part in parts]))
         return Explanation(
             "balance", {"award": self.award.id, "as_of": isoformat(self.ledger.as_of)}, self._figure(),
@@ -309,6 +309,26 @@ class _Asked:
         )
         title = "The charge policy, each version from when it was in force"
         return Table("policies", title, columns, rows)
+
+    def _units(self) -> Table:
+        """What was agreed on the node classes that its runs ran on, up to then."""
+        columns = (
+            Column("cluster"), Column("node_class"), Column("valid_from", TIME), Column("valid_until", TIME),
+            Column("gpu_hours", EXACT), Column("core_hours", EXACT), Column("cpu_hours", EXACT),
+            Column("khours", EXACT), Column("source"),
+        )  # fmt: skip
+        consortium = self.ledger.consortium
+        clusters = {one.cluster for one in consortium.bindings if one.award == self.award.id}
+        classes = {self.ledger.names.shapes[cell.shape].node_class for cell in self._sums}
+        rows = tuple(
+            (
+                one.cluster, one.node_class, one.valid_from, one.valid_until, one.gpu_hours, one.core_hours,
+                one.cpu_hours, one.khours, one.source,
+            )
+            for one in consortium.unit_tables
+            if one.cluster in clusters and one.node_class in classes and one.valid_from < self.ledger.as_of
+        )  # fmt: skip
+        return Table("units", "The unit table: what a node-hour of a class equals", columns, rows)
 
     def _bindings(self) -> Table:
         columns = (

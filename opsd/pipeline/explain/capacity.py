@@ -7,6 +7,7 @@ is a row of its own, taken off.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 
 from opsd.core.capacity import LINES, RESOURCES, Lines
 from opsd.core.errors import WrongUsage
@@ -28,12 +29,15 @@ _PRECEDENCE = (
 _FIRST = "less what comes first at the same time"
 
 
-def run(connection: Connection, window: Window, asked: Asked, *, column: str, limit: int = 20) -> Explanation:
+def run(
+    connection: Connection, window: Window, asked: Asked, *, column: str, tz: tzinfo = UTC, limit: int = 20
+) -> Explanation:
     """Explain one line of one node class.
 
     Args:
         asked: a node class, a resource (default: gpu) and, of several, a cluster.
         column: one of `opsd.core.capacity.LINES`.
+        tz: in which the window is named.
     """
     if column not in LINES:
         listed = f"columns: {' '.join(LINES)}"
@@ -47,7 +51,7 @@ def run(connection: Connection, window: Window, asked: Asked, *, column: str, li
     return Explanation(
         "capacity",
         {
-            "from": isoformat(window.start), "to": isoformat(window.end), "cluster": cluster,
+            "from": isoformat(window.start, tz), "to": isoformat(window.end, tz), "cluster": cluster,
             "node_class": node_class, "resource": resource, "column": column,
         },
         {column: figure, "total": lines.total}, tables,
