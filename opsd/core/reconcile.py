@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from opsd.core.certificate import (
@@ -25,7 +26,7 @@ from opsd.core.certificate import (
     Unknown,
 )
 from opsd.core.period import HOUR, Window, isoformat
-from opsd.core.rollup import Hours, Row, Spans, counted, seen, within
+from opsd.core.rollup import Hours, Row, Spans, counted, seen, taken_off, within
 from opsd.core.usage import Seconds, Suspension, cut
 
 _WORDS = {
@@ -56,6 +57,8 @@ class Run(NamedTuple):
     before: tuple[Row, ...] = ()  # superseded rows, in the order in which they were last seen
     modified_at: int | None = None  # when slurmdbd last changed the row; None: not known
     db_index: int | None = None
+    others: Spans = ()  # when earlier rows of the same job ran, as opsd counts them
+    is_contradicted: bool = False  # slurmdbd's intervals are longer than the total that sacct tells
 
     @property
     def subject(self) -> Subject:
@@ -66,9 +69,11 @@ class Run(NamedTuple):
         """What opsd counts of it in [a, b)."""
         return cut(self.begin, self.finish, self.suspended, a, b)
 
-    def asleep(self, a: int, b: int) -> int:
+    def asleep(self, hours: Hours, a: int, b: int) -> int:
         """Suspended seconds in [a, b) as Slurm places them; as opsd does where nobody knows."""
-        return self.seconds(a, b).suspended if self.places is None else within(self.places, a, b)
+        if self.places is None:
+            return self.seconds(a, b).suspended
+        return taken_off(self.places, hours, a, b)
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,18 @@ class Rolled:
                 yield a, min(start, b)
             a = max(a, end)
 
-    def timed(self, *, every: bool) -> list[tuple[int, int]]:
-        """(hour, when it was added up) of every hour, or of those that will be added up again."""
-        least = None if every else self.again_from
-        if not every and least is None:
+    @cached_property
+    def _in_order(self) -> list[tuple[int, int]]:
+        return sorted(self.at.items())
+
+    def timed(self, a: int, b: int, *, every: bool) -> list[tuple[int, int]]:
+        """(hour, when it was added up) of the hours in [a, b), or of those that will be added up again."""
+        again = self.again_from
+        if not every and again is None:
             return []
-        return sorted((hour, at) for hour, at in self.at.items() if least is None or hour >= least)
+        least = a if every or again is None else max(a, again)
+        timed = self._in_order
+        return timed[bisect_left(timed, (least, 0)) : bisect_left(timed, (b, 0))]
 
 
 def causes(run: Run, rolled: Rolled) -> Iterator[Contribution]:
@@ -125,7 +136,7 @@ def causes(run: Run, rolled: Rolled) -> Iterator[Contribution]:
     if run.now.association == 0:
         yield from _less(run, REASSOCIATED, both, _NO_ASSOCIATION)
     else:
-        yield from _suspension(run, both)
+        yield from _suspension(run, rolled, both)
         yield from _overlap(run, rolled, first)
         yield from _unseen(run, rolled, first)
     yield from _changed(run, rolled)
@@ -155,23 +166,24 @@ def _each(run: Run, row: Row, cause: str, held: int, awake: int, words: str = ""
             yield Contribution(cause, row.account, row.user, name, seconds, run.subject, text)
 
 
-def _suspension(run: Run, both: Sequence[tuple[int, int]]) -> Iterator[Contribution]:
+def _suspension(run: Run, rolled: Rolled, both: Sequence[tuple[int, int]]) -> Iterator[Contribution]:
     if run.places is None or not run.total:
         return
-    off = sum(run.seconds(a, b).suspended - run.asleep(a, b) for a, b in both)
+    off = sum(run.seconds(a, b).suspended - run.asleep(rolled.hours, a, b) for a, b in both)
     yield from _each(run, run.now, SUSPENSION, 0, off)
 
 
 def _overlap(run: Run, rolled: Rolled, first: int) -> Iterator[Contribution]:
-    """A row that starts before it was submitted: Slurm counts both rows of the job until the resize."""
+    """A row that starts before it was submitted: Slurm counts both rows of the job until the resize.
+
+    What no earlier row of the job covers is not counted twice, and so is missing here.
+    """
     start, end = run.now.start, run.now.end
     if start is None or start >= run.begin:
         return
     until = run.begin if end is None else min(run.begin, end)
-    spans = list(rolled.inside(max(start, first), until))
-    held = sum(b - a for a, b in spans)
-    off = 0 if run.places is None else sum(run.asleep(a, b) for a, b in spans)
-    yield from _each(run, run.now, RESIZE_OVERLAP, held, held - off)
+    spans = [span for a, b in run.others for span in rolled.inside(max(start, first, a), min(until, b))]
+    yield from _more(run, rolled, RESIZE_OVERLAP, spans)
 
 
 def _unseen(run: Run, rolled: Rolled, first: int) -> Iterator[Contribution]:
@@ -179,20 +191,25 @@ def _unseen(run: Run, rolled: Rolled, first: int) -> Iterator[Contribution]:
     if run.now.end is not None:
         return
     spans = list(rolled.inside(max(run.finish, first), rolled.window.end))
+    yield from _more(run, rolled, LATE_RECORD, spans, _UNSEEN.format(at=isoformat(run.finish)))
+
+
+def _more(
+    run: Run, rolled: Rolled, cause: str, spans: Sequence[tuple[int, int]], words: str = ""
+) -> Iterator[Contribution]:
+    """What Slurm counts of a run in spans that opsd's usage of it has not."""
     held = sum(b - a for a, b in spans)
-    off = 0 if run.places is None else sum(run.asleep(a, b) for a, b in spans)
-    words = _UNSEEN.format(at=isoformat(run.finish))
-    yield from _each(run, run.now, LATE_RECORD, held, held - off, words)
+    off = 0 if run.places is None else sum(run.asleep(rolled.hours, a, b) for a, b in spans)
+    yield from _each(run, run.now, cause, held, held - off, words)
 
 
 def _changed(run: Run, rolled: Rolled) -> Iterator[Contribution]:
     """What the roll-up of an hour saw of a run, less what stands now."""
+    if not run.before and run.modified_at is None:
+        return
     moved = any(_whose(row) != _whose(run.now) for row in run.before)
-    times = rolled.timed(every=moved)
-    starts = [row.start for row in (run.now, *run.before) if row.start is not None]
-    at = bisect_left(times, (rolled.hours.top(min(starts, default=rolled.window.end)), 0))
     sums: dict[Contribution, int] = defaultdict(int)
-    for hour, rolled_at in times[at:]:
+    for hour, rolled_at in rolled.timed(*_span(run, rolled), every=moved):
         then = seen(run.now, run.before, rolled_at, run.modified_at, rolled.mark)
         again = rolled.again_from is not None and hour >= rolled.again_from
         if then == run.now or not (again or _has_moved(then, run.now)):
@@ -200,6 +217,14 @@ def _changed(run: Run, rolled: Rolled) -> Iterator[Contribution]:
         for part in _difference(run, then, rolled.hours, hour):
             sums[part._replace(seconds=0)] += part.seconds
     yield from (part._replace(seconds=seconds) for part, seconds in sums.items() if seconds)
+
+
+def _span(run: Run, rolled: Rolled) -> tuple[int, int]:
+    """The hours in which a row of a run can be counted."""
+    rows = (run.now, *run.before)
+    starts = [row.start for row in rows if row.start is not None]
+    ends = [rolled.window.end if row.end is None else row.end for row in rows]
+    return rolled.hours.top(min(starts, default=rolled.window.end)), max(ends)
 
 
 def _difference(run: Run, then: Row | None, hours: Hours, hour: int) -> Iterator[Contribution]:
@@ -211,7 +236,7 @@ def _difference(run: Run, then: Row | None, hours: Hours, hour: int) -> Iterator
             continue
         a, b = counted(row, hours, hour, hour + HOUR)
         held = b - a
-        yield from _each(run, row, cause, sign * held, sign * (held - run.asleep(a, b)), words)
+        yield from _each(run, row, cause, sign * held, sign * (held - run.asleep(hours, a, b)), words)
 
 
 def _why(run: Run, then: Row | None) -> str:
@@ -234,7 +259,7 @@ def _whose(row: Row) -> tuple[str, str, bool]:
 
 def unplaced(run: Run, rolled: Rolled) -> Iterator[Unknown]:
     """How far a suspension that nobody can place may move the cpu-seconds of a run in a window."""
-    if run.places is not None or not run.total:
+    if run.places is not None or not run.total or run.is_contradicted:
         return
     a = max(run.begin, rolled.window.start, _first(run.now, rolled))
     both = list(rolled.inside(a, min(run.finish, rolled.window.end)))

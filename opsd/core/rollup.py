@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from opsd.core.period import HOUR
@@ -45,6 +46,16 @@ def parse_suspensions(text: str, until: int) -> Spans:
 def within(spans: Spans, a: int, b: int) -> int:
     """Seconds of spans inside [a, b), not more than that is long."""
     return min(sum(max(0, min(end, b) - max(start, a)) for start, end in spans), max(0, b - a))
+
+
+def taken_off(spans: Spans, hours: Hours, a: int, b: int) -> int:
+    """Suspended seconds that the roll-up takes off in [a, b): of each hour no more than there are in it.
+
+    Rows of one suspension may overlap: then Slurm takes the time off twice.
+    """
+    if all(before[1] <= after[0] for before, after in pairwise(spans)):
+        return within(spans, a, b)
+    return sum(within(spans, max(a, hour), min(b, hour + HOUR)) for hour in hours.of(a, b))
 
 
 class Hours(NamedTuple):
@@ -145,6 +156,15 @@ def _share(idle: int, associations: int) -> int:
     return abs(cut) // associations * (1 if cut >= 0 else -1)
 
 
+def _is_denied(then: Row, now: Row, rolled_at: int, modified_at: int | None) -> bool:
+    """Whether slurmdbd's row stands as it did when the hour was added up, so that it was not otherwise then.
+
+    All that changes without a trace is an end: of runaways that are mended, of a slurmctld's clean start.
+    """
+    only_ended = then.end is None and then._replace(end=now.end, observed_at=now.observed_at) == now
+    return modified_at is not None and modified_at < rolled_at and not only_ended
+
+
 def seen(
     now: Row, before: Sequence[Row], rolled_at: int, modified_at: int | None, mark: int | None = None
 ) -> Row | None:
@@ -160,7 +180,7 @@ def seen(
     """
     at = bisect_left([row.observed_at for row in before], rolled_at)
     if at < len(before):
-        return before[at]
+        return now if _is_denied(before[at], now, rolled_at, modified_at) else before[at]
     is_final = mark is not None and now.end is not None and now.end < mark
     if modified_at is None or modified_at <= rolled_at or is_final:
         return now

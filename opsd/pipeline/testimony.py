@@ -58,11 +58,14 @@ def _complete(one: Found, texts: Mapping[int, str], changed: Mapping[int, int]) 
     run, index = one.run, -1 if one.run.db_index is None else one.run.db_index
     text = texts.get(index, "") or one.suspensions
     places: Spans | None = None if run.total else ()  # slurmdbd looks at no interval where the total is 0
+    lies = 0  # seconds that nobody can have been suspended, if the total is true
     if run.total and text:
         places = parse_suspensions(text, EVER if run.now.end is None else run.now.end)
-        if not _agrees(run, places):
+        lies = _beyond(run, places)
+        if lies:
             places = None  # some were purged, or are not in yet
-    return one._replace(run=run._replace(places=places, modified_at=changed.get(index)))
+    told = run._replace(places=places, modified_at=changed.get(index), is_contradicted=lies > 0)
+    return one._replace(run=told)
 
 
 def _is_closed(suspensions: str | None) -> bool:
@@ -70,8 +73,8 @@ def _is_closed(suspensions: str | None) -> bool:
     return bool(suspensions) and not str(suspensions).endswith("-")
 
 
-def _agrees(run: Run, places: Spans) -> bool:
-    """Whether intervals add up to the total that sacct tells; of a run that is open, it tells less."""
+def _beyond(run: Run, places: Spans) -> int:
+    """Seconds of intervals beyond the total that sacct tells; of a run that is open, it tells less."""
     if run.now.end is None or run.now.start is None:
-        return True
-    return within(places, run.now.start, run.now.end) == run.total
+        return 0
+    return within(places, run.now.start, run.now.end) - run.total

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, lit
 
 from opsd.core.flags import Flag
 from opsd.core.period import DAY, Window
+from opsd.core.plan import joined
 from opsd.core.reconcile import Run
-from opsd.core.rollup import Row
+from opsd.core.rollup import Row, Spans
 from opsd.core.tres import Tres
 from opsd.core.usage import suspension
 from opsd.store import tables
@@ -57,7 +58,8 @@ def runs(
         found |= _chosen(connection, cluster, window, several, _seen_open_later(window.start))
     rows = sorted(found.values(), key=lambda row: (row["job_id"], row["submit"]))
     before = _before(connection, [row for row in rows if row["versions"] > 1], words)
-    return [_found(row, words, before.get(row["id"], ())) for row in rows]
+    others = _others(connection, cluster, [row for row in rows if _starts_early(row)])
+    return [_found(row, words, before.get(row["id"], ()), others.get(row["id"], ())) for row in rows]
 
 
 def _chosen(
@@ -154,6 +156,35 @@ def _before(
     return {number: tuple(several) for number, several in found.items()}
 
 
+def _starts_early(row: dict[str, Any]) -> bool:
+    return row["start"] is not None and row["start"] < row["begin"]
+
+
+def _others(connection: Connection, cluster: int | None, rows: Sequence[dict[str, Any]]) -> dict[int, Spans]:
+    """When earlier rows of the same job ran before a row that says it started before it was submitted."""
+    jobs = sorted({row["job_id"] for row in rows})
+    held: dict[int, list[tuple[int, int, int]]] = {}
+    for at in range(0, len(jobs), _NAMED_IDS):
+        finish = func.coalesce(_run.c.finish, _run.c.seen_open, _run.c.begin)
+        query = select(_run.c.job_id, _run.c.submit, _run.c.begin, finish).where(
+            _run.c.cluster_id == cluster, _run.c.job_id.in_(jobs[at : at + _NAMED_IDS]),
+            _run.c.begin.is_not(None),
+        )  # fmt: skip
+        for job, *ran in connection.execute(query):
+            held.setdefault(job, []).append((ran[0], ran[1], ran[2]))
+    return {row["id"]: _earlier(row, held[row["job_id"]]) for row in rows}
+
+
+def _earlier(row: dict[str, Any], held: Sequence[tuple[int, int, int]]) -> Spans:
+    return tuple(
+        joined(
+            (max(begin, row["start"]), min(finish, row["begin"]))
+            for submit, begin, finish in held
+            if submit < row["submit"]
+        )
+    )
+
+
 def _row(row: dict[str, Any], words: dict[int, str], beside: dict[str, Any]) -> Row:
     """A stored row; what it did not carry is as in the one beside it."""
     user, association, eligible, reservation = (
@@ -166,14 +197,14 @@ def _row(row: dict[str, Any], words: dict[int, str], beside: dict[str, Any]) -> 
     )  # fmt: skip
 
 
-def _found(row: dict[str, Any], words: dict[int, str], before: tuple[Row, ...]) -> Found:
+def _found(row: dict[str, Any], words: dict[int, str], before: tuple[Row, ...], others: Spans) -> Found:
     is_open = row["finish"] is None
     finish = max(row["begin"], row["seen_open"] or 0) if is_open else row["finish"]
     total, text = row["suspended"] or 0, row["suspensions"]
     run = Run(
         row["job_id"], row["submit"], row["begin"], finish,
         suspension(row["suspended"], text, row["begin"], finish, ended=not is_open), total, None,
-        now=_row(row, words, row), before=before, db_index=row["db_index"],
+        now=_row(row, words, row), before=before, db_index=row["db_index"], others=others,
     )  # fmt: skip
     return Found(row["id"], run, text)
 

@@ -90,12 +90,28 @@ CASES = (
         "a shrunk job: from the top of the hour of the resize once more",
         run(
             row(T - HOUR, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300,
+            others=((T - HOUR, T + 300),),
         ),
         rolled(), both("resize_overlap", 300),
     ),
     Case(
+        "a start before the submission without an earlier row: nobody counted that time, and nothing says why",
+        run(row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300), rolled(), {},
+    ),
+    Case(
+        "an earlier row that was lost in part: what is left of it is counted twice",
+        run(
+            row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300,
+            others=((T + 100, T + 150), (T + 200, T + 230)),
+        ),
+        rolled(), both("resize_overlap", 80),
+    ),
+    Case(
         "a shrunk job that began in the hour of its resize: from its start",
-        run(row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300),
+        run(
+            row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300,
+            others=((T + 100, T + 300),),
+        ),
         rolled(), both("resize_overlap", 200),
     ),
     Case(
@@ -103,6 +119,7 @@ CASES = (
         run(
             row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300,
             suspended=((T + 400, T + 440),), total=90, places=((T + 150, T + 200), (T + 400, T + 440)),
+            others=((T + 100, T + 300),),
         ),
         rolled(),
         {("resize_overlap", "ana", "cpu"): 2 * 150, ("resize_overlap", "ana", "gres/gpu"): 200},
@@ -183,6 +200,42 @@ CASES = (
         rolled(at={T: T + HOUR + 5, T + HOUR: T + 2 * HOUR + 5}),
         both("reassociated", HOUR) | both("reassociated", -HOUR, "bruno"),
     ),
+    Case(
+        "an account that only opsd has otherwise: slurmdbd's row has not changed since the hour was added up",
+        run(
+            row(T, T + HOUR, account="cfd"), modified_at=T + HOUR,
+            before=(row(T, T + HOUR, observed_at=T + 2 * HOUR),),
+        ),
+        rolled(1, at={T: T + HOUR + 5}), {},
+    ),
+    Case(
+        "a version with another TRES, of a row that slurmdbd has not changed since: it is not believed",
+        run(
+            row(T, T + 600), modified_at=T + 600,
+            before=(row(T, T + 600, tres=Tres.of({"cpu": 5}), observed_at=T + 90 * 60),),
+        ),
+        rolled(1, at={T: T + HOUR + 5}, again=T), {},
+    ),
+    Case(
+        "an end alone may come without a trace: a clean start of slurmctld ends what ran",
+        run(row(T, T + 600), modified_at=T + 10, before=(OPEN_BEFORE,)),
+        rolled(1, at={T: T + HOUR + 5}, again=T), both("late_record", HOUR - 600),
+    ),
+    Case(
+        "rows of one suspension overlap: taken off twice, but of each hour no more than it has",
+        run(
+            row(T, T + 2 * HOUR), suspended=((T, T + HOUR),), total=2 * HOUR,
+            places=((T, T + HOUR), (T, T + HOUR)),
+        ),
+        rolled(), {},
+    ),
+    Case(
+        "the same, where the hour has the time",
+        run(
+            row(T, T + HOUR), suspended=((T, T + 100),), total=200, places=((T, T + 100), (T, T + 100)),
+        ),
+        rolled(1), {("suspension", "ana", "cpu"): -2 * 100},
+    ),
 )  # fmt: skip
 
 
@@ -213,11 +266,21 @@ def test_a_run_inside_the_window_needs_no_place() -> None:
     assert [] == list(unplaced(one, rolled(1)))
 
 
+def test_a_total_that_slurmdbd_contradicts_is_nothing_that_nobody_knows() -> None:
+    """Where its intervals are longer than sacct's total one of the two is wrong, and no bounds hide it."""
+    one = run(row(T - HOUR, T + HOUR), suspended=600, total=600, places=None, is_contradicted=True)
+
+    assert [] == list(unplaced(one, rolled(1)))
+
+
 def test_hours_begin_where_slurmdbd_says() -> None:
     """With a clock a quarter ahead of UTC the hour of a resize begins at minute 45."""
     hours = Hours(2_700)
     window = Window(T - 900, T + 2_700)
-    one = run(row(T - HOUR, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300)
+    one = run(
+        row(T - HOUR, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300,
+        others=((T - HOUR, T + 300),),
+    )  # fmt: skip
 
     found = {p.tres: p.seconds for p in causes(one, Rolled(window, hours, ((window.start, window.end),)))}
 

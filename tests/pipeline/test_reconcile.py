@@ -180,6 +180,28 @@ def test_a_run_that_is_missing_is_unexplained_exactly(tmp_path: Path) -> None:
     assert expected("es-bio", "ana", WHOLE) == unexplained(found)
 
 
+def test_an_invented_submission_is_no_resize(tmp_path: Path) -> None:
+    """A run that opsd counts from a later submission lacks that time, for no earlier row has it."""
+    text = edited(export(REAL), "2", lambda row: row | {"Submit": str(int(row["Start"]) + 5)})
+
+    found = of_real(loaded(tmp_path, text), tables=True)
+
+    assert expected("es-bio", "ana", {"cpu": 5, "mem": 5_000, "node": 5, "billing": 5}) == unexplained(found)
+
+
+@pytest.mark.parametrize("eligible", [0, 600], ids=["never", "later"])
+def test_a_wrong_eligibility_is_unexplained_exactly(tmp_path: Path, eligible: int) -> None:
+    """A run that Slurm did count, and could not have counted by its record, is unexplained."""
+
+    def later(row: dict[str, str]) -> dict[str, str]:
+        return row | {"Eligible": str(REAL_WINDOW.end + eligible) if eligible else "Unknown"}
+
+    found = of_real(loaded(tmp_path, edited(export(REAL), "2", later)), tables=True)
+
+    assert {"never_eligible"} == {p.cause for p in found.contributions if p.subject.id == 2}
+    assert expected("es-bio", "ana", WHOLE) == unexplained(found)
+
+
 def test_another_tres_is_unexplained_exactly(tmp_path: Path) -> None:
     """One count changed leaves exactly the difference times the run's seconds, in that TRES alone."""
     text = edited(
