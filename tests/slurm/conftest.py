@@ -16,8 +16,8 @@ HOUR_ENDS_IN = (120, 300)  # seconds after we begin: bringing it up, and about a
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with these tests: they mostly wait, and the other workers take the rest meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+    """Begin with these tests, and with the one that mostly waits: the other workers take the rest."""
+    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, "test_live" not in item.nodeid))
 
 
 @pytest.fixture
