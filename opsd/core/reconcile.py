@@ -26,7 +26,7 @@ from opsd.core.certificate import (
     Unknown,
 )
 from opsd.core.period import HOUR, Window, isoformat
-from opsd.core.rollup import Hours, Row, Spans, counted, seen, taken_off, within
+from opsd.core.rollup import Hours, Row, Spans, counted, seen, taken_off
 from opsd.core.usage import Seconds, Suspension, cut
 
 _WORDS = {

@@ -95,7 +95,7 @@ CASES = (
         rolled(), both("resize_overlap", 300),
     ),
     Case(
-        "a start before the submission without an earlier row: nobody counted that time, and nothing says why",
+        "a start before the submission, and no earlier row of the job: nothing says why",
         run(row(T + 100, T + 1_000, eligible=T + 300), submit=T + 300, begin=T + 300), rolled(), {},
     ),
     Case(
