@@ -1,7 +1,10 @@
 """The one place that starts processes: an argument list, a time-out, a whole answer or an error.
 
-Invariant: no process it started, nor any of that one's children in its group, outlives the call; and
-what it printed lies in a spool that was written without error, however large it is.
+Invariant: however the call ends, no process it started, nor any of that one's children in its group, goes
+on; and what it printed lies in a spool that was written without error, however large it is. Only if opsd
+itself is killed (SIGKILL, no memory) does nobody end them: one that prints ends by that, since nobody
+reads its pipe; one that hangs stays until its service is cleaned up (systemd does, with the whole cgroup)
+or a person ends it.
 """
 
 from __future__ import annotations

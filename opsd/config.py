@@ -163,7 +163,7 @@ def _tree(path: Path) -> dict[str, dict[str, Any]]:
         raise BadInput(f"configuration {path}: not TOML: {err}") from err
     for section, values in tree.items():
         if section not in (*_KNOWN, _CLUSTERS):
-            listed = nearest(section, (*_KNOWN, _CLUSTERS))
+            listed = nearest(section, (*_KNOWN, _CLUSTERS), f"sections: {' '.join(_KNOWN)} {_CLUSTERS}.NAME")
             raise BadInput(f"configuration {path}: unknown section [{section}]{listed}")
         if not isinstance(values, dict):
             raise BadInput(f"configuration {path}: {section} must be a section: write [{section}]")
@@ -194,7 +194,8 @@ def _check_clusters(path: Path, tables: Mapping[str, object]) -> None:
 def _check_section(path: Path, section: str, values: Mapping[str, object], known: Mapping[str, type]) -> None:
     for key, value in values.items():
         if key not in known:
-            raise BadInput(f"configuration {path}: unknown key {section}.{key}{nearest(key, known)}")
+            listed = nearest(key, known, f"keys: {' '.join(known)}")
+            raise BadInput(f"configuration {path}: unknown key {section}.{key}{listed}")
         if type(value) is not known[key]:
             kind = "text" if known[key] is str else "a whole number"
             raise BadInput(f"configuration {path}: {section}.{key} must be {kind}, not {value!r}")

@@ -43,7 +43,7 @@ def register(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Read Slurm once; exit code 3 when something was quarantined."""
+    """Read Slurm once; exit code 3 when something was quarantined, or slurmdbd's database did not answer."""
     asked = settings(args.db, args.config)
     span = _span(args)
     with open_store(args) as store:
@@ -84,7 +84,9 @@ def _sources(label: str, slurm: Slurm, tell: Callable[[str], None] | None) -> Cl
     from opsd.pipeline.sources import ClusterSources
     from opsd.pipeline.turn import Turn
 
-    me = Holder(os.getpid(), socket.gethostname(), now())
+    def me() -> Holder:
+        return Holder(os.getpid(), socket.gethostname(), now())
+
     return ClusterSources(
         registry.accounting(
             "slurm", folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds,
@@ -154,10 +156,10 @@ def _ingest(store: Store, clusters: Sequence[ClusterSources], span: Window | Non
     from opsd.pipeline import rebuild
 
     failed: list[OpsdError] = []
-    quarantined = 0
+    eyes = False
     for one in clusters:
         try:
-            quarantined += _read(store, one, span)
+            eyes |= _read(store, one, span)
         except OpsdError as err:
             if len(clusters) == 1:
                 raise
@@ -166,10 +168,11 @@ def _ingest(store: Store, clusters: Sequence[ClusterSources], span: Window | Non
     with progress_bar("day facts", None) as advance:
         rebuilt = rebuild.run(store, progress=advance)
     say(f"day facts      {counted(rebuilt.cells, 'account-day')} rebuilt")
-    return failed[0].exit_code if failed else 3 if quarantined else 0
+    return failed[0].exit_code if failed else 3 if eyes else 0
 
 
-def _read(store: Store, one: ClusterSources, span: Window | None) -> int:
+def _read(store: Store, one: ClusterSources, span: Window | None) -> bool:
+    """Whether something needs eyes."""
     from opsd.pipeline import sweep
 
     at, started = now(), time.monotonic()
@@ -181,7 +184,7 @@ def _read(store: Store, one: ClusterSources, span: Window | None) -> int:
     _summary(result, time.monotonic() - started)
     for said in one.new_notes(result):
         note(f"cluster {result.cluster}: not known: {said}")
-    return result.quarantined
+    return bool(result.quarantined or result.database)
 
 
 def _summary(result: Result, read_in: float) -> None:

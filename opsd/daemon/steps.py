@@ -181,7 +181,7 @@ def _swept(one: ClusterSources, done: Sweep) -> dict[str, int]:
     return {
         "windows": done.windows, "asked_again": done.asked_again, "modified": done.modified,
         "new": tally.new, "changed": tally.changed, "quarantined": done.read.quarantined,
-        "suspected": len(done.suspected), "gone": len(done.gone),
+        "suspected": len(done.suspected), "gone": len(done.gone), "database_away": int(bool(done.database)),
     }  # fmt: skip
 
 

@@ -98,8 +98,9 @@ class ClusterSources:
         return (*self.accounting.lost(), *(() if self.open_tables else (NO_TABLES,)))
 
     def new_notes(self, done: Result) -> list[str]:
-        """What is to be said of a sweep, and was not said before by this process."""
-        found = [*self.notes(), *([f"{done.controller}: {NO_CONTROLLER}"] if done.controller else [])]
+        """What is to be said of a sweep, and was not said of the one before by this process."""
+        away = [f"{done.controller}: {NO_CONTROLLER}"] if done.controller else []
+        found = [*self.notes(), *away, *([done.database] if done.database else [])]
         fresh = [note for note in found if note not in self._told]
-        self._told.update(fresh)
+        self._told = set(found)  # what is mended and breaks again is said again
         return fresh

@@ -13,10 +13,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
+from typing import TypeVar
 
 from collectors.protocol import AccountingSource, AccountingTables, AccountingText, Controller
 from collectors.slurm.sacct import SacctReader
-from opsd.core.errors import BadText, TooWide, Unavailable
+from opsd.core.errors import BadText, Refused, TooWide, Unavailable
 from opsd.core.period import DAY, HOUR, Window, isoformat, parse_time
 from opsd.core.records import EARLIEST
 from opsd.pipeline import ingest
@@ -30,8 +31,13 @@ BACK = 7 * DAY  # what is read again every night
 FAR_BACK = 90 * DAY  # and every week
 ENDED_AT_ONCE = 30 * DAY  # ends of runs among which slurmdbd's database looks for changed rows at once
 ASKED_AT_ONCE = 500  # jobs named in one command line
+NO_DATABASE = (
+    "until it answers, suspensions that have no times yet are spread evenly over their runs, and edits of "
+    "runs that ended before what is read are not seen; then they are asked for, edits at night"
+)
 _DAYS = re.compile(r"(\d{1,5}) days?", re.ASCII)
 Progress = Callable[[int, int], None]  # (seconds of the span read, seconds of it)
+Told = TypeVar("Told")
 
 
 @dataclass(slots=True)
@@ -46,6 +52,7 @@ class Result:
     suspected: tuple[int, ...] = ()  # jobs open here and unknown to slurmctld
     gone: tuple[int, ...] = ()  # jobs open here and no longer in the accounting
     controller: str = ""  # why slurmctld could not be asked
+    database: str = ""  # why slurmdbd's, though configured, could not be asked, and what is lost by it
     read: ingest.Result = field(default_factory=ingest.Result)
 
     @property
@@ -175,18 +182,32 @@ class _Reading:
         self.source = source
         self.means = means
         self.now = now
+        self.tables = means.tables  # None: there are none, or they did not answer this time
         name = source.prove()
         with store.read() as connection:
             self.cluster = identity.of(connection, name)
         self.result = Result(self.cluster, Window(now, now))
 
     def done(self) -> Result:
-        """With what slurmdbd's own tables tell of suspensions put in place."""
-        if self.means.tables is not None:
-            from opsd.pipeline import placement
+        """With what slurmdbd's own tables tell of suspensions put in place; what cannot be known is kept."""
+        from opsd.pipeline import placement
 
-            placement.run(self.store, self.means.tables, cluster=self.cluster, now=self.now)
+        self._told(lambda tables: placement.run(self.store, tables, cluster=self.cluster, now=self.now))
+        lost = [self.result.database] if self.result.database else []
+        with self.store.write() as connection:
+            sweeps.note(connection, self.cluster, notes=[*self.means.notes(), *lost])
         return self.result
+
+    def _told(self, question: Callable[[AccountingTables], Told]) -> Told | None:
+        """What slurmdbd's own tables tell; None: nothing. Those that fail once are left alone then."""
+        if self.tables is None:
+            return None
+        try:
+            return question(self.tables)
+        except (Refused, Unavailable) as err:  # the accounting can be read without them
+            self.result.database = f"{' '.join(str(err).split())}: {NO_DATABASE}"
+            self.tables = None
+            return None
 
     # -- the usual sweep -------------------------------------------------------------------------------
 
@@ -198,8 +219,10 @@ class _Reading:
         known = self._known_jobs()
         first_seen = self.windows(Window(min(start, self.now), self.now), progress, cover=True)
         self._compare(known, first_seen)
-        if last is not None and start > self.now - BACK:  # what ended before is looked through every night
-            self._edited(last.observed_at, Window(self.now - BACK, start))
+        # What ended earlier is looked through every night. A window of nothing is asked about all the same,
+        # so that tables that do not answer are told of at once.
+        far = start if last is None else min(start, self.now - BACK)
+        self._edited(self.now if last is None else last.observed_at, Window(far, start))
 
     def edited_before(self, known: sweeps.Sweep, ended: Window) -> None:
         """Read again what was changed of runs that ended before any window, since this was done last.
@@ -207,22 +230,24 @@ class _Reading:
         How far it was done moves only once all of it was: what cannot be asked today is asked tomorrow.
         Others may read between two questions.
         """
-        if self.means.tables is None:
+        if self.tables is None:
             return
         since = known.observed_at if known.modified_until is None else known.modified_until
         for at in range(ended.start, ended.end, ENDED_AT_ONCE):
             self.means.go_on()
             with self.means.alone(self.store):
-                self._edited(since, Window(at, min(at + ENDED_AT_ONCE, ended.end)))
+                if not self._edited(since, Window(at, min(at + ENDED_AT_ONCE, ended.end))):
+                    return
         with self.store.write() as connection:
             sweeps.reread(connection, self.cluster, self.now)
 
-    def _edited(self, since: int, ended: Window) -> None:
-        """Ask for jobs that ended in a window and whose rows slurmdbd has changed since."""
-        if self.means.tables is not None:
-            changed = sorted(set(self.means.tables.modified(since - OVERLAP, ended)))
+    def _edited(self, since: int, ended: Window) -> bool:
+        """Ask for jobs that ended in a window and whose rows slurmdbd has changed since; whether it told."""
+        changed = self._told(lambda tables: sorted(set(tables.modified(since - OVERLAP, ended))))
+        if changed:
             self.result.modified += len(changed)
             self._ask_for(changed)
+        return changed is not None
 
     def _known_jobs(self) -> frozenset[int] | None:
         """What slurmctld knows, asked before the accounting: what begins in between is no suspect."""
@@ -242,7 +267,7 @@ class _Reading:
             if known is not None:
                 self.result.suspected = tuple(job for job, seen in begun if seen and job not in known)
             sweeps.note(
-                connection, self.cluster, notes=self.means.notes(), gone=self.result.gone,
+                connection, self.cluster, gone=self.result.gone,
                 suspected=None if known is None else self.result.suspected,
             )  # fmt: skip
 

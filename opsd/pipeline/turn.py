@@ -15,9 +15,10 @@ from opsd.store import hold
 from opsd.store.engine import Store
 from opsd.store.hold import Holder
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.2  # the first wait; each is twice as long as the one before
+MOST_POLL_SECONDS = 3.0  # every look is a new session where the database is PostgreSQL
 PATIENCE_SECONDS = 900.0
-PAUSE_SECONDS = 1.5  # between two windows of a long sweep: whoever waits looks at least once a second
+PAUSE_SECONDS = 4.5  # between two windows of a long sweep: longer than anybody waits, and a look takes
 _log = logging.getLogger("opsd.ingest")
 
 
@@ -26,13 +27,13 @@ class Turn:
     """A reader that waits for its turn.
 
     Args:
-        me: who to name to others that wait.
+        me: who to name to others that wait, as of the moment it becomes the one that reads.
         clock: seconds that only go on.
         sleep: waits for some seconds.
         tell: told once who reads, when one has to wait.
     """
 
-    me: Holder
+    me: Callable[[], Holder]
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     tell: Callable[[str], None] = _log.info
@@ -51,15 +52,16 @@ class Turn:
             held.release()
 
     def _wait(self, store: Store, go_on: Callable[[], None]) -> hold.Hold:
-        until, told = self.clock() + PATIENCE_SECONDS, False
+        until, told, wait = self.clock() + PATIENCE_SECONDS, False, POLL_SECONDS
         while True:
             go_on()
             try:
-                return hold.take(store, self.me, hold.READER)
+                return hold.take(store, self.me(), hold.READER)
             except Refused as err:
                 if self.clock() > until:
                     raise Unavailable(f"{err}: still after {PATIENCE_SECONDS:g} s: try again later") from err
                 if not told:
                     self.tell(f"{err}: waiting")
                     told = True
-            self.sleep(POLL_SECONDS)
+            self.sleep(wait)
+            wait = min(2 * wait, MOST_POLL_SECONDS)

@@ -12,11 +12,13 @@ import json
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from opsd.core.errors import Refused, StoreError
 from opsd.core.period import isoformat
@@ -206,7 +208,13 @@ class _SessionHold:
 
 
 def _end(connection: Connection) -> None:
-    """End its session, and with it the lock: back in the pool it would keep both."""
+    """End its session, and with it the lock: back in the pool it would keep both.
+
+    The server notices an end a little later; whoever asks meanwhile must not be told of one that is gone.
+    """
+    if not connection.invalidated:
+        with suppress(DBAPIError):  # then the session has ended already, and the lock with it
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
     connection.invalidate()
     connection.close()
 

@@ -77,6 +77,24 @@ def test_a_child_left_behind_is_ended(tmp_path: Path) -> None:
     assert _ended(int((tmp_path / "child").read_text()))
 
 
+def test_a_program_whose_opsd_was_killed_ends_when_it_prints(tmp_path: Path) -> None:
+    """Nobody is left to end it, and nobody reads what it prints."""
+    noted = f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid"
+    script = f"{noted}; while :; do echo x; sleep 0.05; done"
+    asks = (
+        "import sys; from collectors import command; "
+        "command.run(sys.argv[1:], timeout_seconds=60, environment={})"
+    )
+    with subprocess.Popen([sys.executable, "-c", asks, "sh", "-c", script]) as opsd:
+        for _ in range(200):
+            if (tmp_path / "pid").exists():
+                break
+            time.sleep(0.05)
+        opsd.kill()
+
+    assert _ended(int((tmp_path / "pid").read_text()))
+
+
 def test_a_missing_program_is_named() -> None:
     """With what to do about it."""
     with pytest.raises(Unavailable, match="sacct-of-nowhere: no such program here: install it"):

@@ -10,8 +10,8 @@ import pytest
 
 from collectors.protocol import AccountingText
 from collectors.slurm.commands import FIELDS
-from opsd.core.errors import Unavailable
-from opsd.core.period import DAY, HOUR
+from opsd.core.errors import Refused, Unavailable
+from opsd.core.period import DAY, HOUR, Window
 from opsd.daemon import named
 from opsd.daemon.steps import Outcome, Stopped, Work
 from opsd.pipeline.pace import Pace
@@ -153,6 +153,37 @@ def test_balances_are_as_of_the_accountings_present(does: Does) -> None:
 
     (line,) = [row for row in page.plain.decode().splitlines() if row.startswith("opsd_balances_as_of")]
     assert NOW == float(line.split()[1])
+
+
+class Broken:
+    """slurmdbd's tables, which do not answer until they do."""
+
+    broken = True
+
+    def modified(self, _since: int, _ended: Window) -> list[int]:
+        """Which jobs were edited."""
+        if self.broken:
+            raise Refused("the password is wrong")
+        return []
+
+
+def test_an_ingest_without_slurmdbds_database(
+    store: Store, slurm: OneJobADay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It succeeds, so that nothing waits longer; the log tells it once each time that it breaks."""
+    tables = Broken()
+    clusters = [ClusterSources(slurm, since="2026-09-04", open_tables=lambda _name: tables)]  # type: ignore[arg-type,return-value]
+    away, told = [], []
+    for broken in (True, True, False, True):
+        tables.broken = broken
+        caplog.clear()
+        done = named(["ingest"])[0].run(Work(store, clusters, NOW, lambda: None))
+        assert ("", True) == (done.failed, done.served)
+        away.append(done.counts["database_away"])
+        told.append(sum("the password is wrong" in line for line in caplog.messages))
+
+    assert ([1, 1, 0, 1], [1, 0, 0, 1]) == (away, told)
+    assert {"WARNING"} == {record.levelname for record in caplog.records}
 
 
 # -- several clusters ----------------------------------------------------------------------------------

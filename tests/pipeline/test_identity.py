@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from collectors.slurm.sacct import SacctReader
 from opsd.core.consortium import Consortium
@@ -138,3 +139,31 @@ def test_a_name_of_two_clusters_is_refused(store: Store, others: list[Cluster]) 
     items = [Cluster("mn5", "", ("lab",)), *others]
     with pytest.raises(Refused, match="former name 'lab' is a name of cluster"):
         consortium.apply(store, Consortium.of(items), author="ana", now=T)
+
+
+def test_no_order_of_names_and_readings_makes_a_difference(store: Store) -> None:
+    """Declared before, between or after what is read under the old name and the new one."""
+    steps: list[Callable[[], object]] = [
+        lambda: read(store, [row("lab", 1), row("lab", 2, end=0), row("lab", 3, "b")], T + 5 * DAY),
+        lambda: read(store, [row("mn5", 2), row("mn5", 3, "c"), row("mn5", 4)], T + 6 * DAY),
+        lambda: declare(store, "lab"),
+    ]
+    outcomes = []
+    for order in permutations(steps):
+        for step in order:
+            step()
+        live = counted(store)
+        rebuild.run(store)
+        assert live == counted(store)
+        outcomes.append((live, versions(store)[0]))
+        forget(store)
+
+    assert [({("mn5", "a"): 2 * 300, ("mn5", "c"): 2 * 100}, 4)] * 6 == outcomes
+
+
+def forget(store: Store) -> None:
+    """Empty every table."""
+    with store.write() as connection:
+        for table in reversed(tables.METADATA.sorted_tables):
+            if table.name not in ("word", "schema_mark"):
+                connection.execute(delete(table))

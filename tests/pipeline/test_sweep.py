@@ -11,7 +11,7 @@ import pytest
 
 from collectors.protocol import AccountingText
 from collectors.slurm.sacct import SacctReader
-from opsd.core.errors import BadInput, BadText, Refused, TooWide, Unavailable
+from opsd.core.errors import BadInput, BadText, OpsdError, Refused, TooWide, Unavailable
 from opsd.core.period import DAY, HOUR, Window
 from opsd.pipeline import ingest, sweep, usage
 from opsd.pipeline.pace import Pace
@@ -35,6 +35,7 @@ class Slurm:
         self.bears = 10_000 * DAY  # the widest window that is answered
         self.bears_jobs = 10_000  # the most jobs
         self.name = "lab"
+        self.suspended = False  # whether every run was, for ten seconds
         self.cpu: dict[int, int] = {}  # job -> CPUs, where they are not 2
 
     def prove(self) -> str:
@@ -65,13 +66,17 @@ class Slurm:
             raise Unavailable("sacct ended with 1")
 
     def _text(self, jobs: Sequence[int]) -> AccountingText:
+        header, more = HEADER, ""
+        if self.suspended:
+            header, more = HEADER.replace("\n", "|Suspended|DBIndex\n"), "|00:00:10|7"
         lines = [
             f"{job}|{self.name}|a|{state}|{start}|{start}|{start}|{end or 'Unknown'}|"
-            f"cpu={self.cpu.get(job, 2)},node=1\n"
+            f"cpu={self.cpu.get(job, 2)},node=1{more}\n"
             for job, (state, start, end) in self.rows.items()
             if job in jobs
         ]
-        return AccountingText(io.BytesIO((HEADER + "".join(lines) + self.more).encode()), self.clock, "sacct")
+        text = header + "".join(lines) + self.more
+        return AccountingText(io.BytesIO(text.encode()), self.clock, "sacct")
 
 
 @pytest.fixture
@@ -406,12 +411,12 @@ class Tables:
     def __init__(self) -> None:
         self.changed: dict[int, tuple[int, int]] = {}  # job -> end, change
         self.asked: list[tuple[int, Window]] = []
-        self.away = False
+        self.broken: OpsdError | None = None
 
     def modified(self, since: int, ended: Window) -> list[int]:
         """Jobs that ended in a window and whose row changed at or after an instant."""
-        if self.away:
-            raise Unavailable("slurmdbd's database is away")
+        if self.broken:
+            raise self.broken
         self.asked.append((since, ended))
         return [
             job
@@ -460,7 +465,9 @@ def test_an_edit_of_the_last_week_is_read_at_once_where_the_tables_tell_of_it(
     slurm.clock = NOW + 60
     result = sweep.run(store, slurm, now=NOW + 60, means=beside(tables))
 
-    assert [(NOW - 2 * HOUR, Window(NOW + 60 - 7 * DAY, NOW - 2 * HOUR))] == tables.asked
+    nothing = Window(NOW - 14 * DAY, NOW - 14 * DAY)
+    assert [nothing, Window(NOW + 60 - 7 * DAY, NOW - 2 * HOUR)] == [ended for _, ended in tables.asked]
+    assert NOW - 2 * HOUR == tables.asked[-1][0]
     assert ([4], 1, 1) == (slurm.asked[-1], result.modified, result.changed)
     assert (64 + 2) * 10 + 2 * (100 + DAY + 60) == cpu_seconds_since(store, NOW - 300 * DAY)
     assert [("lab", NOW), ("lab", NOW + 60)] == placed
@@ -475,13 +482,13 @@ def test_an_edit_of_months_ago_is_read_at_night_however_long_the_tables_were_awa
     slurm.rows[4] = ("COMPLETED", NOW - 200 * DAY, NOW - 200 * DAY + 10)
     sweep.run(store, slurm, now=NOW, since=NOW - 300 * DAY, means=beside(tables))
     edit(slurm, tables, 4, NOW + 30)
-    tables.away = True
+    tables.asked.clear()
+    tables.broken = Unavailable("slurmdbd's database is away")
     for days in (1, 2, 3):
         slurm.clock = NOW + days * DAY
         for read in (sweep.run, sweep.again):
-            with pytest.raises(Unavailable, match="database is away"):
-                read(store, slurm, now=slurm.clock, means=beside(tables))
-    tables.away = False
+            assert read(store, slurm, now=slurm.clock, means=beside(tables)).database
+    tables.broken = None
     slurm.clock = now = NOW + 4 * DAY
     result = sweep.again(store, slurm, now=now, means=beside(tables))
 
@@ -493,6 +500,67 @@ def test_an_edit_of_months_ago_is_read_at_night_however_long_the_tables_were_awa
     tables.asked.clear()
     sweep.again(store, slurm, now=now + DAY, means=beside(tables))
     assert {now - 2 * HOUR} == {since for since, _ in tables.asked}
+
+
+class Suspending(Tables):
+    """Tables that tell of no edit, and not when runs were suspended."""
+
+    def suspensions(self, db_indexes: Sequence[int]) -> dict[int, str]:
+        """Asked for after the edits."""
+        raise Unavailable("slurmdbd's database went\naway")
+
+
+def swept(store: Store) -> sweeps.Sweep:
+    """What is known of the last sweep."""
+    with store.read() as connection:
+        return sweeps.every(connection)[0]
+
+
+@pytest.mark.usefixtures("placed")
+@pytest.mark.parametrize(
+    "broken", [Unavailable("it is away"), Refused("the password is wrong")], ids=["a", "r"]
+)
+def test_without_slurmdbds_database_the_windows_are_read(
+    store: Store, slurm: Slurm, broken: OpsdError
+) -> None:
+    """It is asked once a sweep, why it failed is kept until it answers, and its mark stays where it was."""
+    tables = Tables()
+    tables.broken = broken
+    first = sweep.run(store, slurm, now=NOW, since=NOW - 14 * DAY, means=beside(tables))
+    assert (2, [f"{broken}: {sweep.NO_DATABASE}"]) == (first.new, [*swept(store).notes])
+    assert first.database == swept(store).notes[0]
+    slurm.rows[3] = ("COMPLETED", NOW + 10, NOW + 20)
+    slurm.clock = NOW + 10 * DAY
+    second = sweep.run(store, slurm, now=NOW + 60, means=beside(tables))
+    night = sweep.again(store, slurm, now=NOW + 10 * DAY, means=beside(tables))
+    assert (1, True, True) == (second.new, bool(second.database), bool(night.database))
+    assert (NOW + 60, NOW) == (swept(store).covered_until, swept(store).modified_until)
+
+    tables.broken = None
+    assert "" == sweep.again(store, slurm, now=NOW + 10 * DAY, means=beside(tables)).database
+    assert ((), NOW + 10 * DAY) == (swept(store).notes, swept(store).modified_until)
+
+
+def test_suspensions_that_cannot_be_asked_for_hinder_nothing(store: Store, slurm: Slurm) -> None:
+    """They wait for the next sweep; a reason of two lines is one note."""
+    slurm.rows[7] = ("COMPLETED", NOW - 100, NOW - 50)
+    slurm.suspended = True
+    result = sweep.run(store, slurm, now=NOW, since=NOW - 14 * DAY, means=beside(Suspending()))
+
+    assert (3, NOW) == (result.new, swept(store).covered_until)
+    assert (f"slurmdbd's database went away: {sweep.NO_DATABASE}",) == swept(store).notes
+
+
+def test_sacct_failing_over_an_edit_is_a_failure(store: Store, slurm: Slurm) -> None:
+    """Only what slurmdbd's database itself does not tell is done without."""
+    tables = Tables()
+    sweep.run(store, slurm, now=NOW, since=NOW - 14 * DAY, means=beside(tables))
+    slurm.rows[4] = ("COMPLETED", NOW - 3 * DAY, NOW - 3 * DAY + 10)
+    edit(slurm, tables, 4, NOW + 30)
+    slurm.fails_at = set(range(len(slurm.asked) + 2, 100))
+
+    with pytest.raises(Unavailable, match="sacct ended with 1"):
+        sweep.run(store, slurm, now=NOW + 60, means=beside(tables))
 
 
 def test_a_run_of_another_cluster_is_refused(store: Store, slurm: Slurm) -> None:

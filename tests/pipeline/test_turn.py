@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
 from opsd.core.errors import Unavailable
-from opsd.pipeline.turn import PATIENCE_SECONDS, Turn
+from opsd.pipeline.turn import MOST_POLL_SECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Turn
 from opsd.store import hold, migrate
 from opsd.store.engine import Store, open_engine
 from opsd.store.hold import READER, Holder
@@ -62,7 +63,12 @@ class Waiting:
 
     def turn(self) -> Turn:
         """A turn by this clock."""
-        return Turn(ME, lambda: self.now, self.sleep, self.told.append)
+        return Turn(
+            lambda: Holder(ME.pid, ME.host, ME.since + int(self.now)),
+            lambda: self.now,
+            self.sleep,
+            self.told.append,
+        )
 
 
 def test_the_second_waits_and_says_for_whom(store: Store, reader: subprocess.Popen[str]) -> None:
@@ -70,13 +76,15 @@ def test_the_second_waits_and_says_for_whom(store: Store, reader: subprocess.Pop
     waiting = Waiting()
 
     def end() -> None:
-        if waiting.now > 0.5:
+        if waiting.now > 1.5:
             reader.kill()
             reader.wait()
 
     waiting.does = end
     with waiting.turn().taken(store, lambda: None):
-        assert ME == hold.holder(store, READER)
+        reads = hold.holder(store, READER)
+        assert reads == Holder(ME.pid, ME.host, ME.since + int(waiting.now))
+        assert waiting.now >= 1  # since it reads, not since it waits
     assert hold.holder(store, READER) is None
     assert 1 == len(waiting.told)
     who = "process 815 on service2, since 2026-11-18T11:07:40+00:00"
@@ -90,6 +98,23 @@ def test_nobody_waits_for_ever(store: Store, reader: subprocess.Popen[str]) -> N
     late = pytest.raises(Unavailable, match=r"process 815 on service2.*still after 900 s")
     with late, waiting.turn().taken(store, lambda: None):
         raise AssertionError("it must not read")
+
+
+def test_who_waits_looks_ever_more_rarely(store: Store, reader: subprocess.Popen[str]) -> None:
+    """Each look may cost the database a session; the pause between two windows is longer than any wait."""
+    waiting = Waiting()
+    looks: list[float] = []
+
+    def go_on() -> None:
+        looks.append(waiting.now)
+        if len(looks) > 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), waiting.turn().taken(store, go_on):
+        raise AssertionError("it must not read")
+    waits = [round(later - at, 6) for at, later in pairwise(looks)]
+    assert [0.2, 0.4, 0.8, 1.6, 3.0, 3.0] == waits
+    assert MOST_POLL_SECONDS + 1 < PAUSE_SECONDS
 
 
 def test_who_waits_can_be_ended(store: Store, reader: subprocess.Popen[str]) -> None:
