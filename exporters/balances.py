@@ -87,7 +87,7 @@ def page(figures: Figures) -> Page:
     for cluster, count in figures.suspected.items():
         made.add("opsd_runs_suspected_runaway", count, cluster=cluster)
     made.add("opsd_quarantine_records", figures.quarantined)
-    certificates.add(made, figures.certificates)
+    certificates.add(made, figures.certificates, figures.as_of)
     made.add("opsd_balances_as_of_timestamp_seconds", figures.as_of)
     return made
 

@@ -132,7 +132,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_certificate_end_timestamp_seconds", "gauge", "daemon", ("cluster",), 32,
            "The end of the time that was compared."),
     Metric("opsd_certificate_unexplained_cells", "gauge", "daemon", ("cluster",), 32,
-           "Cells (account or user, and TRES) in which a difference from Slurm has no cause."),
+           "Cells (account or user, and TRES) in which a difference from Slurm has no cause; absent "
+           "after two days, as those below are."),
     Metric("opsd_certificate_unknowable_cells", "gauge", "daemon", ("cluster",), 32,
            "Of those: cells that lie within what cannot be known without slurmdbd's tables."),
     Metric("opsd_certificate_unexplained_seconds", "gauge", "daemon", ("cluster", "tres"), 256,

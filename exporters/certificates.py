@@ -1,6 +1,7 @@
 """How opsd's usage stands beside Slurm's own report, as metrics.
 
-Invariant: a cluster that was never compared has no sample; zero means that nothing was left unexplained.
+Invariant: a cluster that was never compared has no sample; zero means that nothing was left unexplained. Of
+one that was not compared for two days only when it was, and up to when, is told: what was then is not now.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from exporters.page import Page
+
+OLD_SECONDS = 172_800  # two nights; from then on OpsdCertificateOld speaks
 
 
 class Standing(NamedTuple):
@@ -22,12 +25,14 @@ class Standing(NamedTuple):
     seconds: Mapping[str, tuple[int, int]]  # by TRES: unexplained, and what Slurm reports in all
 
 
-def add(page: Page, found: Iterable[Standing]) -> None:
-    """Put certificates on a page."""
+def add(page: Page, found: Iterable[Standing], as_of: int) -> None:
+    """Put certificates on a page of an instant."""
     for one in found:
         where = {"cluster": one.cluster}
         page.add("opsd_certificate_made_timestamp_seconds", one.made_at, **where)
         page.add("opsd_certificate_end_timestamp_seconds", one.end, **where)
+        if as_of - one.made_at > OLD_SECONDS:
+            continue
         page.add("opsd_certificate_unexplained_cells", one.unexplained_cells, **where)
         page.add("opsd_certificate_unknowable_cells", one.unknowable_cells, **where)
         for tres, (unexplained, reported) in one.seconds.items():

@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("cells", sa.BigInteger(), nullable=False),
         sa.Column("unexplained_cells", sa.BigInteger(), nullable=False),
         sa.Column("figures", sa.Text(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("cluster", "start", "end", name=op.f("pk_certificate")),
     )
     op.create_table(

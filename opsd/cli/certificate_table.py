@@ -66,6 +66,8 @@ def _standing(found: Certificate) -> draw.Drawn:
     )
     columns = [Column("cells"), Column("", numeric=True), Column("", least=8)]
     caption = f"from {found.evidence}"
+    if found.left_out:
+        caption += f"; not compared: {' '.join(found.left_out)}"
     if known := counts["cannot_be_known"]:
         caption += f"; {known:,} of the unexplained lie within what nobody can know"
     return draw.table(title, columns, rows, caption=caption, head=False)
@@ -97,11 +99,14 @@ def _unknowns(found: Certificate) -> draw.Drawn:
         Column("account"), Column("user"), Column("TRES"), Column("at least", numeric=True),
         Column("at most", numeric=True), Column("why"), Column("which", rank=1),
     ]  # fmt: skip
+    widest = sorted(found.unknowns, key=lambda u: (u.least - u.most, u))
     rows = [
         (u.account or "unknown", u.user, u.tres, u.least, u.most, u.words, u.subject.text)
-        for u in found.unknowns
+        for u in widest[:_MOST_LINES]
     ]
-    return draw.table("What nobody can know here", columns, rows)
+    more = len(widest) - len(rows)
+    caption = f"and {more:,} more: --format json has all" if more else ""
+    return draw.table("What nobody can know here", columns, rows, caption=caption)
 
 
 def _limits(found: Certificate) -> draw.Drawn:

@@ -125,6 +125,7 @@ class Certificate:
     tree: Mapping[str, str]  # the account above each account
     notes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
+    left_out: tuple[str, ...] = ()  # TRES that the accounting keeps and nobody compares
 
     @property
     def unexplained(self) -> tuple[Cell, ...]:

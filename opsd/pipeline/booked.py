@@ -131,4 +131,4 @@ def _whose_is_unknown(idle: _Idle) -> Iterator[Unknown]:
         if seconds:
             words = f"nobody tells for whom {record.name} was reserved"
             subject = Subject("reservation", record.id, record.start)
-            yield Unknown(RESERVATION_IDLE, "", "", name, 0, seconds, subject, words)
+            yield Unknown(RESERVATION_IDLE, "", "", name, min(0, seconds), max(0, seconds), subject, words)

@@ -22,7 +22,7 @@ from opsd.core.tres import GPU, GPU_TYPED
 from opsd.pipeline import booked, testimony
 from opsd.pipeline.seconds import collect
 from opsd.pipeline.sources import ClusterSources
-from opsd.store import certificates, evidence, identity, imports, parties, read
+from opsd.store import certificates, evidence, identity, imports, parties, read, sweeps
 from opsd.store.certificates import Kept
 from opsd.store.engine import Connection, Store
 from opsd.store.evidence import Found
@@ -47,7 +47,8 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
     machine, tables = sources.machine, sources.tables
     hours = Hours(machine.hour_offset())
     compared = whole_hours(window, hours, now)
-    tres = tuple(name for name in machine.tracked() if name in _COMPARED or name.startswith(GPU_TYPED))
+    tracked = machine.tracked()
+    tres = tuple(name for name in tracked if name in _COMPARED or name.startswith(GPU_TYPED))
     reported, rolled = _reported(machine, tables, compared, tres, hours)
     associations = machine.associations()
     tree = certificate.parents(associations)
@@ -56,6 +57,7 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
         usage = _usage(connection, name, compared)
         found = _runs(connection, name, compared, rolled)
         waiting = imports.quarantine_count(connection)
+        last = sweeps.one(connection, name)
     runs = testimony.run(store, found, tables, rolled)
     parts = [part for one in runs for part in causes(one.run, rolled)]
     unknowns = [unknown for one in runs for unknown in unplaced(one.run, rolled)]
@@ -66,12 +68,13 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
         name, compared, window, zone, now, _evidence(tables, machine), tres,
         certificate.cells({key: used for key, used in usage.items() if key[2] in tres}, reported, kept, tree),
         kept, (*unknowns, *beside.unknowns), tree,
-        (*_notes(compared, window, waiting, tables, rolled), *silent), limits,
+        (*_notes(compared, window, waiting, tables, rolled), *_behind(last, rolled), *silent), limits,
+        tuple(one for one in tracked if one not in tres),
     )  # fmt: skip
 
 
 def keep(store: Store, found: Certificate, document: str) -> None:
-    """Store a certificate as the last one of its window."""
+    """Store a certificate as the last one of its window, in place of those of the same time so far."""
     left = found.unexplained
     kept = Kept(
         found.cluster, found.window.start, found.window.end, found.made_at, len(found.cells), len(left),
@@ -80,6 +83,15 @@ def keep(store: Store, found: Certificate, document: str) -> None:
     )  # fmt: skip
     with store.write() as connection:
         certificates.keep(connection, kept, document)
+        earlier = certificates.ends(connection, found.cluster, found.window.start)
+        outdated = [end for end in earlier if end < found.window.end and _is_so_far(end, found.zone)]
+        certificates.forget(connection, found.cluster, found.window.start, outdated)
+
+
+def _is_so_far(end: int, zone: str) -> bool:
+    """Whether a window ended inside a day, as those do that end now: no midnight is in the next hour."""
+    later = datetime.fromtimestamp(end + HOUR - 1, zone_of(zone))
+    return later.hour > 0
 
 
 def nightly(store: Store, now: int) -> list[tuple[Window, str]]:
@@ -193,6 +205,22 @@ def _notes(
         )
     if rolled.again_from is not None:
         yield f"slurmdbd will add up the hours since {isoformat(rolled.again_from)} once more"
+
+
+def _behind(last: sweeps.Sweep | None, rolled: Rolled) -> Iterator[str]:
+    """What was compared with nothing, and where opsd itself has not looked."""
+    window = rolled.window
+    if missing := list(rolled.outside(window.start, window.end)):
+        hours, whole = sum(end - start for start, end in missing) // HOUR, (window.end - window.start) // HOUR
+        yield (
+            f"slurmdbd has not added up {hours:,} of {whole:,} hours, the first "
+            f"from {isoformat(missing[0][0])}: there opsd's usage is compared with nothing"
+        )
+    if last is not None and last.covered_until < window.end:
+        yield (
+            f"opsd has read Slurm's accounting until {isoformat(last.covered_until)}: what was open then is "
+            "taken to be so until the end, as a late record"
+        )
 
 
 # -- what opsd says ----------------------------------------------------------------------------------------

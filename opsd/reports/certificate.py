@@ -51,6 +51,7 @@ def as_json(found: Certificate) -> bytes:
         "made_at": isoformat(found.made_at),
         "evidence": found.evidence,
         "tres": found.tres,
+        "not_compared": found.left_out,
         "unit": "TRES-seconds; mem in MB-seconds",
         "summary": summary(found),
         "cells": [dict(zip(COLUMNS, line, strict=True)) for line in rows(found)],

@@ -50,6 +50,7 @@ def render(found: Certificate, document: bytes, *, summary: dict[str, int], caus
     pages = Environment(autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(_TEMPLATES))
     page = pages.get_template("certificate.html")
     differing = [cell for cell in found.cells if not cell.is_equal]
+    unknowns = sorted(found.unknowns, key=lambda one: (one.least - one.most, one))
     parts = sorted(found.contributions, key=lambda part: (part.cause, -abs(part.seconds), part))
     text = page.render(
         found=found, start=_local(found.window.start, found), end=_local(found.window.end, found),
@@ -64,8 +65,9 @@ def render(found: Certificate, document: bytes, *, summary: dict[str, int], caus
         unknowns=[
             (one.account or "unknown", one.user, one.tres, grouped(one.least), grouped(one.most),
              one.words, one.subject.text)
-            for one in found.unknowns
+            for one in unknowns[:MOST_PARTS]
         ],
+        more_unknowns=grouped(len(unknowns) - MOST_PARTS) if len(unknowns) > MOST_PARTS else "",
         limits=[
             (one.account, one.user, grouped(one.raw_usage), _minutes(one.limits), _minutes(one.used))
             for one in found.limits if one.raw_usage or one.limits

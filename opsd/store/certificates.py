@@ -1,15 +1,16 @@
 """Certificates as they were made: the last one of each cluster and window, with its whole document.
 
-Invariant: a window made again replaces the certificate of that window; no other is touched.
+Invariant: a window made again replaces the certificate of that window; no other is touched unless named.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from opsd.core.period import DAY, Window
 from opsd.store import tables
@@ -17,7 +18,7 @@ from opsd.store.intern import upsert
 
 _held = tables.certificate
 _KEY = ("cluster", "start", "end")
-_RECENT = 2 * DAY
+_RECENT = DAY
 
 
 class Kept(NamedTuple):
@@ -38,11 +39,23 @@ def keep(connection: Connection, kept: Kept, document: str) -> None:
     row = {
         "made_at": kept.made_at, "cells": kept.cells, "unexplained_cells": kept.unexplained_cells,
         "figures": json.dumps({"unknowable_cells": kept.unknowable_cells, "seconds": kept.seconds}),
-        "document": document,
+        "document": zlib.compress(document.encode()),
     }  # fmt: skip
     key = dict(zip(_KEY, kept, strict=False))
     statement = upsert(connection, _held).values(**key, **row)
     connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=row))
+
+
+def ends(connection: Connection, cluster: str, start: int) -> list[int]:
+    """Where the windows end that begin at an instant."""
+    query = select(_held.c.end).where(_held.c.cluster == cluster, _held.c.start == start)
+    return sorted(connection.scalars(query))
+
+
+def forget(connection: Connection, cluster: str, start: int, ends: Sequence[int]) -> None:
+    """Certificates of these windows: a later one says all that they said."""
+    which = _held.c.cluster == cluster, _held.c.start == start, _held.c.end.in_(ends)
+    connection.execute(delete(_held).where(*which))
 
 
 def every(connection: Connection) -> list[Kept]:
@@ -61,7 +74,10 @@ def _kept(
 
 
 def standing(connection: Connection) -> list[Kept]:
-    """How each cluster stands: the longest window of those that end within two days of its latest one."""
+    """How each cluster stands: the longest window of those that end within a day of its latest one.
+
+    So a month stands until the first certificate of the next one that has a whole day.
+    """
     found: dict[str, list[Kept]] = {}
     for kept in every(connection):
         found.setdefault(kept.cluster, []).append(kept)
@@ -79,4 +95,5 @@ def document(connection: Connection, cluster: str, window: Window) -> str | None
     query = select(_held.c.document).where(
         _held.c.cluster == cluster, _held.c.start == window.start, _held.c.end == window.end
     )
-    return connection.scalar(query)
+    found = connection.scalar(query)
+    return None if found is None else zlib.decompress(found).decode()

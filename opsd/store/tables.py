@@ -326,5 +326,5 @@ certificate = Table(
     Column("cells", BigInteger, nullable=False),
     Column("unexplained_cells", BigInteger, nullable=False),
     Column("figures", Text, nullable=False),  # what the daemon's page shows of it, as JSON
-    Column("document", Text, nullable=False),  # as `opsd reconcile --format json` prints it
+    Column("document", LargeBinary, nullable=False),  # as `opsd reconcile --format json` prints it; deflated
 )

@@ -11,7 +11,7 @@ def test_a_cluster_that_was_compared() -> None:
     """When, up to when, how many cells, and the seconds of each TRES."""
     page = Page()
 
-    certificates.add(page, [Standing("mn5", 7_200, 3_600, 4, 3, {"cpu": (2, 112)})])
+    certificates.add(page, [Standing("mn5", 7_200, 3_600, 4, 3, {"cpu": (2, 112)})], 180_000)
 
     assert {("mn5",): 7_200} == page.series("opsd_certificate_made_timestamp_seconds")
     assert {("mn5",): 3_600} == page.series("opsd_certificate_end_timestamp_seconds")
@@ -25,6 +25,19 @@ def test_a_cluster_that_never_was() -> None:
     """No sample: zero would say that all is well."""
     page = Page()
 
-    certificates.add(page, [])
+    certificates.add(page, [], 180_000)
 
     assert {} == page.series("opsd_certificate_unexplained_cells")
+
+
+def test_what_was_two_days_ago_is_not_told_as_if_it_were_now() -> None:
+    """After two nights without a comparison only its time is left, from which the alert is made."""
+    page = Page()
+
+    certificates.add(page, [Standing("mn5", 7_200, 3_600, 0, 0, {"cpu": (0, 112)})], 180_001)
+
+    assert {("mn5",): 7_200} == page.series("opsd_certificate_made_timestamp_seconds")
+    assert {} == page.series("opsd_certificate_unexplained_cells")
+    assert {} == page.series("opsd_certificate_unknowable_cells")
+    assert {} == page.series("opsd_certificate_unexplained_seconds")
+    assert {} == page.series("opsd_certificate_reported_seconds")

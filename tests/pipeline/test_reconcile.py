@@ -17,7 +17,7 @@ from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import Window
 from opsd.pipeline import ingest, rebuild, reconcile
 from opsd.pipeline.sources import ClusterSources
-from opsd.store import certificates, migrate
+from opsd.store import certificates, migrate, sweeps
 from opsd.store.engine import Store, open_engine, sqlite_address
 from tests.fakes.recorded import CLUSTER, RecordedMachine, RecordedTables
 
@@ -333,6 +333,78 @@ def test_the_last_certificate_of_a_window_is_kept(real: Store) -> None:
         assert [(CLUSTER, 144, 0)] == [
             (k.cluster, k.cells, k.unexplained_cells) for k in certificates.every(connection)
         ]
+
+
+NOVEMBER = 1_793_491_200  # its first second, UTC
+DAY = 86_400
+
+
+def test_the_month_so_far_takes_the_place_of_the_night_before(real: Store) -> None:
+    """A window that ended inside a day is outdone by a longer one; days, weeks and months stay."""
+    found = of_real(real, tables=True)
+    hours = [24, 26, 7 * 24, 7 * 24 + 2, 30 * 24]
+
+    for hour in hours:
+        window = Window(NOVEMBER, NOVEMBER + hour * 3_600)
+        reconcile.keep(real, replace(found, cluster="far", window=window), "{}")
+
+    with real.read() as connection:
+        kept = certificates.ends(connection, "far", NOVEMBER)
+    assert [24, 7 * 24, 30 * 24] == [(end - NOVEMBER) // 3_600 for end in kept]
+
+
+def test_midnights_are_those_of_the_zone(real: Store) -> None:
+    """In Kolkata a day ends at half past six, UTC, the last full hour before it is its end."""
+    found = replace(of_real(real, tables=True), zone="Asia/Kolkata", cluster="east")
+    start = NOVEMBER - 6 * 3_600
+
+    for hour in (24, 26, 48):
+        reconcile.keep(real, replace(found, window=Window(start, start + hour * 3_600)), "{}")
+
+    with real.read() as connection:
+        kept = certificates.ends(connection, "east", start)
+    assert [24, 48] == [(end - start) // 3_600 for end in kept]
+
+
+def test_a_new_month_stands_from_its_first_day_on(real: Store) -> None:
+    """On the first the last month stands; when the new one has a day of its own, that is what is shown."""
+    found = replace(of_real(real, tables=True), cluster="new")
+    last, first = Window(NOVEMBER - 31 * DAY, NOVEMBER), Window(NOVEMBER, NOVEMBER + 26 * 3_600)
+    standing = []
+
+    for window in (last, Window(NOVEMBER - DAY, NOVEMBER), first, Window(NOVEMBER, NOVEMBER + DAY)):
+        reconcile.keep(real, replace(found, window=window), "{}")
+        with real.read() as connection:
+            standing += [k.end for k in certificates.standing(connection) if k.cluster == "new"]
+
+    assert [NOVEMBER, NOVEMBER, first.end, first.end] == standing
+
+
+def test_hours_that_nobody_added_up_attest_nothing(real: Store) -> None:
+    """A certificate of hours that slurmdbd has not added up says that nothing was compared there."""
+    machine = RecordedMachine(REAL, REAL / "nothing.psv.gz", QUARTER)
+    machine.reported = lambda *_asked: []  # type: ignore[method-assign]
+    tables = RecordedTables(REAL, marks=(REAL_WINDOW.end,) * 3)
+    later = Window(REAL_WINDOW.end, REAL_WINDOW.end + 7_200)
+
+    found = reconcile.run(real, sources(machine, tables), later, now=LATE)
+
+    assert [note for note in found.notes if "slurmdbd has not added up 2 of 2 hours" in note]
+
+
+def test_opsd_that_stopped_reading_says_so(real: Store) -> None:
+    """Where opsd has not read to the end of what is compared, the certificate tells from when."""
+    with real.write() as connection:
+        sweeps.cover(connection, CLUSTER, REAL_WINDOW.end - 600, REAL_WINDOW.end - 600)
+
+    found = of_real(real, tables=True)
+
+    assert [n for n in found.notes if "opsd has read Slurm's accounting until 2026-11-22T06:35:00+00:00" in n]
+
+
+def test_what_is_kept_and_not_compared_is_named(real: Store) -> None:
+    """Energy and what no run ever holds are tracked, left out, and said to be."""
+    assert ("energy", "fs/disk", "vmem", "pages") == of_real(real, tables=True).left_out
 
 
 @pytest.mark.parametrize(

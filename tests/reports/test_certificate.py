@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from hashlib import sha256
 from io import StringIO
 
@@ -90,6 +91,12 @@ def test_json_holds_the_evidence() -> None:
         found["contributions"]["listed"][0]["subject"],
         found["contributions"]["listed"][0]["seconds"],
     )
+    assert [
+        "kind", "version", "against", "cluster", "from", "to", "asked", "timezone", "made_at", "evidence",
+        "tres", "not_compared", "unit", "summary", "cells", "unknown", "contributions", "notes", "sshare",
+    ] == list(found)  # fmt: skip
+    assert (["count", "listed"], list(COLUMNS)) == (list(found["contributions"]), list(found["cells"][0]))
+    assert ["account", "user", "raw_usage", "limits", "used"] == list(found["sshare"][0])
     assert [(-5, 5)] == [(one["least"], one["most"]) for one in found["unknown"]]
     assert "1970-01-01T01:00:00+00:00" == found["to"]
 
@@ -120,3 +127,21 @@ def test_the_verdict_of_a_page() -> None:
             **{**vars(equal), "cells": tuple(c for c in equal.cells if c.is_equal), "contributions": ()}
         )
     )
+
+
+def test_what_nobody_can_know_does_not_fill_a_book() -> None:
+    """The widest bounds are printed; how many more there are is said, and the document has them."""
+    one = certified(112, unknown=True)
+    many = tuple(one.unknowns[0]._replace(most=most) for most in range(certificate_html.MOST_PARTS + 7))
+    page = html(replace(one, unknowns=many))
+
+    assert "and 7 more that nobody can know" in page
+    assert f'<td class="n">{certificate_html.MOST_PARTS + 6}</td>' in page
+    assert len(many) == len(json.loads(certificate.as_json(replace(one, unknowns=many)))["unknown"])
+
+
+def test_what_is_not_compared_is_printed() -> None:
+    """An auditor reads which TRES the certificate is not about."""
+    page = html(replace(certified(110), left_out=("energy", "license/<b>")))
+
+    assert "not compared: energy, license/&lt;b&gt;." in page
