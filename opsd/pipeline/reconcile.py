@@ -156,7 +156,8 @@ def _limit(marks: RollUp, window: Window) -> int:
     """Until where the table is filled that Slurm reads for a window: of days, of months, or of hours.
 
     It reads the day table from midnight to midnight and the month table from a first to a first, by its
-    own clock. Where midnight is, its marks tell: they lie on one.
+    own clock. Where midnight is, its marks tell: they lie on one. A mark of months inside a month was moved
+    there by a late record; the table is as it was.
     """
     for mark, is_month in ((marks.monthly, True), (marks.daily, False)):
         ahead = -mark % DAY  # what the clock is ahead of UTC, were it east of it
@@ -165,7 +166,7 @@ def _limit(marks: RollUp, window: Window) -> int:
         if any(edge % DAY for edge in edges):
             continue
         firsts = all(isoformat(edge)[8:10] == "01" for edge in edges)
-        if firsts == is_month:
+        if firsts == is_month and (not is_month or isoformat(mark + ahead)[8:10] == "01"):
             return mark
     return window.end
 

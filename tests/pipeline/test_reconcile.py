@@ -435,6 +435,19 @@ def after_the_roll_up(store: Store, changed: dict[int, int]) -> Certificate:
 ROLLED_AT, DB_INDEX = 1_795_329_908, 3  # of job 2
 
 
+def test_a_month_whose_marks_went_back_to_a_midnight_is_as_it_was(history: Store) -> None:
+    """A late record of a run that began at midnight takes nothing out of the table of months."""
+    august = dict(windows())["2026-08"]
+    hours = [RolledHour(hour, august.end + 60) for hour in range(august.start, august.end, 3_600)]
+    machine = RecordedMachine(HISTORY, HISTORY / "sreport-2026-08.psv.gz")
+    tables = RecordedTables(HISTORY, hours=hours, marks=(august.start + 12 * DAY,) * 3)
+
+    found = reconcile.run(history, sources(machine, tables), august, now=LATE)
+
+    assert () == found.unexplained
+    assert "not_rolled_up" not in {part.cause for part in found.contributions}
+
+
 def test_an_hour_to_be_added_up_again_is_as_it_was(real: Store) -> None:
     """That slurmdbd will add up again is no difference by itself."""
     found = after_the_roll_up(real, {DB_INDEX: ROLLED_AT})
