@@ -7,6 +7,7 @@ when it began, has no suspension, no reservation, no second start, an end, and a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, literal_column, or_, select
@@ -23,6 +24,12 @@ from opsd.store.intern import texts
 
 _run, _version, _account, _shape = tables.run, tables.run_version, tables.account, tables.shape
 _NAMED_IDS = 500
+_READ = (
+    "id", "job_id", "submit", "user_id", "start", "end", "eligible", "suspended", "suspensions",
+    "reservation_id", "assoc_id", "db_index", "begin", "finish", "seen_open", "hash", "observed_at",
+    "versions",
+)  # fmt: skip
+_tres = lru_cache(maxsize=4_096)(Tres.from_canonical)  # a month has many runs and few shapes
 
 
 class Found(NamedTuple):
@@ -66,7 +73,7 @@ def _chosen(
     connection: Connection, cluster: int | None, window: Window, *conditions: ColumnElement[bool]
 ) -> dict[int, dict[str, Any]]:
     query = (
-        select(_run, _account.c.name.label("account"), _shape.c.tres)
+        select(*(_run.c[name] for name in _READ), _account.c.name.label("account"), _shape.c.tres)
         .join(_account, _account.c.id == _run.c.account_id)
         .join(_shape, _shape.c.id == _run.c.shape_id)
         .where(
@@ -193,7 +200,7 @@ def _row(row: dict[str, Any], words: dict[int, str], beside: dict[str, Any]) -> 
     )
     return Row(
         row["observed_at"], row["account"], words.get(user, ""), association, row["start"], row["end"],
-        eligible, Tres.from_canonical(row["tres"]), reservation or 0,
+        eligible, _tres(row["tres"]), reservation or 0,
     )  # fmt: skip
 
 
