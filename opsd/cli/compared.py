@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import now
+from opsd.cli.context import now, warn
 from opsd.cli.times import window_option, zone_option
 from opsd.core.errors import BadText, WrongUsage
 from opsd.core.period import Window, parse_period, zone
@@ -73,4 +73,8 @@ def read(store: Store, one: ClusterSources, span: Window) -> None:
 
     at = now()
     done = sweep.run(store, one.accounting, now=at, since=sweep.beginning(one.since, at), means=one.means())
-    machine.run(store, one.machine, one.tables, cluster=done.cluster, now=at, start=span.start, end=span.end)
+    told = machine.run(
+        store, one.machine, one.tables, cluster=done.cluster, now=at, start=span.start, end=span.end
+    )
+    for note in told.notes:
+        warn(note)

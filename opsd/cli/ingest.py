@@ -188,10 +188,12 @@ def _read(store: Store, one: ClusterSources, span: Window | None) -> bool:
 
 
 def _summary(result: Result, read_in: float) -> None:
-    from opsd.core.flags import MEANINGS
+    from opsd.core.flags import MEANINGS, Flag
 
     read = result.read
     tally = read.tally
+    odd = {flag: tally.flags[flag] for flag in MEANINGS}
+    odd[Flag.SUSPENDED_UNPLACED] -= result.placed  # slurmdbd's database told the rest
     lines = [
         f"cluster {result.cluster}: {counted(read.rows, 'row')} read in {read_in:.1f} s",
         f"  span         {isoformat(result.span.start)} to {isoformat(result.span.end)}",
@@ -199,9 +201,9 @@ def _summary(result: Result, read_in: float) -> None:
         f"  asked again  {counted(result.asked_again, 'open run')} that no window showed",
         f"  quarantined  {read.quarantined:,}",
         *(
-            f"  note         {counted(tally.flags[flag], 'run')}: {text}"
+            f"  note         {counted(odd[flag], 'run')}: {text}"
             for flag, text in MEANINGS.items()
-            if tally.flags[flag]
+            if odd[flag] > 0
         ),
     ]
     if result.modified:

@@ -234,6 +234,8 @@ def _machine(work: Work) -> Outcome:
             work.store, one.machine, one.tables, cluster=stable_name(work.store, one), now=work.now,
             since=sweep.beginning(one.since, work.now),
         )  # fmt: skip
+        for note in done.notes:
+            event("cannot_know", level=logging.WARNING, cluster=done.cluster, what=note)
         return {
             "events": done.events, "reservations": done.reservations, "partitions": done.partitions,
             "new": done.new, "changed": done.changed, "dropped": done.dropped,

@@ -5,10 +5,13 @@ Invariant: the same span read twice, or spans in any order, leave the same rows 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collectors.protocol import AccountingTables, Machine
+from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import DAY, Window
+from opsd.core.records import NodeEvent, PartitionLimit, Reservation
 from opsd.store import machine as stored
 from opsd.store.engine import Store
 
@@ -28,6 +31,7 @@ class Result:
     new: int
     changed: int
     dropped: int  # reservations that were moved or taken back before they began
+    notes: tuple[str, ...] = ()  # what was not told this time, and by whom
 
 
 def run(
@@ -43,7 +47,8 @@ def run(
 ) -> Result:
     """Read a span: by default the last week, and reservations of the next month.
 
-    Events and reservations come from slurmdbd's own tables where those are granted, else from sacctmgr.
+    Events and reservations come from slurmdbd's own tables where those are granted and answer, else from
+    sacctmgr. Partitions are the controller's to tell: while it is away, what was known of them stays.
 
     Args:
         cluster: the stable name that its rows stand under, whatever Slurm calls it now.
@@ -56,10 +61,11 @@ def run(
     if start is None:
         start = _beginning(store, cluster, now - BACK, since)
     span = Window(start, max(start, now + AHEAD if end is None else end))
-    told = machine if tables is None else tables
-    events = [one._replace(cluster=cluster) for one in told.events(span.start, span.end)]
-    reservations = [one._replace(cluster=cluster) for one in told.reservations(span.start, span.end)]
-    partitions = [one._replace(cluster=cluster) for one in machine.partitions()]
+    notes: list[str] = []
+    events, reservations = _past(machine, tables, span, notes)
+    events = [one._replace(cluster=cluster) for one in events]
+    reservations = [one._replace(cluster=cluster) for one in reservations]
+    partitions = [one._replace(cluster=cluster) for one in _partitions(machine, notes)]
     with store.write() as connection:
         saved = [
             stored.save_events(connection, events, now),
@@ -68,7 +74,28 @@ def run(
             stored.save_partitions(connection, partitions, now),
         ]
     new, changed, dropped = (sum(column) for column in zip(*saved, strict=True))
-    return Result(cluster, span, len(events), len(reservations), len(partitions), new, changed, dropped)
+    return Result(
+        cluster, span, len(events), len(reservations), len(partitions), new, changed, dropped, tuple(notes)
+    )
+
+
+def _past(
+    machine: Machine, tables: AccountingTables | None, span: Window, notes: list[str]
+) -> tuple[Sequence[NodeEvent], Sequence[Reservation]]:
+    if tables is not None:
+        try:
+            return tables.events(span.start, span.end), tables.reservations(span.start, span.end)
+        except (Unavailable, Refused) as err:
+            notes.append(f"{err}: events and reservations come from sacctmgr meanwhile")
+    return machine.events(span.start, span.end), machine.reservations(span.start, span.end)
+
+
+def _partitions(machine: Machine, notes: list[str]) -> Sequence[PartitionLimit]:
+    try:
+        return machine.partitions()
+    except Unavailable as err:
+        notes.append(f"{err}: partitions are taken as they were last seen")
+        return ()
 
 
 def _beginning(store: Store, cluster: str, usual: int, since: int | None) -> int:

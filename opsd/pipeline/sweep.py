@@ -49,6 +49,7 @@ class Result:
     windows: int = 0
     asked_again: int = 0  # open runs that no window showed, asked for by job id
     modified: int = 0  # jobs no window showed and slurmdbd's database said had changed, asked for by id
+    placed: int = 0  # suspended runs of which it was told when they were suspended
     suspected: tuple[int, ...] = ()  # jobs open here and unknown to slurmctld
     gone: tuple[int, ...] = ()  # jobs open here and no longer in the accounting
     controller: str = ""  # why slurmctld could not be asked
@@ -192,7 +193,10 @@ class _Reading:
         """With what slurmdbd's own tables tell of suspensions put in place; what cannot be known is kept."""
         from opsd.pipeline import placement
 
-        self._told(lambda tables: placement.run(self.store, tables, cluster=self.cluster, now=self.now))
+        told = self._told(
+            lambda tables: placement.run(self.store, tables, cluster=self.cluster, now=self.now)
+        )
+        self.result.placed = told.placed if told else 0
         lost = [self.result.database] if self.result.database else []
         with self.store.write() as connection:
             sweeps.note(connection, self.cluster, notes=[*self.means.notes(), *lost])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsd.core.errors import Unavailable
 from opsd.core.period import DAY, HOUR
 from opsd.core.records import DOWN, DRAIN, REGISTERED, NodeEvent, PartitionLimit, Reservation
 from opsd.pipeline import machine
@@ -30,6 +31,7 @@ class Cluster:
     reserved: list[Reservation] = field(default_factory=list)
     limits: list[PartitionLimit] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    away: str = ""  # why the controller does not answer
 
     def events(self, start: int, end: int) -> Sequence[NodeEvent]:
         """Those that overlap."""
@@ -42,6 +44,8 @@ class Cluster:
 
     def partitions(self) -> Sequence[PartitionLimit]:
         """All."""
+        if self.away:
+            raise Unavailable(self.away)
         return self.limits
 
 
@@ -210,3 +214,29 @@ def test_order_does_not_matter(order: list[int], chance: random.Random) -> None:
 
     assert results[0] == results[1]
     assert [NOW + 6, NOW + 9, None] == [one.end for one in results[0]]
+
+
+def test_a_controller_away_costs_the_partitions_alone(store: Store) -> None:
+    """Events are stored and what was known of partitions stays; the result says who did not answer."""
+    limit = PartitionLimit("slurm-name", "gpu", 86_400, "n[1-4]", "cpu=64")
+    read(store, Cluster([], [], [limit]))
+
+    done = read(store, Cluster([event()], [], away="scontrol ended with 1"), NOW + HOUR)
+
+    assert 1 == done.events
+    assert ("scontrol ended with 1: partitions are taken as they were last seen",) == done.notes
+    with store.read() as connection:
+        assert [limit._replace(cluster="lab")] == [known for _, known in stored.partitions(connection)]
+
+
+def test_tables_away_are_stood_in_for(store: Store) -> None:
+    """Where slurmdbd's database does not answer, events come from its own commands, and it says so."""
+
+    class Away:
+        def events(self, start: int, end: int) -> Sequence[NodeEvent]:
+            raise Unavailable("the database said no")
+
+    done = machine.run(store, Cluster([event()]), Away(), cluster="lab", now=NOW)  # type: ignore[arg-type]
+
+    assert 1 == done.events
+    assert ("the database said no: events and reservations come from sacctmgr meanwhile",) == done.notes
