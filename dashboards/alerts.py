@@ -198,6 +198,17 @@ ALERTS: tuple[Alert, ...] = (
         board.STEPS, ("cluster",),
     ),
     Alert(
+        # It ends about when it is made: the last hour or two are never added up yet.
+        "OpsdRollUpBehind",
+        f"max by (job, cluster) ({series('opsd_certificate_hours_not_added_up')}) > 6",
+        "15m", "warning", "operations",
+        "slurmdbd has not added up {{ $value }} hours of {{ $labels.cluster }}",
+        "When usage of {{ $labels.cluster }} was last compared with Slurm's, slurmdbd had not added up "
+        "{{ $value }} of the hours: there the certificate attests nothing. Does its roll-up run? "
+        "sacctmgr show stats, slurmdbd's log.",
+        board.STEPS, ("cluster",),
+    ),
+    Alert(
         "OpsdCertificateOld", f"{accounting_age('opsd_certificate_made_timestamp_seconds')} > 172800",
         "15m", "warning", "operations",
         "Usage of {{ $labels.cluster }} was last compared with Slurm's {{ $value | humanizeDuration }} ago",

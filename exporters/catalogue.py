@@ -136,6 +136,9 @@ METRICS: tuple[Metric, ...] = (
            "after two days, as those below are."),
     Metric("opsd_certificate_unknowable_cells", "gauge", "daemon", ("cluster",), 32,
            "Of those: cells that lie within what cannot be known without slurmdbd's tables."),
+    Metric("opsd_certificate_hours_not_added_up", "gauge", "daemon", ("cluster",), 32,
+           "Hours of that time that slurmdbd had not added up then, which were compared with nothing; absent "
+           "where it does not tell."),
     Metric("opsd_certificate_unexplained_seconds", "gauge", "daemon", ("cluster", "tres"), 256,
            "TRES-seconds that no cause explains, too many and too few alike; mem in MB-seconds."),
     Metric("opsd_certificate_reported_seconds", "gauge", "daemon", ("cluster", "tres"), 256,

@@ -23,6 +23,7 @@ class Standing(NamedTuple):
     unexplained_cells: int
     unknowable_cells: int
     seconds: Mapping[str, tuple[int, int]]  # by TRES: unexplained, and what Slurm reports in all
+    hours_not_added_up: int | None  # of its window, by slurmdbd; None: nobody knows
 
 
 def add(page: Page, found: Iterable[Standing], as_of: int) -> None:
@@ -35,6 +36,8 @@ def add(page: Page, found: Iterable[Standing], as_of: int) -> None:
             continue
         page.add("opsd_certificate_unexplained_cells", one.unexplained_cells, **where)
         page.add("opsd_certificate_unknowable_cells", one.unknowable_cells, **where)
+        if one.hours_not_added_up is not None:
+            page.add("opsd_certificate_hours_not_added_up", one.hours_not_added_up, **where)
         for tres, (unexplained, reported) in one.seconds.items():
             page.add("opsd_certificate_unexplained_seconds", unexplained, **where, tres=tres)
             page.add("opsd_certificate_reported_seconds", reported, **where, tres=tres)

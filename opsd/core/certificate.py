@@ -126,6 +126,7 @@ class Certificate:
     notes: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     left_out: tuple[str, ...] = ()  # TRES that the accounting keeps and nobody compares
+    hours_not_added_up: int | None = None  # of the window, by slurmdbd; None: nobody knows
 
     @property
     def unexplained(self) -> tuple[Cell, ...]:

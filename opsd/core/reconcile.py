@@ -84,6 +84,7 @@ class Rolled:
         spans: of the window, joined.
         at: when, by the beginning of the hour, where that is known.
         mark: where slurmdbd goes on, if it will add up hours once more: a record came late.
+        is_told: whether slurmdbd told the spans; else they are taken to be the whole window.
     """
 
     window: Window
@@ -91,6 +92,7 @@ class Rolled:
     spans: Spans
     at: dict[int, int] = field(default_factory=dict)
     mark: int | None = None
+    is_told: bool = True
 
     @property
     def again_from(self) -> int | None:

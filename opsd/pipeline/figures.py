@@ -42,7 +42,7 @@ def run(store: Store, *, now: int) -> Figures:
 def _certificates(connection: Connection) -> Iterator[Standing]:
     for kept in certificates.standing(connection):
         cells = kept.unexplained_cells, kept.unknowable_cells
-        yield Standing(kept.cluster, kept.made_at, kept.end, *cells, kept.seconds)
+        yield Standing(kept.cluster, kept.made_at, kept.end, *cells, kept.seconds, kept.hours_not_added_up)
 
 
 def _awards(

@@ -69,7 +69,7 @@ def run(store: Store, sources: ClusterSources, window: Window, *, now: int, zone
         certificate.cells({key: used for key, used in usage.items() if key[2] in tres}, reported, kept, tree),
         kept, (*unknowns, *beside.unknowns), tree,
         (*_notes(compared, window, waiting, tables, rolled), *_behind(last, rolled), *silent), limits,
-        tuple(one for one in tracked if one not in tres),
+        tuple(one for one in tracked if one not in tres), _not_added_up(rolled),
     )  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def keep(store: Store, found: Certificate, document: str) -> None:
         found.cluster, found.window.start, found.window.end, found.made_at, len(found.cells), len(left),
         sum(found.is_bounded(cell) for cell in left),
         {tres: (found.unexplained_seconds(tres), found.total(tres).sreport) for tres in found.tres},
+        found.hours_not_added_up,
     )  # fmt: skip
     with store.write() as connection:
         certificates.keep(connection, kept, document)
@@ -139,7 +140,8 @@ def _rolled(machine: Machine, tables: AccountingTables | None, window: Window, h
     if tables is None:
         until = machine.rolled_until() if isinstance(machine, Progress) else None
         end = window.end if until is None else min(max(until, window.start), window.end)
-        return Rolled(window, hours, ((window.start, end),) if end > window.start else ())
+        spans = ((window.start, end),) if end > window.start else ()
+        return Rolled(window, hours, spans, is_told=until is not None)
     marks = tables.rolled_up(window.start, window.end)
     at = {hours.top(hour.start): hour.rolled_at for hour in marks.hours}
     limit = _limit(marks, window)
@@ -206,6 +208,13 @@ def _notes(
         )
     if rolled.again_from is not None:
         yield f"slurmdbd will add up the hours since {isoformat(rolled.again_from)} once more"
+
+
+def _not_added_up(rolled: Rolled) -> int | None:
+    """Hours that were compared with nothing; None: slurmdbd did not tell."""
+    window = rolled.window
+    missing = sum(end - start for start, end in rolled.outside(window.start, window.end))
+    return missing // HOUR if rolled.is_told else None
 
 
 def _behind(last: sweeps.Sweep | None, rolled: Rolled) -> Iterator[str]:

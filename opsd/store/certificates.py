@@ -19,6 +19,7 @@ from opsd.store.intern import upsert
 _held = tables.certificate
 _KEY = ("cluster", "start", "end")
 _RECENT = DAY
+_FIGURES = ("unknowable_cells", "seconds", "hours_not_added_up")
 
 
 class Kept(NamedTuple):
@@ -32,13 +33,14 @@ class Kept(NamedTuple):
     unexplained_cells: int
     unknowable_cells: int = 0  # of those: within what nobody can know
     seconds: Mapping[str, tuple[int, int]] = {}  # by TRES: unexplained, and what Slurm reports in all
+    hours_not_added_up: int | None = None  # None: not known, or kept before this was
 
 
 def keep(connection: Connection, kept: Kept, document: str) -> None:
     """Store a certificate as the last one of its window."""
     row = {
         "made_at": kept.made_at, "cells": kept.cells, "unexplained_cells": kept.unexplained_cells,
-        "figures": json.dumps({"unknowable_cells": kept.unknowable_cells, "seconds": kept.seconds}),
+        "figures": json.dumps({name: getattr(kept, name) for name in _FIGURES}),
         "document": zlib.compress(document.encode()),
     }  # fmt: skip
     key = dict(zip(_KEY, kept, strict=False))
@@ -70,7 +72,10 @@ def _kept(
 ) -> Kept:
     told = json.loads(figures)
     seconds = {tres: (left, whole) for tres, (left, whole) in told["seconds"].items()}
-    return Kept(cluster, start, end, made_at, cells, unexplained, told["unknowable_cells"], seconds)
+    return Kept(
+        cluster, start, end, made_at, cells, unexplained, told["unknowable_cells"], seconds,
+        told.get("hours_not_added_up"),
+    )  # fmt: skip
 
 
 def standing(connection: Connection) -> list[Kept]:

@@ -108,6 +108,7 @@ def certificate(cells: int, unknowable: int, seconds: int, reported: int = 1_000
 
 
 COMPARED = of("opsd_certificate_made_timestamp_seconds", DAEMON, {"cluster": "mn5"})
+NOT_ADDED_UP = of("opsd_certificate_hours_not_added_up", DAEMON, {"cluster": "mn5"})
 UNEXPLAINED = "Usage of mn5 differs from Slurm's, unexplained"
 
 FIRING = [
@@ -166,6 +167,8 @@ FIRING = [
     Case("OpsdUsageUnexplained", certificate(1, 0, 1), 20, {"job": "opsd", "cluster": "mn5"}, UNEXPLAINED),
     Case("OpsdUsageUnexplained", certificate(3, 3, 1_001), 20, {"job": "opsd", "cluster": "mn5"},
          UNEXPLAINED),  # nobody can know, but it is too much
+    Case("OpsdRollUpBehind", {NOT_ADDED_UP: "7x30"}, 20, {"job": "opsd", "cluster": "mn5"},
+         "slurmdbd has not added up 7 hours of mn5"),
     Case(
         "OpsdCertificateOld",
         on_daemon(balances_as_of_timestamp_seconds="0+3600x90") | {COMPARED: "0x90"}, 70,
@@ -214,6 +217,9 @@ QUIET = [
     Case("OpsdUsageUnexplained", certificate(0, 0, 0), 20),
     Case("OpsdUsageUnexplained", certificate(3, 3, 999), 20),  # without slurmdbd's tables nobody can know
     Case("OpsdUsageUnexplained", certificate(0, 0, 0, 0), 20),  # nobody used anything
+    Case("OpsdRollUpBehind", {NOT_ADDED_UP: "6x30"}, 20),
+    Case("OpsdRollUpBehind", {NOT_ADDED_UP: "2x30"}, 20),  # the last ones, not added up yet
+    Case("OpsdRollUpBehind", {NOT_ADDED_UP: "72x10 0x30"}, 30),  # it has caught up
     Case(
         "OpsdCertificateOld",
         on_daemon(balances_as_of_timestamp_seconds="0+60x90") | {COMPARED: "0x90"}, 80,

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from collectors.protocol import Reported, RolledHour, RollUp
 from collectors.slurm.sacct import SacctReader
 from opsd.core.certificate import CAUSES, Certificate
 from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import Window
-from opsd.pipeline import ingest, rebuild, reconcile
+from opsd.pipeline import figures, ingest, rebuild, reconcile
 from opsd.pipeline.sources import ClusterSources
 from opsd.store import certificates, migrate, sweeps
 from opsd.store.engine import Store, open_engine, sqlite_address
+from opsd.store.tables import certificate as table
 from tests.fakes.recorded import CLUSTER, RecordedMachine, RecordedTables
 
 DATA = Path(__file__).parent.parent / "data"
@@ -390,6 +393,46 @@ def test_hours_that_nobody_added_up_attest_nothing(real: Store) -> None:
     found = reconcile.run(real, sources(machine, tables), later, now=LATE)
 
     assert [note for note in found.notes if "slurmdbd has not added up 2 of 2 hours" in note]
+    assert 2 == found.hours_not_added_up
+
+
+def test_hours_not_added_up_are_told_to_whoever_watches(real: Store) -> None:
+    """They are kept with the certificate and stand in the daemon's figures; of one where all are, as zero."""
+    found = replace(of_real(real, tables=True), cluster="stuck")
+    assert 0 == found.hours_not_added_up
+
+    for hours in (0, 70, None):
+        reconcile.keep(real, replace(found, hours_not_added_up=hours), "{}")
+        standing = figures.run(real, now=LATE).certificates
+        assert [hours] == [one.hours_not_added_up for one in standing if one.cluster == "stuck"]
+
+
+@pytest.mark.parametrize(("until", "missing"), [(REAL_WINDOW.start, 1), (REAL_WINDOW.end, 0), (None, None)])
+def test_without_tables_slurmdbds_statistics_tell_how_many(
+    real: Store, until: int | None, missing: int | None
+) -> None:
+    """Hours past the last roll-up are not added up; if it has not run since slurmdbd began, nobody knows."""
+    machine = RecordedMachine(REAL, REAL / "sreport-acct-user-seconds.psv.gz", QUARTER)
+    machine.rolled_until = lambda: until  # type: ignore[attr-defined]
+
+    found = reconcile.run(real, sources(machine, None), REAL_WINDOW, now=LATE)
+
+    assert missing == found.hours_not_added_up
+
+
+def test_a_certificate_kept_before_hours_were_counted_has_none(real: Store) -> None:
+    """What an earlier opsd kept is read as it is; how many hours were missing nobody knows."""
+    reconcile.keep(real, replace(of_real(real, tables=True), cluster="old", hours_not_added_up=3), "{}")
+    mine = table.c.cluster == "old"
+    with real.write() as connection:
+        told = json.loads(connection.scalar(select(table.c.figures).where(mine)) or "")
+        assert 3 == told.pop("hours_not_added_up")
+        connection.execute(update(table).where(mine).values(figures=json.dumps(told)))
+
+    with real.read() as connection:
+        kept = [one for one in certificates.every(connection) if one.cluster == "old"]
+
+    assert [None] == [one.hours_not_added_up for one in kept]
 
 
 def test_opsd_that_stopped_reading_says_so(real: Store) -> None:
