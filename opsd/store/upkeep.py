@@ -46,9 +46,10 @@ def tidy(store: Store) -> bool:
     """
     if not store.is_sqlite:
         return True
+    with store.write() as connection:  # it reads before it writes, and must find no other writer in between
+        connection.exec_driver_sql("PRAGMA optimize")
     with explained(store.shown), closing(store.engine.raw_connection()) as connection:
         plain = connection.cursor()  # outside any transaction, where alone a checkpoint is possible
-        plain.execute("PRAGMA optimize")
         plain.execute("PRAGMA busy_timeout")
         waited = _only(plain)[0]
         plain.execute(f"PRAGMA busy_timeout={_CHECKPOINT_WAIT_MS}")
