@@ -7,7 +7,7 @@ the pieces of a cut always cover it exactly.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
@@ -248,14 +248,6 @@ def _first_change(start: int, end: int, tz: tzinfo) -> int | None:
 
 
 CALENDARS: dict[str, Calendar] = {"month": months, "day": days, "hour": hours}
-
-
-def in_time(keys: Sequence[str], values: Sequence[str]) -> tuple[str | float, ...]:
-    """By what rows sort in time: as text, the two hours of a clock that is set back change places."""
-    return tuple(
-        datetime.fromisoformat(value).timestamp() if key == "hour" else value
-        for key, value in zip(keys, values, strict=True)
-    )
 
 
 def isoformat(epoch: int, tz: tzinfo = UTC) -> str:

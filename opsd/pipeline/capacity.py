@@ -16,7 +16,7 @@ from opsd.core.capacity import LINES, RESOURCES, Lines, split
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
 from opsd.core.nodes import Place
-from opsd.core.period import CALENDARS, Window, in_time, isoformat
+from opsd.core.period import CALENDARS, Window, isoformat
 from opsd.core.records import MAINT, POWERED_DOWN
 from opsd.core.usage import cut
 from opsd.pipeline import books
@@ -85,7 +85,7 @@ def run(
             key = tuple(known[name] for name in keys), resource
             sums[key] = sums.get(key, Lines()).plus(lines)
         notes += _notes(connection, found, window)
-    ordered = sorted(sums, key=lambda cell: (in_time(keys, cell[0]), cell[1]))
+    ordered = sorted(sums)
     rows = [Row(key, RESOURCES[at], sums[key, at]) for key, at in ordered if any(sums[key, at])]
     return Capacity(keys, tuple(rows), window, tuple(notes))
 

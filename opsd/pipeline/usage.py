@@ -13,7 +13,7 @@ from opsd.core import attribution, plan
 from opsd.core.attribution import Attribution
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
-from opsd.core.period import CALENDARS, Window, in_time
+from opsd.core.period import CALENDARS, Window
 from opsd.core.tres import NO_GPU_CLASS
 from opsd.core.usage import amounts
 from opsd.pipeline import equivalents
@@ -178,7 +178,7 @@ def _rows(keys: tuple[str, ...], cells: Sums, names: Names) -> tuple[Row, ...]:
         for gpu_class, part in parts:
             key = _key(order, cell, gpu_class)
             totals[key] = totals[key].plus(part) if key in totals else part
-    ordered = sorted(totals, key=lambda key: in_time(keys, key))
+    ordered = sorted(totals)
     return tuple(Row(key, totals[key]) for key in ordered if any(totals[key]))
 
 

@@ -94,7 +94,7 @@ def test_csv_has_whole_seconds_by_class(store: Store, capsys: pytest.CaptureFixt
 
 
 def test_hours_of_a_day_that_sets_the_clock_back(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """They come in time, not as text; and that nothing is known of that day is said."""
+    """Both are there, sorted by their text as every key is; and that nothing is known of that day is said."""
     _, out, err = told(
         capsys, "--from", "2026-10-25T02:00:00+02:00", "--to", "2026-10-25T04:00:00+01:00", "--by", "hour",
         "--timezone", "Europe/Madrid", "--format", "csv",
@@ -102,7 +102,7 @@ def test_hours_of_a_day_that_sets_the_clock_back(store: Store, capsys: pytest.Ca
     hours = [row["hour"] for row in csv.DictReader(io.StringIO(out)) if row["resource"] == "cpu"]
 
     assert [
-        "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"
+        "2026-10-25T02:00:00+01:00", "2026-10-25T02:00:00+02:00", "2026-10-25T03:00:00+01:00"
     ] == hours  # fmt: skip
     assert "of earlier nothing is known" in err
 
