@@ -1,4 +1,4 @@
-"""Where accounting comes from: one row per kind of source, loaded when it is asked for.
+"""Who answers about a cluster: one row per kind of source, its classes loaded when they are asked for.
 
 Invariant: adding a collector is a file of its own and a row here; nobody else names its module.
 """
@@ -7,57 +7,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from collectors.protocol import AccountingSource, AccountingTables, Health, Machine
 
 
 class Collector(NamedTuple):
-    """One row: a class that answers as `AccountingSource`, and what it asks."""
+    """One row: where the classes are (module:class) that answer as the contracts of `collectors.protocol`."""
 
     name: str
-    module: str
-    source: str
-    what: str
+    accounting: str  # AccountingSource
+    machine: str  # Machine
+    tables: str  # AccountingTables
+    health: str  # Health
+    what: str  # it asks
 
 
 COLLECTORS = (
-    Collector("slurm", "collectors.slurm.live", "LiveSlurm", "Slurm, by sacct, sacctmgr and scontrol"),
+    Collector(
+        "slurm",
+        "collectors.slurm.live:LiveSlurm",
+        "collectors.slurm.machine:LiveMachine",
+        "collectors.slurm.accounting_tables:AccountingTables",
+        "collectors.slurm.health:LiveHealth",
+        "Slurm, by its own commands, and slurmdbd's database where a site grants it",
+    ),
 )
+_BY_NAME = {collector.name: collector for collector in COLLECTORS}
+
+
+def loaded(place: str) -> Callable[..., Any]:
+    """The class at module:class."""
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 def accounting(name: str, **settings: object) -> AccountingSource:
-    """A source of accounting by its name, with the settings its class takes."""
-    row = next(collector for collector in COLLECTORS if collector.name == name)
-    make = cast("Callable[..., AccountingSource]", getattr(import_module(row.module), row.source))
-    return make(**settings)
-
-
-MACHINES = {"slurm": ("collectors.slurm.machine", "LiveMachine")}
+    """The accounting of a cluster, by the collector's name, with the settings its class takes."""
+    made: AccountingSource = loaded(_BY_NAME[name].accounting)(**settings)
+    return made
 
 
 def machine(name: str, *settings: object, **named: object) -> Machine:
-    """What a cluster consists of, from a source by its name, with the settings its class takes."""
-    module, source = MACHINES[name]
-    make = cast("Callable[..., Machine]", getattr(import_module(module), source))
-    return make(*settings, **named)
-
-
-TABLES = {"slurm": ("collectors.slurm.accounting_tables", "AccountingTables")}
+    """What a cluster consists of, in the same way."""
+    made: Machine = loaded(_BY_NAME[name].machine)(*settings, **named)
+    return made
 
 
 def tables(name: str, **settings: object) -> AccountingTables:
-    """The accounting's own tables, from a source by its name, with the settings its class takes."""
-    module, source = TABLES[name]
-    make = cast("Callable[..., AccountingTables]", getattr(import_module(module), source))
-    return make(**settings)
-
-
-HEALTH = {"slurm": ("collectors.slurm.health", "LiveHealth")}
+    """The accounting's own tables, in the same way."""
+    made: AccountingTables = loaded(_BY_NAME[name].tables)(**settings)
+    return made
 
 
 def health(name: str, **settings: object) -> Health:
-    """What a check asks of a source by its name, with the settings it takes."""
-    module, source = HEALTH[name]
-    make = cast("Callable[..., Health]", getattr(import_module(module), source))
-    return make(**settings)
+    """What a check asks, in the same way."""
+    made: Health = loaded(_BY_NAME[name].health)(**settings)
+    return made

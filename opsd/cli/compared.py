@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from opsd.store.engine import Store
 
 
-def add_window(parser: ArgumentParser, periods: str) -> None:
-    """`--period`, or `--from` and `--to`, and `--timezone`."""
+def add_window(parser: ArgumentParser, periods: str, zone_shown: str = "UTC") -> None:
+    """`--period`, or `--from` and `--to`, and `--timezone`.
+
+    Args:
+        zone_shown: the zone where none is asked for, as the help says it.
+    """
     parser.add_argument("--period", metavar="P", help=periods)
     parser.add_argument("--from", dest="start", metavar="T", help="first second, instead of --period")
     parser.add_argument("--to", dest="end", metavar="T", help="end, not included")
-    parser.add_argument("--timezone", metavar="TZ", help="whose midnights and months (default: UTC)")
+    parser.add_argument(
+        "--timezone", metavar="TZ", help=f"whose midnights and months (default: {zone_shown})"
+    )
 
 
 def book_zone(args: Namespace, store: Store) -> tzinfo:
@@ -67,14 +73,23 @@ def one_cluster(found: list[ClusterSources], name: str | None) -> ClusterSources
     return chosen[0]
 
 
-def read(store: Store, one: ClusterSources, span: Window) -> None:
-    """An ordinary sweep, so that open runs are seen after the end of what is compared; and the machine."""
-    from opsd.pipeline import machine, sweep
+def swept(store: Store, one: ClusterSources) -> str:
+    """An ordinary sweep, so that open runs are seen after the end of what is compared; the stable name."""
+    from opsd.pipeline import rebuild, sweep
 
     at = now()
     done = sweep.run(store, one.accounting, now=at, since=sweep.beginning(one.since, at), means=one.means())
+    rebuild.run(store)
+    return done.cluster
+
+
+def read(store: Store, one: ClusterSources, span: Window) -> None:
+    """The same, and what the cluster consisted of."""
+    from opsd.pipeline import machine
+
+    cluster = swept(store, one)
     told = machine.run(
-        store, one.machine, one.tables, cluster=done.cluster, now=at, start=span.start, end=span.end
+        store, one.machine, one.tables, cluster=cluster, now=now(), start=span.start, end=span.end
     )
     for note in told.notes:
         warn(note)

@@ -127,16 +127,17 @@ def _capacity(connection: Connection, args: Namespace, tz: tzinfo) -> Explanatio
 
 def _certificate(store: Store, args: Namespace) -> tuple[Explanation, tzinfo]:
     """Made anew, without reading accounting first: what is kept may not hold every contribution."""
-    from opsd.cli import ingest, reconcile
+    from opsd.cli import ingest
     from opsd.config import settings
     from opsd.core.period import zone_name
     from opsd.pipeline import reconcile as made
     from opsd.pipeline.explain import cells, certificate
 
     asked = cells.parse(args.cell, certificate.KEYS)
-    tz = reconcile.zone_of(args, store)
-    chosen = reconcile.chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
-    found = made.run(store, chosen, reconcile.window_of(args, tz), now=now(), zone=zone_name(tz))
+    tz = compared.book_zone(args, store)
+    one = compared.one_cluster(ingest.sources(settings(args.db, args.config), store), args.cluster)
+    window = compared.window(args, tz, this_month=True)
+    found = made.run(store, one, window, now=now(), zone=zone_name(tz))
     with store.read() as connection:
         return certificate.run(connection, found, asked, limit=args.limit), tz
 

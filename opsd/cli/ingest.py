@@ -124,19 +124,20 @@ def chosen(found: list[ClusterSources], name: str | None) -> list[ClusterSources
     """The one of that name, or all.
 
     Raises:
-        WrongUsage: the configuration has no such cluster.
+        WrongUsage: there is no such cluster.
+        Refused, Unavailable: the only one was asked for by name, and cannot tell its own.
     """
     if name is None:
         return found
-    known = [one.label for one in found if one.label]
+    known = {one.label or one.cluster: one for one in found}  # the only one has no label, but a name in Slurm
     if name not in known:
         listed = (
-            f"the configuration has {' '.join(known)}"
-            if known
-            else "the configuration has no [clusters.NAME]"
+            f"there is {' '.join(known)}"
+            if not found[0].label
+            else f"the configuration has {' '.join(known)}"
         )
         raise WrongUsage(f"--cluster {name}: no such cluster{nearest(name, known, listed)}")
-    return [one for one in found if one.label == name]
+    return [known[name]]
 
 
 def _span(args: Namespace) -> Window | None:

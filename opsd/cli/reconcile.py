@@ -8,15 +8,14 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opsd.cli import compared
 from opsd.cli.context import now, open_store, warn
-from opsd.cli.times import window_option, zone_option
 from opsd.config import settings
-from opsd.core.errors import BadText, WrongUsage
-from opsd.core.period import Window, parse_period, zone, zone_name
+from opsd.core.errors import WrongUsage
+from opsd.core.period import Window, zone_name
 
 if TYPE_CHECKING:
     from opsd.core.certificate import Certificate
-    from opsd.pipeline.sources import ClusterSources
     from opsd.store.engine import Store
 
 FORMATS = ("table", "csv", "json", "html")
@@ -36,10 +35,7 @@ def register(parser: ArgumentParser) -> None:
     parser.description = "Compare opsd's usage with what Slurm itself reports, cell by cell."
     parser.epilog = _EPILOG
     parser.add_argument("--against", metavar="WHAT", default="sreport", help="sreport (the default)")
-    parser.add_argument("--period", metavar="P", help="see below (default: the current month so far)")
-    parser.add_argument("--from", dest="start", metavar="T", help="first second, instead of --period")
-    parser.add_argument("--to", dest="end", metavar="T", help="end, not included")
-    parser.add_argument("--timezone", metavar="TZ", help="whose months (default: the book zone)")
+    compared.add_window(parser, "see below (default: the current month so far)", "the book zone")
     parser.add_argument("--cluster", metavar="NAME", help="one of those in the configuration")
     parser.add_argument("--no-ingest", action="store_true", help="do not read Slurm's accounting first")
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
@@ -55,41 +51,12 @@ def run(args: Namespace) -> int:
     if args.output and args.format == "table":
         raise WrongUsage(f"-o {args.output}: say which --format the file is to have: csv, json or html")
     with open_store(args) as store:
-        tz = zone_of(args, store)
-        found = _certificate(args, store, window_of(args, tz), tz)
+        tz = compared.book_zone(args, store)
+        found = _certificate(args, store, compared.window(args, tz, this_month=True), tz)
     _show(found, args)
     for note in found.notes:
         warn(note)
     return 3 if found.unexplained else 0
-
-
-def zone_of(args: Namespace, store: Store) -> tzinfo:
-    """Whose months a period is of: as asked, or the book zone."""
-    from opsd.store import parties
-
-    with store.read() as connection:
-        book = zone(parties.load(connection).book_zone or "UTC")
-    return zone_option(args.timezone, book)
-
-
-def window_of(args: Namespace, tz: tzinfo) -> Window:
-    """What is to be compared."""
-    if args.start or args.end:
-        if args.period:
-            raise WrongUsage("--period with --from or --to: say one of the two")
-        if not (args.start and args.end):
-            raise WrongUsage("--from and --to go together: say both, or --period")
-        return window_option(args.start, args.end, tz)
-    try:
-        return parse_period(args.period or _this_month(tz), tz)
-    except BadText as err:
-        raise WrongUsage(f"--period: {err}") from err
-
-
-def _this_month(tz: tzinfo) -> str:
-    from datetime import datetime
-
-    return f"{datetime.fromtimestamp(now(), tz):%Y-%m}"
 
 
 def _certificate(args: Namespace, store: Store, window: Window, tz: tzinfo) -> Certificate:
@@ -97,35 +64,12 @@ def _certificate(args: Namespace, store: Store, window: Window, tz: tzinfo) -> C
     from opsd.pipeline import reconcile
     from opsd.reports import certificate
 
-    one = chosen(ingest.sources(settings(args.db, args.config), store), args.cluster)
+    one = compared.one_cluster(ingest.sources(settings(args.db, args.config), store), args.cluster)
     if not args.no_ingest:
-        _read(store, one)
+        compared.swept(store, one)
     found = reconcile.run(store, one, window, now=now(), zone=zone_name(tz))
     reconcile.keep(store, found, certificate.as_json(found).decode())
     return found
-
-
-def chosen(found: list[ClusterSources], name: str | None) -> ClusterSources:
-    """The one cluster: a report of Slurm's is about one."""
-    if name is None and len(found) == 1:
-        return found[0]
-    labels = [one.label for one in found]
-    if name is None:
-        raise WrongUsage(f"--cluster: which one of {' '.join(labels)}? A certificate is about one cluster")
-    chosen = [one for one in found if name in (one.label, *([one.cluster] if len(found) == 1 else []))]
-    if not chosen:
-        known = " ".join(filter(None, labels)) or found[0].cluster
-        raise WrongUsage(f"--cluster {name}: no such cluster; there is {known}")
-    return chosen[0]
-
-
-def _read(store: Store, one: ClusterSources) -> None:
-    """An ordinary sweep, so that open runs are seen after the end of what is compared."""
-    from opsd.pipeline import rebuild, sweep
-
-    at = now()
-    sweep.run(store, one.accounting, now=at, since=sweep.beginning(one.since, at), means=one.means())
-    rebuild.run(store)
 
 
 def _show(found: Certificate, args: Namespace) -> None:

@@ -394,10 +394,14 @@ def _write_changes(
 _AT: dict[str, int] = {name: index for index, name in enumerate(RUN_COLUMNS)}
 _NOT_CONTENT = frozenset({"hash", "observed_at", "seen_open", "versions", "import_id"})
 _CONTENT = tuple(index for name, index in _AT.items() if name not in _NOT_CONTENT)
+_DRIFTS = frozenset({"elapsed", "suspended", "suspensions"})
+_OPEN_CONTENT = tuple(index for index in _CONTENT if RUN_COLUMNS[index] not in _DRIFTS)
 
 
 def _content(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(row[index] for index in _CONTENT)
+    """What a run is told by. While it is open, what grows with it is none of that, as in its hash."""
+    places = _CONTENT if row[_AT["end"]] is not None else _OPEN_CONTENT
+    return tuple(row[index] for index in places)
 
 
 def _held(row: Sequence[Any]) -> Held:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
 from collectors import registry
@@ -13,7 +11,7 @@ from collectors.protocol import AccountingSource
 @pytest.mark.parametrize("row", registry.COLLECTORS, ids=lambda row: row.name)
 def test_every_row_leads_to_a_source(row: registry.Collector) -> None:
     """Its module has a class of that name, which answers every question of an ingest."""
-    source = getattr(import_module(row.module), row.source)
+    source = registry.loaded(row.accounting)
     questions = [name for name in vars(AccountingSource) if not name.startswith("_")]
 
     assert ["prove", "changed", "runs"] == questions

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,17 @@ class Certificate:
         return {
             (row["account"], row["user"], row["tres"]): int(row[name]) for row in self.rows if int(row[name])
         }
+
+
+def sreport(slurm: Slurm, start: str, end: str, tres: Sequence[str]) -> Cells:
+    """What Slurm itself reports between two of its local times; lines without a user are the accounts'."""
+    text = slurm.run(
+        "sreport", "-n", "-P", "-t", "seconds", f"--tres={','.join(tres)}",
+        "cluster", "AccountUtilizationByUser", f"Start={start}", f"End={end}",
+    )  # fmt: skip
+    found: Cells = defaultdict(int)
+    for line in text.splitlines():
+        _, account, user, _, name, used = line.split("|")
+        if int(used):
+            found[account, user, name] += int(used)
+    return dict(found)

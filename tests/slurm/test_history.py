@@ -7,7 +7,6 @@ import io
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.slurm import cluster, history, history_tables, mutation, oracle
-from tests.slurm.beside import NEEDS_EYES, Cells, Certificate, Opsd
+from tests.slurm.beside import NEEDS_EYES, Cells, Certificate, Opsd, sreport
 from tests.slurm.cluster import Slurm
 from tests.slurm.conftest import NO_SLURM
 
@@ -85,16 +84,7 @@ class Told:
     def sreport(self, month: str) -> Cells:
         """What Slurm reports of a month; lines without a user are the accounts'."""
         start, end = (history_tables.local(self.zone, at) for at in self.window(month))
-        text = self.slurm.run(
-            "sreport", "-n", "-P", "-t", "seconds", f"--tres={','.join(ASKED)}",
-            "cluster", "AccountUtilizationByUser", f"Start={start}", f"End={end}",
-        )  # fmt: skip
-        found: dict[tuple[str, str, str], int] = defaultdict(int)
-        for line in text.splitlines():
-            _, account, user, _, tres, used = line.split("|")
-            if int(used):
-                found[account, user, tres] += int(used)
-        return dict(found)
+        return sreport(self.slurm, start, end, ASKED)
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections import defaultdict
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from collectors.slurm.live import LiveSlurm
 from opsd.core.errors import Refused
 from tests.slurm import workload
-from tests.slurm.beside import NEEDS_EYES, TRES, Cells, Certificate, Opsd
+from tests.slurm.beside import NEEDS_EYES, TRES, Cells, Certificate, Opsd, sreport
 from tests.slurm.cluster import Slurm
 from tests.slurm.configuration import CLUSTER, PARTITION_ASSOCIATION, PLAIN_ACCOUNTS
 
@@ -60,19 +60,9 @@ def local(slurm: Slurm) -> tuple[str, str]:
     return start, end
 
 
-def sreport(slurm: Slurm) -> Cells:
+def reported_by_slurm(slurm: Slurm) -> Cells:
     """What Slurm itself reports for the hour; lines without a user are the accounts'."""
-    start, end = local(slurm)
-    text = slurm.run(
-        "sreport", "-n", "-P", "-t", "seconds", f"--tres={','.join((*TRES, 'gres/gpu:h100'))}",
-        "cluster", "AccountUtilizationByUser", f"Start={start}", f"End={end}",
-    )  # fmt: skip
-    found: dict[tuple[str, str, str], int] = defaultdict(int)
-    for line in text.splitlines():
-        _, account, login, _, tres, used = line.split("|")
-        if int(used):
-            found[account, login, tres] += int(used)
-    return dict(found)
+    return sreport(slurm, *local(slurm), (*TRES, "gres/gpu:h100"))
 
 
 # -- the certificate, while truth arrives late -----------------------------------------------------
@@ -96,7 +86,7 @@ class Late:
         found = self.knows.certificate(self.period)
         assert {} == found.column("unexplained")
         assert 0 == found.code
-        assert {cell: used for cell, used in sreport(self.slurm).items() if used} == found.column("sreport")
+        assert reported_by_slurm(self.slurm) == found.column("sreport")
         return found
 
     def roll_up(self) -> None:
@@ -267,28 +257,34 @@ def no_dull_hour(opsd: Opsd, reported: Cells) -> None:
 
 
 def twice_changes_nothing(opsd: Opsd, reported: Cells) -> None:
-    """Reading the same accounting again leaves every ended run as it was; others may have gone on."""
+    """Reading again changes no run but those that went on meanwhile, and each of those is counted."""
     opsd.ingest()
-    before, open_runs = ended(opsd)
+    before = stored(opsd)
     said = opsd.ingest()
-    after, _ = ended(opsd)
+    after = stored(opsd)
 
     _, new, _, changed, *_ = next(line for line in said.splitlines() if "unchanged" in line).split()
+    went_on = {key for key in before if before[key] != after[key]}
     assert "0" == new
-    assert before.items() <= after.items()
-    assert int(changed) <= open_runs, said
+    assert before.keys() == after.keys()
+    assert len(went_on) == int(changed)
+    assert went_on <= {key for key in before if before[key].end is None}
     assert reported == cells(opsd)
 
 
-def ended(opsd: Opsd) -> tuple[dict[tuple[int, int], tuple[object, ...]], int]:
-    """What is stored of every ended run by its key; how many runs had not ended."""
+class Stored(NamedTuple):
+    """What is stored of a run, without what grows while it is open."""
+
+    end: int | None
+    content: tuple[int, ...]
+
+
+def stored(opsd: Opsd) -> dict[tuple[int, int], Stored]:
+    """Every run by job id and submission."""
+    names = ("hash", "begin", "finish", "account_id", "shape_id", "state_id", "flags")
     with closing(sqlite3.connect(opsd.folder / "opsd.db")) as database:
-        rows = database.execute(
-            "SELECT job_id, submit, hash, begin, finish, account_id, shape_id, state_id, suspended,"
-            ' suspensions FROM run WHERE "end" IS NOT NULL'
-        ).fetchall()
-        (open_runs,) = database.execute('SELECT count(*) FROM run WHERE "end" IS NULL').fetchone()
-    return {row[:2]: row[2:] for row in rows}, open_runs
+        rows = database.execute(f'SELECT job_id, submit, "end", {", ".join(names)} FROM run').fetchall()
+    return {row[:2]: Stored(row[2], row[3:]) for row in rows}
 
 
 def slurmdbd_away(opsd: Opsd, reported: Cells) -> None:
@@ -383,7 +379,7 @@ def test_beside_a_real_slurm(
     for story in STORIES:
         with subtests.test(msg=story.__name__):
             story(late)
-    reported = plain(sreport(slurm))
+    reported = plain(reported_by_slurm(slurm))
     for check in CHECKS:
         with subtests.test(msg=check.__name__):
             check(Opsd(tmp_path / check.__name__, slurm, capsys, window_hours=6), reported)

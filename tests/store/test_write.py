@@ -419,6 +419,19 @@ def test_suspension_of_an_open_run_is_that_of_the_last_look(store: Store, order:
     assert {("es-a", "RUNNING"): (4 * (6 * HOUR - 5400), 0)} == used(store, Window(BASE, BASE + 9 * DAY))
 
 
+@pytest.mark.parametrize("earlier", [[], [{"state": "SUSPENDED"}]], ids=["one version", "two versions"])
+def test_what_grows_while_a_run_is_open_is_no_change(store: Store, earlier: list[dict[str, Any]]) -> None:
+    """A later look at an open run counts as unchanged, and what is stored of it has grown all the same."""
+    looks = [*earlier, {"state": "RUNNING", "elapsed": 3600, "suspended": 60}]
+    for hours, look in enumerate(looks, 1):
+        write(store, BASE + hours * HOUR, [row(end=None, **look)])
+
+    again = write(store, BASE + 5 * HOUR, [row(end=None, state="RUNNING", elapsed=9000, suspended=90)])
+
+    assert (0, 0, 1) == (again.new, again.changed, again.unchanged)
+    assert [(90, len(looks))] == [(line["suspended"], line["versions"]) for line in stored(store)]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_two_looks_at_one_instant_take_the_greater_drift(store: Store, order: tuple[int, ...]) -> None:
     """Equally late looks at an open run cannot be ordered, so what only grows decides."""

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -287,8 +286,7 @@ def test_the_registry_leads_here() -> None:
     """By name, with the settings the class takes; it answers every question of the contract."""
     found = registry.tables("slurm", url=URL, cluster="lab")
 
-    module, name = registry.TABLES["slurm"]
-    assert type(found) is getattr(import_module(module), name)
+    assert type(found) is registry.loaded(registry.COLLECTORS[0].tables)
     questions = [name for name in vars(Contract) if not name.startswith("_")]
     assert 8 == len(questions)
     assert [] == [name for name in questions if not callable(getattr(found, name, None))]
