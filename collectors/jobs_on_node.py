@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from opsd.core.errors import BadInput, BadText
-from opsd.core.telemetry import Job
+from opsd.core.holders import Job
 
 _MOST_BYTES = 65_536
 _HIGHEST_MINOR = 4_095

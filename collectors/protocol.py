@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
+from opsd.core.measured import Measured
 from opsd.core.period import Window
 from opsd.core.records import Association, NodeEvent, PartitionLimit, Reservation
 
@@ -280,4 +281,28 @@ class AccountingTables(Protocol):
 
     def reservations(self, start: int, end: int) -> Sequence[Reservation]:
         """As `Machine.reservations`, with their associations."""
+        ...
+
+
+class Spooled(NamedTuple):
+    """A part of an agent's spool."""
+
+    spool: str  # which file: another one numbers its records anew
+    cursor: int  # of the last record here; what `after` is next time
+    records: Sequence[Measured]
+    faults: Sequence[str]  # records that could not be read, in words
+    more: bool  # whether there was more than one answer may hold
+
+
+class Spool(Protocol):
+    """Where an agent keeps what it measured, until it is told that it was fetched."""
+
+    def fetch(self, spool: str, after: int) -> Spooled:
+        """Records after a cursor; all of them if the agent's spool is another than this.
+
+        Asking for what comes after a cursor tells the agent that everything up to it is safe.
+
+        Raises:
+            Unavailable: the agent does not answer, or not as it should.
+        """
         ...

@@ -6,7 +6,8 @@ Invariant: a GPU that did not answer has no readings on the page, only what is k
 from __future__ import annotations
 
 from exporters.page import Page
-from opsd.core.telemetry import QUANTITIES, Gpu, Holdings, Snapshot
+from opsd.core.holders import Holdings
+from opsd.core.telemetry import QUANTITIES, Gpu, Snapshot
 
 PREFIX = "opsd_gpu_"
 

@@ -32,6 +32,17 @@ _KNOWN: dict[str, dict[str, type]] = {
     },
     "daemon": {"listen_address": str, "web_config": str, "ingest_seconds": int, "balances_seconds": int},
     "web": {"listen_address": str},
+    "nodes": {
+        "file": str,
+        "ca_file": str,
+        "cert_file": str,
+        "key_file": str,
+        "username": str,
+        "password": str,
+        "password_file": str,
+        "timeout_seconds": int,
+        "pull_seconds": int,
+    },
     "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
 }
 # Sections of several tables, [clusters.NAME]: each may override these keys of another section.
@@ -74,6 +85,20 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """The agents whose measurements are fetched, and how to reach them."""
+
+    file: str | None = None  # in the form of Prometheus' file_sd; None: nothing is fetched
+    ca_file: str | None = None  # with it, agents are asked by https
+    cert_file: str | None = None
+    key_file: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout_seconds: int = 10
+    pull_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True)
 class Grafana:
     """Where dashboards are pushed."""
 
@@ -92,6 +117,7 @@ class Settings:
     daemon: Daemon = Daemon()
     web: Web = Web()
     grafana: Grafana = Grafana()
+    nodes: Nodes = Nodes()
     clusters: Mapping[str, Slurm] = field(default_factory=dict)  # by name; empty: the one local cluster
 
 
@@ -114,6 +140,7 @@ def settings(
         Daemon(**tree.get("daemon", {})),
         Web(**tree.get("web", {})),
         Grafana(**_with_secret(path, "grafana", "token", tree.get("grafana", {}))),
+        Nodes(**_with_secret(path, "nodes", "password", tree.get("nodes", {}))),
         _clusters(path, tree),
     )
 

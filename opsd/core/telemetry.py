@@ -1,13 +1,12 @@
-"""What is read of a node's GPUs, and which job holds which of them.
+"""What is read of a node's GPUs.
 
 Invariant: a value that was not read just now is absent, never an older one; a reading outside its physical
-range is no reading. What a GPU holds is told by its UUID, never by its number alone.
+range is no reading.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -86,6 +85,31 @@ class Xid(NamedTuple):
     last: float
 
 
+class Process(NamedTuple):
+    """A process that computes on a GPU. `instance`: the number of its GPU instance, under MIG."""
+
+    pid: int
+    memory_bytes: int | None = None
+    instance: int | None = None
+    compute_instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A MIG device: a compute instance of a GPU instance, with a UUID of its own.
+
+    `values` are readings whose quantities begin with `mig_`. GPM is read per GPU instance, so compute
+    instances of one GPU instance show the same activity.
+    """
+
+    uuid: str
+    instance: int
+    compute_instance: int
+    profile: str  # 1g.10gb
+    part: float | None = None  # its SMs as a part of the GPU's
+    values: Mapping[Reading, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU now. Only an `up` one has values; `trouble` says in words why one is not."""
@@ -102,6 +126,9 @@ class Gpu:
     failed: Mapping[str, int] = field(default_factory=dict)
     unsupported: frozenset[str] = frozenset()
     xids: Mapping[int, Xid] = field(default_factory=dict)
+    is_mig: bool = False
+    slices: tuple[Slice, ...] = ()
+    processes: tuple[Process, ...] | None = None  # None: the driver does not tell
 
     @property
     def uuid(self) -> str:
@@ -128,53 +155,3 @@ class Snapshot:
     visible: int | None = None
     trouble: str = ""
     deaf: str | None = None
-
-
-# ----------------------------------------------------------------------------------------------- whose GPU
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job on this node and the GPUs it was given: by UUID where those are known, else by minor number."""
-
-    job_id: str
-    account: str
-    user: str
-    minors: tuple[int, ...] = ()
-    uuids: tuple[str, ...] = ()
-
-
-class Holding(NamedTuple):
-    """A job holds a GPU."""
-
-    uuid: str
-    job_id: str
-    account: str
-    user: str
-
-
-class Holdings(NamedTuple):
-    """Each holding's share of its GPU, and how many entries name no GPU of this node."""
-
-    shares: Mapping[Holding, float]
-    unresolved: int
-
-
-def holdings(jobs: Iterable[Job], identities: Iterable[Identity]) -> Holdings:
-    """Who holds which GPU: jobs that share one hold equal shares, so that a GPU's shares add up to one."""
-    known = list(identities)
-    uuids = {identity.uuid for identity in known}
-    by_minor = {identity.minor: identity.uuid for identity in known if identity.minor is not None}
-    found: list[Holding] = []
-    unresolved = 0
-    for job in jobs:
-        named: list[str | None] = (
-            [uuid if uuid in uuids else None for uuid in job.uuids]
-            if job.uuids
-            else [by_minor.get(minor) for minor in job.minors]
-        )
-        unresolved += named.count(None)
-        held = dict.fromkeys(uuid for uuid in named if uuid is not None)
-        found += [Holding(uuid, job.job_id, job.account, job.user) for uuid in held]
-    sharers = Counter(holding.uuid for holding in found)
-    return Holdings({holding: 1 / sharers[holding.uuid] for holding in found}, unresolved)

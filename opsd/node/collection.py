@@ -16,7 +16,8 @@ from collectors import jobs_on_node
 from exporters.gpu import add_gpus, add_holdings
 from exporters.page import Page
 from opsd.core.errors import BadInput
-from opsd.core.telemetry import Job, Snapshot, holdings
+from opsd.core.holders import Job, holdings
+from opsd.core.telemetry import Snapshot
 from opsd.node.options import Options
 
 DISTRIBUTION = "opsd-hpc"

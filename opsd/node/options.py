@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from opsd.core.errors import BadInput
 
 _DEADLINE_SECONDS = 2.0
 _MOST_GPUS = 64
 _MOST_INTERVAL = 86_400
+
+
+class Switch(NamedTuple):
+    """A part of the agent that can be switched off, or on: --collector.NAME, --no-collector.NAME."""
+
+    name: str
+    is_on: bool
+    help: str
+
+
+SWITCHES = (
+    Switch("nvml", True, "GPUs, by NVIDIA's library"),
+    Switch("gpm", True, "activity of SMs, tensor cores and memory (Hopper and later)"),
+    Switch("mig", True, "MIG instances"),
+    Switch("processes", True, "which job computes on which GPU"),
+    Switch("xids", True, "XID errors, by the driver's events"),
+    Switch("kernel-log", True, "XID errors, by the kernel's log, where it can be read"),
+    Switch("nvlink-links", False, "NVLink by link: 18 times the series"),
+    Switch("jobs", True, "which job holds which GPU, by the prolog's files"),
+    Switch("spool", True, "what each job did with its GPUs, kept until the daemon fetches it"),
+)
+DEFAULT = frozenset(switch.name for switch in SWITCHES if switch.is_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +48,11 @@ class Options:
     interval: float = 5.0
     deadline: float = 0.0  # 0: two seconds, or half the interval if that is less
     jobs_directory: Path = Path("/run/opsd/jobs")
+    spool_directory: Path | None = None  # None: nothing is kept
+    procfs: Path = Path("/proc")
+    cgroupfs: Path = Path("/sys/fs/cgroup")
+    kernel_log: Path = Path("/dev/kmsg")
+    collectors: frozenset[str] = DEFAULT
     simulated: int | None = None
     simulated_seed: str = "0"
 

@@ -328,3 +328,47 @@ certificate = Table(
     Column("figures", Text, nullable=False),  # what the daemon's page shows of it, as JSON
     Column("document", LargeBinary, nullable=False),  # as `opsd reconcile --format json` prints it; deflated
 )
+
+# What runs really did with GPUs (opsd.core.measured.Measured), by the agent that saw it. `cluster` is the
+# stable name; `run_id` the run that it was matched with, NULL until that run is known.
+measured = Table(
+    "measured",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("uuid", Text, primary_key=True),
+    Column("started", BigInteger, primary_key=True, autoincrement=False),
+    Column("node", Text, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("sluid", Text, nullable=False),
+    Column("allocated_ms", BigInteger, nullable=False),
+    Column("covered_ms", BigInteger, nullable=False),
+    Column("process_ms", BigInteger),
+    Column("idle_ms", BigInteger),
+    Column("gpm_ms", BigInteger, nullable=False),
+    Column("sm_active_ms", BigInteger),
+    Column("tensor_active_ms", BigInteger),
+    Column("energy_mj", BigInteger),
+    Column("is_energy_estimated", SmallInteger, nullable=False),
+    Column("memory_peak_bytes", BigInteger),
+    Column("xids", Text, nullable=False),  # as JSON: [[code, times], ...]
+    Column("is_end_seen", SmallInteger, nullable=False),
+    Column("fetched_at", BigInteger, nullable=False),
+    Column("run_id", BigInteger),
+)
+Index("ix_measured_run_id", measured.c.run_id)
+
+# How far each agent's spool was fetched. Another `spool` is another file: its numbers begin anew.
+spool = Table(
+    "spool",
+    METADATA,
+    Column("node", Text, primary_key=True),  # as it is addressed
+    Column("cluster", Text, nullable=False),
+    Column("spool", Text, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("fetched_at", BigInteger),  # the last time that it answered
+    Column("failure", Text, nullable=False, server_default=text("''")),  # why it did not, since
+)

@@ -10,7 +10,7 @@ import pytest
 
 from collectors.jobs_on_node import parse, read
 from opsd.core.errors import BadInput, BadText
-from opsd.core.telemetry import Job
+from opsd.core.holders import Job
 
 SCRIPTS = Path(__file__).parents[2] / "systemd" / "slurm"
 GOOD = "job_id=4711\naccount=es-bio\nuser=ana\ngpus=0,2-3\nstarted=1764280000\n"

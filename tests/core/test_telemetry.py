@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsd.core.telemetry import QUANTITIES, Holding, Identity, Job, Reading, holdings, is_possible
+from opsd.core.holders import Holding, Job, holdings
+from opsd.core.telemetry import QUANTITIES, Identity, Reading, is_possible
 
 NODE = [Identity("GPU-a", 0), Identity("GPU-b", 1), Identity("GPU-c", None)]
 

@@ -7,7 +7,8 @@ import pytest
 from exporters.catalogue import BY_NAME
 from exporters.gpu import PREFIX, add_gpus, add_holdings
 from exporters.page import Page
-from opsd.core.telemetry import QUANTITIES, Driver, Gpu, Holding, Holdings, Identity, Reading, Snapshot, Xid
+from opsd.core.holders import Holding, Holdings
+from opsd.core.telemetry import QUANTITIES, Driver, Gpu, Identity, Reading, Snapshot, Xid
 
 WHO = Identity("GPU-a", 0, "NVIDIA H100", "123", "0000:10:00.0", "96.00")
 
