@@ -106,7 +106,10 @@ def test_clusters_override_what_all_have_in_common(written: Written, tmp_path: P
             "[clusters.far]\nzzz = 3\n",
             r"unknown key clusters\.far\.zzz; keys: bin conf since timezone database_url database_url_file$",
         ),
-        ("[zzz]\n", r"unknown section \[zzz\]; sections: database slurm daemon web nodes grafana clusters\.NAME$"),
+        (
+            "[zzz]\n",
+            r"unknown section \[zzz\]; sections: database slurm daemon web nodes grafana clusters\.NAME$",
+        ),
         ("[clusters]\nbin = 'x'\n", r"clusters\.bin must be a section: write \[clusters\.NAME\]"),
         ("[clusters.'a b']\nsince = '3 days'\n", r"\[clusters\.a b\]: no name of a cluster: 'a b'"),
         ("[slurn]\n", r"unknown section \[slurn\]; did you mean 'slurm'\?"),
