@@ -19,7 +19,7 @@ import pytest
 
 from opsd import node
 from opsd.core.errors import BadInput, Refused
-from opsd.node import Agent, Options, command
+from opsd.node import Agent, Options, command_line
 from tests.fakes.nvml.running import Scraped, running
 
 SQL = {"alembic", "apscheduler", "psycopg", "sqlalchemy", "sqlite3", "sqlmodel"}
@@ -147,7 +147,7 @@ def test_wrong_usage(words: list[str]) -> None:
 @pytest.mark.parametrize(("text", "expected"), [("5s", 5), ("250ms", 0.25), ("1.5m", 90)])
 def test_durations(text: str, expected: float) -> None:
     """Durations carry their unit."""
-    assert expected == command._duration(text)
+    assert expected == command_line.duration(text)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_every_option_is_documented() -> None:
     """Each stands in the agent's section of docs/commands.md."""
     text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
     section = text.partition("\n## opsd-node\n")[2].partition("\n## ")[0]
-    options = [option for action in command._parser()._actions for option in action.option_strings]
+    options = [option for action in command_line.parser()._actions for option in action.option_strings]
 
     assert section
     assert [] == [option for option in options if option not in ("-h", "--help") and option not in section]
