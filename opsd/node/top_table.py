@@ -7,6 +7,8 @@ a number does not say, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rich.bar import Bar
 from rich.console import Group, RenderableType
@@ -16,11 +18,10 @@ from rich.text import Text
 from opsd.node.board import Board, Device, Holder
 
 _GIB = 2.0**30
-_BAR = 10
 _QUIET = "dim"
 _WARM, _HOT = 75, 85  # degrees Celsius
 _STALE_SECONDS = 15.0
-_WIDE = 124  # columns of a terminal from which everything fits
+_WIDE, _MEDIUM = 136, 114  # columns of a terminal from which everything fits, or all but account and clock
 
 
 def table(board: Board, source: str, width: int, now: float) -> RenderableType:
@@ -37,7 +38,7 @@ def table(board: Board, source: str, width: int, now: float) -> RenderableType:
     elif not board.devices:
         parts.append(Text("No GPU is shown." + _why(board), "yellow"))
     else:
-        parts.append(_devices(board, is_wide=width >= _WIDE))
+        parts.append(_devices(board, width))
     return Group(*parts)
 
 
@@ -65,48 +66,53 @@ def _why(board: Board) -> str:
     return f" Not well: {', '.join(board.troubles)}." if board.troubles else ""
 
 
-def _devices(board: Board, *, is_wide: bool) -> Table:
+class Column(NamedTuple):
+    """One column: from which width of a terminal it is shown, and what stands in it."""
+
+    title: str
+    least: int
+    cell: Callable[[Device, int], RenderableType]
+    is_right: bool = False
+
+
+def _columns(activity: str) -> Sequence[Column]:
+    return (
+        Column("GPU", 0, _name),
+        Column("job", 0, lambda device, _: _jobs(device)),
+        Column("user", 0, lambda device, _: _names([holder.user for holder in device.holders])),
+        Column("account", _WIDE, lambda device, _: _names([holder.account for holder in device.holders])),
+        Column(activity, 0, lambda device, width: _share(device.activity, _activity_style(device), width)),
+        Column("tensor", _MEDIUM, lambda device, _: _number(_part(device.tensor, 0.01), "{:.0f} %"), True),
+        Column("memory", 0, _memory),
+        Column("power", 0, _power),
+        Column("°C", 0, lambda device, _: _temperature(device), True),
+        Column("GHz", _WIDE, lambda device, _: _number(_part(device.clock, 1e9), "{:.2f}"), True),
+        Column("faults", 0, lambda device, _: _faults(device)),
+    )
+
+
+def _devices(board: Board, width: int) -> Table:
     shown = Table(box=None, pad_edge=False, padding=(0, 1), expand=False)
     has_sm = any(device.is_sm_activity for device in board.devices)
-    shown.add_column("GPU", no_wrap=True)
-    shown.add_column("job", no_wrap=True)
-    shown.add_column("user", no_wrap=True)
-    if is_wide:
-        shown.add_column("account", no_wrap=True)
-    shown.add_column("SM active" if has_sm else "utilisation", no_wrap=True)
-    shown.add_column("tensor", justify="right", no_wrap=True)
-    shown.add_column("memory", no_wrap=True)
-    shown.add_column("power", no_wrap=True)
-    shown.add_column("°C", justify="right", no_wrap=True)
-    if is_wide:
-        shown.add_column("GHz", justify="right", no_wrap=True)
-    shown.add_column("faults", overflow="fold")
+    columns = [column for column in _columns("SM active" if has_sm else "busy") if column.least <= width]
+    for column in columns:
+        shown.add_column(
+            column.title,
+            justify="right" if column.is_right else "left",
+            no_wrap=column.title != "faults",
+            min_width=12 if column.title == "faults" else None,
+            overflow="fold" if column.title == "faults" else "ellipsis",
+        )
     for device in board.devices:
-        shown.add_row(*_row(device, is_wide=is_wide))
+        shown.add_row(*(column.cell(device, width) for column in columns))
     return shown
 
 
-def _row(device: Device, *, is_wide: bool) -> list[RenderableType]:
-    account = [_names([holder.account for holder in device.holders])] if is_wide else []
-    clock = [_number(_part(device.clock, 1e9), "{:.2f}")] if is_wide else []
-    return [
-        _name(device),
-        _jobs(device),
-        _names([holder.user for holder in device.holders]),
-        *account,
-        _share(device.activity, _activity_style(device)),
-        _number(_part(device.tensor, 0.01), "{:.0f} %"),
-        _memory(device),
-        _power(device),
-        _temperature(device),
-        *clock,
-        _faults(device),
-    ]
-
-
-def _name(device: Device) -> Text:
+def _name(device: Device, width: int) -> Text:
     if device.parent:
         return Text(f"  └ {device.name}", _QUIET)
+    if width < _MEDIUM:
+        return Text(f"{device.gpu:>2}")
     return Text.assemble(f"{device.gpu:>2} ", (_short(device.name), _QUIET))
 
 
@@ -141,25 +147,26 @@ def _activity_style(device: Device) -> str:
     return "yellow" if is_idle and device.holders else "green"
 
 
-def _share(share: float | None, style: str) -> RenderableType:
+def _share(share: float | None, style: str, width: int) -> RenderableType:
     if share is None:
         return Text("-", _QUIET)
-    return _barred(share, f"{share:4.0%}".replace("%", " %"), style)
+    return _barred(share, f"{share:4.0%}".replace("%", " %"), style, width)
 
 
-def _memory(device: Device) -> RenderableType:
+def _memory(device: Device, width: int) -> RenderableType:
     if device.memory_used is None or not device.memory_total:
         return Text("-", _QUIET)
-    said = f"{device.memory_used / _GIB:.0f}/{device.memory_total / _GIB:.0f} GiB"
-    return _barred(device.memory_used / device.memory_total, said, "blue")
+    whole = f"/{device.memory_total / _GIB:.0f}" if width >= _MEDIUM else ""
+    said = f"{device.memory_used / _GIB:.0f}{whole} GiB"
+    return _barred(device.memory_used / device.memory_total, said, "blue", width)
 
 
-def _power(device: Device) -> RenderableType:
+def _power(device: Device, width: int) -> RenderableType:
     if device.power is None:
         return Text("-", _QUIET)
     if not device.power_limit:
         return Text(f"{device.power:.0f} W")
-    return _barred(device.power / device.power_limit, f"{device.power:.0f} W", "magenta")
+    return _barred(device.power / device.power_limit, f"{device.power:.0f} W", "magenta", width)
 
 
 def _temperature(device: Device) -> Text:
@@ -177,11 +184,12 @@ def _faults(device: Device) -> Text:
     return Text(", ".join(said), "bold red" if said else "")
 
 
-def _barred(share: float, said: str, style: str) -> Table:
+def _barred(share: float, said: str, style: str, width: int) -> Table:
     row = Table.grid(padding=(0, 1))
-    row.add_column(width=_BAR)
+    bar = 10 if width >= _MEDIUM else 4
+    row.add_column(width=bar)
     row.add_column(justify="right", no_wrap=True)
-    row.add_row(Bar(1.0, 0.0, min(1.0, share), width=_BAR, color=style, bgcolor="grey23"), said)
+    row.add_row(Bar(1.0, 0.0, min(1.0, share), width=bar, color=style, bgcolor="grey23"), said)
     return row
 
 
