@@ -65,18 +65,31 @@ def require_loopback(address: Address, option: str = "--web.listen-address") -> 
 
 
 class Holder:
-    """The last rendered page; swapping it is one assignment, so no reader ever waits."""
+    """The last rendered page, or why there is none; swapping it is one assignment, so no reader ever waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale: Callable[[], str] = lambda: "") -> None:
+        """`stale` says in words why the page is too old to be shown (empty: it is not); it must not wait."""
         self._page: Rendered | None = None
+        self._reason = "nothing collected yet"
+        self._stale = stale
 
     def put(self, page: Rendered) -> None:
         """What is served from now on."""
         self._page = page
 
+    def take_away(self, reason: str) -> None:
+        """Serve nothing from now on, and say why: absent beats wrong."""
+        self._reason = reason
+        self._page = None
+
     def get(self) -> Rendered | None:
-        """What is served now; None before the first."""
-        return self._page
+        """What is served now; None while there is nothing that is true."""
+        return None if self._stale() else self._page
+
+    @property
+    def reason(self) -> str:
+        """Why there is no page, in words."""
+        return self._stale() or self._reason
 
 
 class Answer(NamedTuple):
@@ -185,7 +198,7 @@ class _Server(ThreadingHTTPServer):
     def answer(self, path: str, encodings: str) -> Answer:
         """What is at a path."""
         if path == "/metrics":
-            return _metrics(self.holder.get(), encodings)
+            return _metrics(self.holder, encodings)
         if path == "/healthz":
             return Answer(200, _TEXT, b"ok\n") if self.healthy() else Answer(503, _TEXT, b"not well\n")
         if path == "/":
@@ -224,9 +237,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
 
-def _metrics(page: Rendered | None, encodings: str) -> Answer:
+def _metrics(holder: Holder, encodings: str) -> Answer:
+    page = holder.get()
     if page is None:
-        return Answer(503, _TEXT, b"nothing collected yet\n")
+        return Answer(503, _TEXT, f"{holder.reason}\n".encode())
     if "gzip" in encodings:
         return Answer(200, CONTENT_TYPE, page.gzipped, "gzip")
     return Answer(200, CONTENT_TYPE, page.plain)

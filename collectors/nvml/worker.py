@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ class Worker(Generic[T]):
     """Runs `task` in a daemon thread of its own, once per `ask`."""
 
     def __init__(self, name: str, task: Callable[[], T]) -> None:
+        self.name = name
         self._task = task
         self._lock = threading.Lock()  # of what follows, which changes together
         self._asked = threading.Semaphore(0)
@@ -26,6 +28,7 @@ class Worker(Generic[T]):
         self._is_late = False
         self._closed = False
         self._answers: list[T] = []
+        self._broke = ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -37,19 +40,24 @@ class Worker(Generic[T]):
                 return
             self._busy = True
             self._answers = []
+            self._broke = ""
             self._done.clear()
             self._asked.release()
 
     def answer(self, until: float) -> T | None:
-        """What the run that was just asked for gave; None if it has not ended by `until` (monotonic).
+        """What the run that was just asked for gave; None if it has not ended by `until` (monotonic), or broke.
 
         A run that outlasted an earlier question is not waited for, nor used when it comes back: part
         of what it read may be as old as the question.
         """
-        if self._is_late:
+        if self._is_late or not self._done.wait(max(0.0, until - time.monotonic())):
             return None
-        in_time = self._done.wait(max(0.0, until - time.monotonic()))
-        return self._answers[0] if in_time else None
+        return self._answers[0] if self._answers else None
+
+    @property
+    def broke(self) -> str:
+        """How the run that was last asked for ended, in words, if in a way that nobody foresaw; else empty."""
+        return self._broke
 
     @property
     def is_stuck(self) -> bool:
@@ -68,8 +76,20 @@ class Worker(Generic[T]):
             self._asked.acquire()
             if self._closed:
                 return
-            answer = self._task()  # what it raises is a bug: the thread ends, and its GPU stays hung
+            answers: list[T] = []
+            broke = ""
+            try:
+                answers = [self._task()]
+            except Exception as err:  # a bug, or a name that is no text: this run is lost, not the GPU for ever
+                broke = in_words(err)
             with self._lock:
-                self._answers = [answer]
+                self._answers, self._broke = answers, broke
                 self._busy = False
                 self._done.set()
+
+
+def in_words(err: Exception) -> str:
+    """An error that nobody foresaw, with the place where it happened."""
+    places = traceback.extract_tb(err.__traceback__)
+    where = f" ({places[-1].filename.rpartition('/')[2]}:{places[-1].lineno})" if places else ""
+    return f"unexpected {type(err).__name__}: {err}{where}"
