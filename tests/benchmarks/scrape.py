@@ -1,7 +1,9 @@
 """How the agent's page compares with nvitop-exporter's, on the same GPUs, in one run.
 
 Both programs run at once on one stand-in for NVIDIA's library (tests/fakes/nvml), collect once a second and
-are scraped in turn, so that a busy machine hurts both; then one GPU hangs, and they are scraped again.
+are scraped in turn, so that a busy machine hurts both; then one GPU hangs, then the driver as a whole, and
+they are scraped again. Besides: an agent at its default interval left alone, and the cost of a collection
+beside the same driver calls in a bare loop (floor.py).
 
     python tests/benchmarks/scrape.py [--scrapes N] [--gpus N] [--latency-us N] [--write]
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import json
 import os
 import platform
 import re
@@ -33,8 +36,11 @@ from tests.fakes.nvml.build import FakeNvml, build  # noqa: E402
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- scrape: written by tests/benchmarks/scrape.py --write -->\n", "<!-- end of scrape -->"
 HUNG = 3
+SAMPLED = re.compile(r'^opsd_gpu_last_sample_timestamp_seconds\{gpu="(\d+)".*\} (\S+)$', re.MULTILINE)
+HUNG_GPUS = re.compile(r'^opsd_gpu_hung\{gpu="(\d+)".*\} 1(?:\.0)?$', re.MULTILINE)
 TICK = os.sysconf("SC_CLK_TCK")
-P99_MS, RSS_MIB, CORE_PERCENT = 5.0, 40.0, 0.5
+FLOOR = Path(__file__).with_name("floor.py")
+P99_MS, PSS_MIB, CORE_PERCENT, HUNG_RATIO, MOST_INTERVALS = 5.0, 64.0, 0.5, 2.0, 2.0
 
 
 COLUMNS = (
@@ -49,6 +55,7 @@ COLUMNS = (
     "CPU between scrapes %",
     "threads",
     "GPUs whose values move",
+    "oldest value of a well GPU, intervals",
 )
 RATIOS = {"p50": "p50", "p99": "p99", "rss": "RSS", "pss": "PSS", "scrape_cpu_ms": "CPU per scrape"}
 
@@ -61,6 +68,9 @@ class Program:
     process: subprocess.Popen[bytes]
     port: int
     fresh: str  # a metric that moves, of a healthy GPU
+    interval: float = 1.0
+    start_seconds: float = 0.0
+    oldest: float = 0.0  # seconds, of a value of a GPU that is not hung, in any page so far
     milliseconds: list[float] = field(default_factory=list)
     page: str = ""
 
@@ -74,6 +84,15 @@ class Program:
         connection.close()
         self.milliseconds.append((time.perf_counter() - started) * 1e3)
         assert answer.status == 200, answer.status
+        self.oldest = max(self.oldest, self.age())
+
+    def age(self) -> float:
+        """How old the oldest value on the page is, of the GPUs that answer; 0 where nothing tells it."""
+        sampled = re.findall(
+            r'^opsd_gpu_last_sample_timestamp_seconds\{gpu="(\d+)".*\} (\S+)$', self.page, re.MULTILINE
+        )
+        hung = set(re.findall(r'^opsd_gpu_hung\{gpu="(\d+)".*\} 1\.0$', self.page, re.MULTILINE))
+        return max((time.time() - float(at) for gpu, at in sampled if gpu not in hung), default=0.0)
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""
@@ -115,6 +134,7 @@ class Row:
     scrape_cpu_ms: float
     threads: int
     moving: int
+    oldest: float
 
 
 def free_port() -> int:
@@ -125,41 +145,47 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def both(fake: FakeNvml, jobs: Path) -> Iterator[list[Program]]:
-    """Start both programs on the same GPUs, and stop them by their own ids."""
-    ports = free_port(), free_port()
-    commands = {
-        "opsd-node": [
-            *("-m", "opsd.node", f"--web.listen-address=127.0.0.1:{ports[0]}", "--interval=1s"),
-            f"--jobs.directory={jobs}",
-        ],
-        "nvitop-exporter": [
-            *("-m", "nvitop_exporter", "--bind-address=127.0.0.1", f"--port={ports[1]}", "--interval=1"),
-        ],
-    }
-    moving = ("opsd_gpu_energy_joules_total", "gpu_power_usage_W")
-    programs = []
+def running(fake: FakeNvml, name: str, metric: str, words: list[str], interval: float) -> Iterator[Program]:
+    """Start one on these GPUs, and stop it by its own id."""
+    port = free_port()
+    command = [sys.executable, *(word.replace("PORT", str(port)) for word in words)]
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, env=fake.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    program = Program(name, process, port, metric, interval)
     try:
-        for (name, command), port, metric in zip(commands.items(), ports, moving, strict=True):
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                env=fake.environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            programs.append(Program(name, process, port, metric))
-        for program in programs:
-            wait_for(program)
-        yield programs
+        wait_for(program)
+        program.start_seconds = time.monotonic() - started
+        yield program
     finally:
-        for program in programs:
-            program.process.terminate()
-        for program in programs:
-            try:
-                program.process.wait(10)
-            except subprocess.TimeoutExpired:
-                program.process.kill()
-                program.process.wait()
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def agent(jobs: Path, interval: str) -> list[str]:
+    """The words that start opsd-node with all it can do."""
+    return [
+        *("-m", "opsd.node", "--web.listen-address=127.0.0.1:PORT", f"--interval={interval}"),
+        *(f"--jobs.directory={jobs}", f"--spool.directory={jobs.parent / 'spool'}"),
+    ]
+
+
+PEER = ["-m", "nvitop_exporter", "--bind-address=127.0.0.1", "--port=PORT", "--interval=1"]
+
+
+@contextlib.contextmanager
+def both(fake: FakeNvml, jobs: Path) -> Iterator[list[Program]]:
+    """Both programs on the same GPUs."""
+    with (
+        running(fake, "opsd-node", "opsd_gpu_energy_joules_total", agent(jobs, "1s"), 1.0) as ours,
+        running(fake, "nvitop-exporter", "gpu_power_usage_W", PEER, 1.0) as theirs,
+    ):
+        yield [ours, theirs]
 
 
 def wait_for(program: Program) -> None:
@@ -189,6 +215,7 @@ def measure(programs: list[Program], state: str, scrapes: int) -> list[Row]:
     started = time.monotonic()
     for program in programs:
         program.milliseconds.clear()
+        program.oldest = 0.0
     for _ in range(scrapes):
         for program in programs:
             program.scrape()
@@ -210,6 +237,7 @@ def measure(programs: list[Program], state: str, scrapes: int) -> list[Row]:
                 scrape_cpu_ms=spent / scrapes * 1e3,
                 threads=program.threads(),
                 moving=len(set(program.fresh_values()) - set(earlier)),
+                oldest=program.oldest / program.interval,
             )
         )
     return rows
@@ -220,7 +248,8 @@ def table(rows: list[Row]) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
     lines += [
         f"| {row.program} | {row.state} | {row.p50:.2f} | {row.p99:.2f} | {row.series} | {row.rss:.1f} "
-        f"| {row.pss:.1f} | {row.scrape_cpu_ms:.2f} | {row.idle_percent:.2f} | {row.threads} | {row.moving} |"
+        f"| {row.pss:.1f} | {row.scrape_cpu_ms:.2f} | {row.idle_percent:.2f} | {row.threads} "
+        f"| {row.moving} | {row.oldest:.1f} |"
         for row in rows
     ]
     lines.append("")
@@ -236,15 +265,49 @@ def table(rows: list[Row]) -> str:
 def aims(rows: list[Row]) -> list[tuple[str, float, float]]:
     """What was aimed at, what was seen, and the limit."""
     ours = [row for row in rows if row.program == "opsd-node"]
+    well, hung = ours[0], ours[1]
     return [
         ("p99 of a scrape, ms", max(row.p99 for row in ours), P99_MS),
-        ("RSS, MiB", max(row.rss for row in ours), RSS_MIB),
-        (
-            "CPU between scrapes at the default interval of 5 s (a fifth of the above), % of a core",
-            max(row.idle_percent for row in ours) / 5,
-            CORE_PERCENT,
-        ),
+        ("PSS of the agent's one process, MiB", max(row.pss for row in ours), PSS_MIB),
+        ("p99 with a hung GPU, times that without", hung.p99 / well.p99, HUNG_RATIO),
+        ("oldest value of the other GPUs, intervals", hung.oldest, MOST_INTERVALS),
     ]
+
+
+def alone(fake: FakeNvml, jobs: Path) -> list[str]:
+    """An agent at its default interval that nobody asks: what it costs, and how soon it is there."""
+    words = agent(jobs, "5s")
+    with running(fake, "opsd-node", "opsd_gpu_energy_joules_total", words, 5.0) as program:
+        time.sleep(1)
+        before, started = program.cpu_seconds(), time.monotonic()
+        time.sleep(60)
+        percent = 100 * (program.cpu_seconds() - before) / (time.monotonic() - started)
+        series = len(program.lines())
+        start_seconds = program.start_seconds
+    with running(fake, "nvitop-exporter", "gpu_power_usage_W", PEER, 1.0) as peer:
+        peer_seconds = peer.start_seconds
+    return [
+        (
+            f"At its default interval of 5 s, with {series} series: from start to the first page "
+            f"{start_seconds:.2f} s"
+            f" (nvitop-exporter {peer_seconds:.2f} s)."
+        ),
+        "",
+        aim("CPU at an interval of 5 s, % of a core, over a minute", percent, CORE_PERCENT),
+    ]
+
+
+def floor(fake: FakeNvml) -> str:
+    """What a collection costs beside its bare calls."""
+    command = [sys.executable, str(FLOOR)]
+    ran = subprocess.run(command, env=fake.environment(), check=True, capture_output=True, text=True)
+    found = json.loads(ran.stdout)
+    return (
+        f"A collection of {found['gpus']} GPUs makes {found['calls']} calls: "
+        f"{found['collection_ms']:.2f} ms, "
+        f"the same calls in a bare loop {found['floor_ms']:.2f} ms: "
+        f"{found['collection_ms'] / found['floor_ms']:.1f} times the floor."
+    )
 
 
 def aim(what: str, seen: float, limit: float) -> str:
@@ -274,10 +337,17 @@ def main() -> None:
             fake.set(**{f"hang__{HUNG}": 1})
             time.sleep(3)
             rows += measure(programs, f"GPU {HUNG} hung", given.scrapes)
+            fake.set(**{f"hang__{HUNG}": None, "driver_lock": 1, "hang__all": 1})
+            time.sleep(3)
+            rows += measure(programs, "driver hung", given.scrapes)
+            fake.set(driver_lock=None, hang__all=None)
+        more = [floor(fake), "", *alone(fake, jobs)]
     text = (
         f"\n{given.gpus} GPUs, {given.latency_us} µs a call, {given.scrapes} scrapes each. "
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
         f"opsd {version('opsd-hpc')}, nvitop-exporter {version('nvitop-exporter')}.\n\n{table(rows)}\n\n"
+        + "\n".join(more)
+        + "\n\n"
     )
     print(text)
     if given.write:
