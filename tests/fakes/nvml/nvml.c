@@ -105,6 +105,10 @@ static int hangs(int index) {
     return number("hang.all", 0) || (index != NO_GPU && of_gpu("hang", index, 0));
 }
 
+static int mig_hides(const char *function), mig_hides_field(u32 field), mig_is_on(int index); /* gpm.c */
+static int is_mig(gpu_t *gpu), mig_uuid(gpu_t *gpu, char *out, u32 size), mig_name(gpu_t *gpu, char *out, u32 size);
+static int mig_memory(gpu_t *gpu, u64 *total, u64 *reserved, u64 *used), mig_parent(gpu_t *gpu);
+
 static int gpu_count(void) { return (int)number("gpus", 8); }
 
 static int enter(const char *function, int index) {
@@ -118,6 +122,7 @@ static int enter(const char *function, int index) {
     while (hangs(index)) pause_us(5000);
     if (locked) pthread_mutex_unlock(&driver);
     if (index != NO_GPU && of_gpu("lost", index, 0)) return LOST;
+    if (index != NO_GPU && mig_hides(function) && mig_is_on(index)) return NOT_SUPPORTED;
     snprintf(key, sizeof key, "error.%s", function);
     long long code = number(key, 0);
     return (int)(code || index == NO_GPU ? code : of_gpu(key, index, 0));
@@ -194,8 +199,8 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, gpu_t **out) {
 }
 int nvmlDeviceGetIndex(gpu_t *gpu, u32 *out) { GPU_CALL; *out = (u32)i; return OK; }
 int nvmlDeviceGetMinorNumber(gpu_t *gpu, u32 *out) { GPU_CALL; *out = (u32)of_gpu("set.minor", i, i); return OK; }
-int nvmlDeviceGetUUID(gpu_t *gpu, char *out, u32 size) { GPU_CALL; name_uuid(i, out, size); return OK; }
-int nvmlDeviceGetName(gpu_t *gpu, char *out, u32 size) { GPU_CALL; snprintf(out, size, "NVIDIA H100 80GB HBM3"); return OK; }
+int nvmlDeviceGetUUID(gpu_t *gpu, char *out, u32 size) { if (is_mig(gpu)) return mig_uuid(gpu, out, size); GPU_CALL; name_uuid(i, out, size); return OK; }
+int nvmlDeviceGetName(gpu_t *gpu, char *out, u32 size) { if (is_mig(gpu)) return mig_name(gpu, out, size); GPU_CALL; snprintf(out, size, "NVIDIA H100 80GB HBM3"); return OK; }
 int nvmlDeviceGetSerial(gpu_t *gpu, char *out, u32 size) { GPU_CALL; snprintf(out, size, "16500230%05d", i); return OK; }
 int nvmlDeviceGetVbiosVersion(gpu_t *gpu, char *out, u32 size) { GPU_CALL; snprintf(out, size, "96.00.99.00.01"); return OK; }
 typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char bus_id[32]; } pci_t;
@@ -226,6 +231,13 @@ int nvmlDeviceGetMemoryInfo(gpu_t *gpu, memory_v1_t *out) { /* the reserved part
     return OK;
 }
 int nvmlDeviceGetMemoryInfo_v2(gpu_t *gpu, memory_v2_t *out) {
+    if (is_mig(gpu)) {
+        ENTER(mig_parent(gpu));
+        if (out->version != (sizeof *out | 2u << 24)) return VERSION_MISMATCH;
+        int code = mig_memory(gpu, &out->total, &out->reserved, &out->used);
+        out->free = out->total - out->reserved - out->used;
+        return code;
+    }
     GPU_CALL;
     if (out->version != (sizeof *out | 2u << 24)) return VERSION_MISMATCH;
     *out = (memory_v2_t){out->version, MEMORY, RESERVED, MEMORY - RESERVED - memory_used(i), memory_used(i)};
@@ -297,6 +309,7 @@ int nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_t *fields) {
         fill(i, f);
         snprintf(key, sizeof key, "field.%u", f->id);
         if (number(key, 0)) f->code = (int)number(key, 0);
+        if (mig_hides_field(f->id) && mig_is_on(i)) f->code = NOT_SUPPORTED;
     }
     return OK;
 }
@@ -370,8 +383,10 @@ CONSTANT(nvmlDeviceGetDisplayActive, u32, 0)
 CONSTANT(nvmlDeviceGetNumGpuCores, u32, 16896)
 CONSTANT(nvmlDeviceGetCurrPcieLinkGeneration, u32, 5)
 CONSTANT(nvmlDeviceGetCurrPcieLinkWidth, u32, 16)
-int nvmlDeviceGetMigMode(gpu_t *gpu, u32 *now, u32 *pending) { GPU_CALL; *now = *pending = 0; return OK; }
 int nvmlDeviceGetPcieThroughput(gpu_t *gpu, u32 counter, u32 *out) { GPU_CALL; (void)counter; *out = 1024; return OK; }
 int nvmlDeviceGetEncoderUtilization(gpu_t *gpu, u32 *out, u32 *period) { GPU_CALL; *out = 0; *period = 1000000; return OK; }
 int nvmlDeviceGetDecoderUtilization(gpu_t *gpu, u32 *out, u32 *period) { GPU_CALL; *out = 0; *period = 1000000; return OK; }
 int nvmlDeviceGetCudaComputeCapability(gpu_t *gpu, int *major, int *minor) { GPU_CALL; *major = 9; *minor = 0; return OK; }
+
+#include "gpm.c"
+
