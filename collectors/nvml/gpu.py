@@ -15,7 +15,8 @@ import pynvml as nvml  # type: ignore[import-untyped]
 
 from collectors.nvml.readings import LOST, UNSUPPORTED, Handle, Reader
 from collectors.nvml.worker import Worker
-from opsd.core.telemetry import FAILURES, Condition, Gpu, Identity, Reading, Xid
+from collectors.nvml.xids import Heard
+from opsd.core.telemetry import FAILURES, Condition, Gpu, Identity, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,14 @@ class Sampled:
 class GpuThread:
     """Samples one GPU, by its index, when asked."""
 
-    def __init__(self, index: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, index: int, clock: Callable[[], float], openings: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Touches no driver yet; `openings`: how often the driver was opened so far."""
         self._index = index
         self._clock = clock
+        self._openings = openings
+        self._opening = 0
         self._reader = Reader()
         self._identity: Identity | None = None
         self._good: Sampled | None = None
@@ -51,20 +57,22 @@ class GpuThread:
         """Who it is; None before the driver first told it."""
         return self._good.identity if self._good else None
 
-    def state(self, until: float, xids: Mapping[int, Xid]) -> Gpu:
-        """The GPU now, given time until then (monotonic) to answer."""
+    def state(self, until: float, heard: Heard) -> Gpu:
+        """The GPU now, given time until then (monotonic) to answer, with what was heard of it."""
         answer = self.worker.answer(until)
         self._last = answer or self._last
         if answer and answer.condition == "up":
             self._good = answer
-        condition: Condition = answer.condition if answer else "hung"
+        broke = self.worker.broke
+        condition: Condition = answer.condition if answer else "error" if broke else "hung"
         if condition != "up":
             self._failures[condition] += 1
+        uuid = self.identity.uuid if self.identity else ""
         return Gpu(
             index=self._index,
             condition=condition,
             identity=self.identity,
-            trouble=answer.trouble if answer else "a driver call does not return",
+            trouble=answer.trouble if answer else broke or "a driver call does not return",
             values=answer.values if answer else {},
             sampled_at=self._good.at if self._good else None,
             sample_seconds=self._good.seconds if self._good else None,
@@ -72,7 +80,8 @@ class GpuThread:
             rejected=self._last.rejected if self._last else {},
             failed=self._last.failed if self._last else {},
             unsupported=self._last.unsupported if self._last else frozenset(),
-            xids=xids,
+            xids=heard.xids(uuid),
+            events=heard.events(uuid),
         )
 
     def _sample(self) -> Sampled:
@@ -83,6 +92,7 @@ class GpuThread:
         trouble = ""
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(self._index)
+            self._begin_anew_if_reopened()
             self._identify(handle)
             values = self._reader.read(handle)
         except nvml.NVMLError as err:
@@ -99,6 +109,13 @@ class GpuThread:
             failed=dict(self._reader.failed),
             unsupported=self._reader.unsupported,
         )
+
+    def _begin_anew_if_reopened(self) -> None:
+        """A driver that was loaded anew may be another one, with other abilities."""
+        opening = self._openings()
+        if self._opening and self._opening != opening:
+            self._reader = Reader()
+        self._opening = opening
 
     def _identify(self, handle: Handle) -> None:
         """A new UUID at this index is another GPU, with other abilities."""

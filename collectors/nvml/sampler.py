@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
 from collectors.nvml.gpu import GpuThread
 from collectors.nvml.worker import Worker
-from collectors.nvml.xids import XidListener
-from opsd.core.telemetry import Driver, Snapshot, Xid
+from collectors.nvml.xids import Heard, XidListener
+from opsd.core.telemetry import Driver, Snapshot
 
 _RETRY_SECONDS = 60.0
 _CLOSE_SECONDS = 1.5
+_STUCK = "a call does not return"
 _GONE = (nvml.NVMLError_Uninitialized, nvml.NVMLError_DriverNotLoaded, nvml.NVMLError_LibRmVersionMismatch)
 
 
@@ -31,8 +33,19 @@ class Counted:
     trouble: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What holds for every opening of the driver."""
+
+    deadline: float
+    clock: Callable[[], float]
+    listens: bool
+    retry_seconds: float
+    heard: Heard
+
+
 class NvmlGpus:
-    """The GPUs that NVML shows."""
+    """The GPUs that NVML shows. The driver is opened by `collect`, left by `close`, as often as one likes."""
 
     collector = "nvml"
 
@@ -51,55 +64,105 @@ class NvmlGpus:
             listens: whether XIDs are listened for.
             retry_seconds: how long to wait before asking again for a driver that is not there.
         """
-        self._deadline = deadline
-        self._listens = listens
-        self._clock = clock
-        self._retry_seconds = retry_seconds
+        self._terms = _Terms(deadline, clock, listens, retry_seconds, Heard())
+        self._session: _Session | None = None
+
+    def collect(self) -> Snapshot:
+        """Sample every GPU."""
+        if self._session is None:
+            self._session = _Session(self._terms)
+        return self._session.collect()
+
+    def close(self) -> str:
+        """Leave the driver, and forget all that was looked up in it.
+
+        Returns:
+            What is still in it, in words; empty: nothing. While something is, nothing is closed: try again.
+        """
+        stuck = self._session.close() if self._session else ""
+        if not stuck:
+            self._session = None
+        return stuck
+
+
+class _Session:
+    """All that is known between opening the driver and leaving it."""
+
+    def __init__(self, terms: _Terms) -> None:
+        self._terms = terms
         self._retry_at = 0.0
         self._is_open = False
+        self._openings = 0
         self._driver: Driver | None = None
         self._counted = Counted(None, None, "not asked yet")
         self._gpus: list[GpuThread] = []
         self._up: dict[int, str] = {}
         self._worker = Worker("driver", self._count)
-        self._xids = XidListener(lambda: self._up, clock, deadline)
+        self._leaver: Worker[str] | None = None
+        self._xids = self._listener()
 
     def collect(self) -> Snapshot:
-        """Sample every GPU."""
-        until = time.monotonic() + self._deadline
+        until = time.monotonic() + self._terms.deadline
         self._worker.ask()
         if not self._gpus:
             self._take_count(until)
         for gpu in self._gpus:
             gpu.worker.ask()
-        states = tuple(gpu.state(until, self._xids_of(gpu)) for gpu in self._gpus)
+        states = tuple(gpu.state(until, self._terms.heard) for gpu in self._gpus)
         self._take_count(until)
         self._up = {state.index: state.uuid for state in states if state.condition == "up"}
-        if self._up and self._listens:
-            self._xids.start()
+        self._listen()
         counted = self._counted
         return Snapshot(states, self._driver, counted.visible, counted.trouble, self._xids.trouble())
 
-    def close(self) -> None:
-        """End the threads that can end, and leave the driver if nobody is stuck in it."""
-        ended = self._xids.close(_CLOSE_SECONDS)
-        for gpu in self._gpus:
-            ended = not gpu.worker.is_stuck and gpu.worker.close(_CLOSE_SECONDS) and ended
-        ended = not self._worker.is_stuck and self._worker.close(_CLOSE_SECONDS) and ended
-        if ended and self._is_open:
-            self._is_open = False
-            leave = Worker("leave", _shut_down)  # it may hang like any other call
-            leave.ask()
-            leave.answer(time.monotonic() + self._deadline)
+    def close(self) -> str:
+        """Nothing is ended before everything can be: what is stuck may come back, and is then used again."""
+        stuck = [] if self._xids.close(_CLOSE_SECONDS) else ["xids"]
+        workers: list[Worker[Any]] = [self._worker, *(gpu.worker for gpu in self._gpus)]
+        stuck += [worker.name for worker in workers if worker.is_stuck]
+        trouble = f"{', '.join(stuck)}: {_STUCK}" if stuck else self._leave()
+        if trouble:
+            return trouble
+        for worker in (*workers, self._leaver):
+            if worker is not None:
+                worker.close(_CLOSE_SECONDS)
+        return ""
+
+    def _leave(self) -> str:
+        """Shut the driver down, which may hang like any other call; why it is not, in words."""
+        if not self._is_open:
+            return ""
+        if self._leaver is None:
+            self._leaver = Worker("leave", self._shut_down)
+        self._leaver.ask()
+        answer = self._leaver.answer(time.monotonic() + self._terms.deadline)
+        return f"driver: {_STUCK}" if answer is None else answer
+
+    def _shut_down(self) -> str:
+        """Runs in a thread that may hang in it; why the driver is not left, in words."""
+        try:
+            nvml.nvmlShutdown()
+        except nvml.NVMLError_Uninitialized:
+            self._is_open = False  # it was not open: that is where we want to be
+        except nvml.NVMLError as err:
+            return f"driver: {err}"
+        self._is_open = False
+        return ""
+
+    def _listener(self) -> XidListener:
+        return XidListener(lambda: self._up, self._terms.clock, self._terms.deadline, self._terms.heard)
+
+    def _listen(self) -> None:
+        if self._xids.is_closed:  # the driver was to be left, and could not be
+            self._xids = self._listener()
+        if self._up and self._terms.listens:
+            self._xids.start()
 
     def _take_count(self, until: float) -> None:
-        answer = self._worker.answer(until)
-        self._counted = answer or Counted(None, None, "the driver does not answer: a call does not return")
+        silent = self._worker.broke or f"the driver does not answer: {_STUCK}"
+        self._counted = self._worker.answer(until) or Counted(None, None, silent)
         for index in range(len(self._gpus), self._counted.visible or 0):
-            self._gpus.append(GpuThread(index, self._clock))
-
-    def _xids_of(self, gpu: GpuThread) -> dict[int, Xid]:
-        return self._xids.counts(gpu.identity.uuid) if gpu.identity else {}
+            self._gpus.append(GpuThread(index, self._terms.clock, lambda: self._openings))
 
     def _count(self) -> Counted:
         """Runs in the driver's thread."""
@@ -110,29 +173,26 @@ class NvmlGpus:
             return Counted(int(nvml.nvmlDeviceGetCount()), self._driver)
         except nvml.NVMLError as err:
             if isinstance(err, _GONE) and self._is_open:
-                _shut_down()
-                self._is_open = False
+                self._shut_down()
             if not self._is_open:
-                self._retry_at = time.monotonic() + self._retry_seconds
+                self._retry_at = time.monotonic() + self._terms.retry_seconds
             return Counted(None, None, _in_words(err))
 
     def _open(self) -> None:
-        if self._is_open:
-            return
-        nvml.nvmlInit()
-        self._is_open = True
-        cuda = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
-        self._driver = Driver(str(nvml.nvmlSystemGetDriverVersion()), f"{cuda // 1000}.{cuda % 1000 // 10}")
-
-
-def _shut_down() -> None:
-    try:
-        nvml.nvmlShutdown()
-    except nvml.NVMLError:
-        return  # it was not open: that is where we want to be
+        if not self._is_open:
+            nvml.nvmlInit()
+            self._is_open = True
+            self._openings += 1
+            self._driver = None
+        if self._driver is None:
+            cuda = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
+            version = str(nvml.nvmlSystemGetDriverVersion())
+            self._driver = Driver(version, f"{cuda // 1000}.{cuda % 1000 // 10}")
 
 
 def _in_words(err: Exception) -> str:
     if isinstance(err, nvml.NVMLError_LibraryNotFound):
         return "libnvidia-ml.so.1 is not found: install NVIDIA's driver on this node"
+    if isinstance(err, nvml.NVMLError_LibRmVersionMismatch):
+        return f"{err}: the driver was replaced while the agent ran: restart opsd-node"
     return str(err)

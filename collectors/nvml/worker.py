@@ -45,7 +45,7 @@ class Worker(Generic[T]):
             self._asked.release()
 
     def answer(self, until: float) -> T | None:
-        """What the run that was just asked for gave; None if it has not ended by `until` (monotonic), or broke.
+        """What the run just asked for gave; None if it broke, or has not ended by `until` (monotonic).
 
         A run that outlasted an earlier question is not waited for, nor used when it comes back: part
         of what it read may be as old as the question.
@@ -56,7 +56,7 @@ class Worker(Generic[T]):
 
     @property
     def broke(self) -> str:
-        """How the run that was last asked for ended, in words, if in a way that nobody foresaw; else empty."""
+        """How the last run ended, in words, if it was in a way that nobody foresaw; else empty."""
         return self._broke
 
     @property
@@ -80,7 +80,9 @@ class Worker(Generic[T]):
             broke = ""
             try:
                 answers = [self._task()]
-            except Exception as err:  # a bug, or a name that is no text: this run is lost, not the GPU for ever
+            except (
+                Exception
+            ) as err:  # a bug, or a name that is no text: this run is lost, not the GPU for ever
                 broke = in_words(err)
             with self._lock:
                 self._answers, self._broke = answers, broke

@@ -1,7 +1,7 @@
-"""XID errors: what the driver reports about a GPU, counted since the agent started.
+"""XID errors and the driver's other events about a GPU, counted since the agent started.
 
 Invariant: the event set belongs to one thread, for it is not thread safe; a wait in it is half a second.
-An XID that was reported before its GPU was registered is lost: the kernel's log has it.
+An event that was reported before its GPU was registered is lost: the kernel's log has its XIDs.
 """
 
 from __future__ import annotations
@@ -10,31 +10,76 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
 from collectors.nvml.readings import UNSUPPORTED, Handle
 from opsd.core.telemetry import Xid
 
+_Key = TypeVar("_Key")
+
 _WAIT_MS = 500
 _STUCK = "a driver call does not return"
 _ENDED = "its thread has ended: restart the agent"
+
+# ECC errors one by one, clocks and power states are left out: they are read, or come by the hundred.
+EVENTS = {
+    nvml.nvmlEventTypeSingleBitEccErrorStorm: "single_bit_ecc_storm",
+    nvml.nvmlEventTypeDramRetirementEvent: "dram_retirement",
+    nvml.nvmlEventTypeDramRetirementFailure: "dram_retirement_failure",
+    nvml.nvmlEventTypeNonFatalPoisonError: "non_fatal_poison",
+    nvml.nvmlEventTypeFatalPoisonError: "fatal_poison",
+    nvml.nvmlEventTypeGpuUnavailableError: "gpu_unavailable",
+    nvml.nvmlEventTypeGpuRecoveryAction: "recovery_action_changed",
+}
+_WANTED = nvml.nvmlEventTypeXidCriticalError | sum(EVENTS)
+
+
+class Heard:
+    """What was reported of each GPU so far; outlives the listeners that hear it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._xids: dict[str, dict[int, Xid]] = {}
+        self._events: dict[str, dict[str, Xid]] = {}
+
+    def count(self, uuid: str, kind: int, data: int, at: float) -> None:
+        """One more event of a GPU; a kind that is not known is none of ours."""
+        with self._lock:
+            if kind == nvml.nvmlEventTypeXidCriticalError:
+                _once_more(self._xids.setdefault(uuid, {}), data, at)
+            elif kind in EVENTS:
+                _once_more(self._events.setdefault(uuid, {}), EVENTS[kind], at)
+
+    def xids(self, uuid: str) -> dict[int, Xid]:
+        """XIDs of a GPU, by number."""
+        with self._lock:
+            return dict(self._xids.get(uuid, {}))
+
+    def events(self, uuid: str) -> dict[str, Xid]:
+        """Other events of a GPU, by name."""
+        with self._lock:
+            return dict(self._events.get(uuid, {}))
 
 
 class XidListener:
     """Listens in a thread of its own; `up` tells which GPUs (index to UUID) can be listened to."""
 
     def __init__(
-        self, up: Callable[[], Mapping[int, str]], clock: Callable[[], float], patience: float
+        self,
+        up: Callable[[], Mapping[int, str]],
+        clock: Callable[[], float],
+        patience: float,
+        heard: Heard | None = None,
     ) -> None:
         """Touches no driver yet; `patience`: seconds after which a driver call is late."""
         self._up = up
         self._clock = clock
         self._patience = patience + _WAIT_MS / 1_000
+        self._heard = heard or Heard()
         self._trouble: str | None = ""
         self._passed = 0.0  # when the thread last had an answer, of whatever kind
-        self._lock = threading.Lock()
-        self._counts: dict[str, dict[int, Xid]] = {}
         self._closed = threading.Event()
         self._set: object = None
         self._registered: dict[str, int | None] = {}  # UUID to the handle's address; None: has no events
@@ -55,9 +100,13 @@ class XidListener:
         return _STUCK if time.monotonic() - self._passed > self._patience else self._trouble
 
     def counts(self, uuid: str) -> dict[int, Xid]:
-        """What was reported of a GPU so far."""
-        with self._lock:
-            return dict(self._counts.get(uuid, {}))
+        """The XIDs that were reported of a GPU so far."""
+        return self._heard.xids(uuid)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was told to end, and has."""
+        return self._closed.is_set() and not self._thread.is_alive()
 
     def close(self, patience: float) -> bool:
         """Stop listening; whether the thread ended within so many seconds."""
@@ -87,8 +136,8 @@ class XidListener:
             event = nvml.nvmlEventSetWait_v2(self._set, _WAIT_MS)
         except nvml.NVMLError_Timeout:
             return
-        if event.eventType == nvml.nvmlEventTypeXidCriticalError:
-            self._count(self._uuid(event.device), int(event.eventData))
+        uuid = self._uuid(event.device)
+        self._heard.count(uuid, int(event.eventType), int(event.eventData), self._clock())
 
     def _register(self) -> None:
         if self._set is None:
@@ -98,9 +147,13 @@ class XidListener:
                 self._registered[uuid] = self._register_one(index)
 
     def _register_one(self, index: int) -> int | None:
+        """Only what the driver says it has: with a type it does not know it would refuse them all."""
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         try:
-            nvml.nvmlDeviceRegisterEvents(handle, nvml.nvmlEventTypeXidCriticalError, self._set)
+            kinds = _WANTED & int(nvml.nvmlDeviceGetSupportedEventTypes(handle))
+            if not kinds:
+                return None
+            nvml.nvmlDeviceRegisterEvents(handle, kinds, self._set)
         except UNSUPPORTED:
             return None
         return _address(handle)
@@ -110,12 +163,6 @@ class XidListener:
         known = next((uuid for uuid, at in self._registered.items() if at == address), None)
         return known or str(nvml.nvmlDeviceGetUUID(handle))
 
-    def _count(self, uuid: str, xid: int) -> None:
-        with self._lock:
-            counts = self._counts.setdefault(uuid, {})
-            before = counts.get(xid, Xid(0, 0.0))
-            counts[xid] = Xid(before.times + 1, self._clock())
-
     def _forget(self) -> None:
         self._registered = {}
         held, self._set = self._set, None
@@ -124,6 +171,10 @@ class XidListener:
                 nvml.nvmlEventSetFree(held)
             except nvml.NVMLError:
                 return  # the driver it belonged to is gone
+
+
+def _once_more(held: dict[_Key, Xid], key: _Key, at: float) -> None:
+    held[key] = Xid(held.get(key, Xid(0, 0.0)).times + 1, at)
 
 
 def _address(handle: Handle) -> int | None:

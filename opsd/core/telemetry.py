@@ -79,10 +79,17 @@ class Identity:
 
 
 class Xid(NamedTuple):
-    """How often an XID error was reported, and when last."""
+    """How often an XID error was reported since the agent started, and when last, also before that."""
 
     times: int
     last: float
+
+
+def merged(one: Mapping[int, Xid], other: Mapping[int, Xid]) -> dict[int, Xid]:
+    """What two sources heard of the same errors. Each misses some, neither makes any up: the larger count."""
+    nothing = Xid(0, 0.0)
+    pairs = {xid: (one.get(xid, nothing), other.get(xid, nothing)) for xid in sorted({*one, *other})}
+    return {xid: Xid(max(a.times, b.times), max(a.last, b.last)) for xid, (a, b) in pairs.items()}
 
 
 class Process(NamedTuple):
@@ -126,6 +133,7 @@ class Gpu:
     failed: Mapping[str, int] = field(default_factory=dict)
     unsupported: frozenset[str] = frozenset()
     xids: Mapping[int, Xid] = field(default_factory=dict)
+    events: Mapping[str, Xid] = field(default_factory=dict)  # what else the driver reported, by name
     is_mig: bool = False
     slices: tuple[Slice, ...] = ()
     processes: tuple[Process, ...] | None = None  # None: the driver does not tell
