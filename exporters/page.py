@@ -6,26 +6,27 @@ ceiling loses series and says how many. Pages are rendered once per collection a
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-
+from exporters import text
 from exporters.catalogue import BY_NAME, METRICS
 
 _GZIP_LEVEL = 3
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # with gzip's header, in which no time stands
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_END = b"# EOF\n"
 
 
 class Rendered(NamedTuple):
-    """A page as it goes over the wire."""
+    """A page as it goes over the wire; without OpenMetrics everybody gets the plain form."""
 
     plain: bytes
     gzipped: bytes
+    openmetrics: bytes = b""
+    openmetrics_gzipped: bytes = b""
 
 
 class Page:
@@ -64,41 +65,41 @@ class Page:
         """What stands under a name: label values, in the catalogue's order, to value."""
         return self._series.get(name, {})
 
-    def collect(self) -> list[Metric]:
-        """Families in the catalogue's order, as prometheus-client wants them."""
+    def render(self) -> Rendered:
+        """Prometheus' text format 0.0.4 and OpenMetrics 1.0, families in the catalogue's order."""
         for name, count in self._dropped.items():
             self._series.setdefault("opsd_series_dropped", {})[(name,)] = count
-        return [_family(name, held) for name in _ORDER if (held := self._series.get(name))]
+        written = [text.family(BY_NAME[name], held) for name in _ORDER if (held := self._series.get(name))]
+        return _rendered(
+            "".join(family.plain + family.lines for family in written),
+            "".join(family.openmetrics + family.lines for family in written),
+        )
 
-    def render(self) -> Rendered:
-        """Prometheus' text format 0.0.4."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Ready(self.collect()))
-        plain = generate_latest(registry)
-        return Rendered(plain, gzip.compress(plain, _GZIP_LEVEL, mtime=0))
+
+def _rendered(plain_text: str, open_text: str) -> Rendered:
+    """What is not Unicode at all, which a name from outside may be, becomes a question mark."""
+    plain, openmetrics = plain_text.encode(errors="replace"), open_text.encode(errors="replace")
+    return Rendered(plain, _compressed(plain), openmetrics + _END, _compressed(openmetrics) + _END_GZIPPED)
+
+
+def joined(pages: Iterable[Rendered]) -> Rendered:
+    """Pages of different families on end; so are their compressed forms one (RFC 1952, section 2.2)."""
+    pages = list(pages)
+    plain, gzipped = b"".join(page.plain for page in pages), b"".join(page.gzipped for page in pages)
+    if not all(page.openmetrics for page in pages):
+        return Rendered(plain, gzipped)
+    return Rendered(
+        plain,
+        gzipped,
+        b"".join(page.openmetrics.removesuffix(_END) for page in pages) + _END,
+        b"".join(page.openmetrics_gzipped.removesuffix(_END_GZIPPED) for page in pages) + _END_GZIPPED,
+    )
+
+
+def _compressed(plain: bytes) -> bytes:
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    return packer.compress(plain) + packer.flush()
 
 
 _ORDER = tuple(metric.name for metric in METRICS)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
-    """A collector that has its answer already."""
-
-    families: list[Metric]
-
-    def collect(self) -> list[Metric]:
-        return self.families
-
-    def describe(self) -> list[Metric]:
-        return []
-
-
-def _family(name: str, held: Mapping[tuple[str, ...], float]) -> Metric:
-    metric = BY_NAME[name]
-    family = (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(
-        name, metric.help, labels=metric.labels
-    )
-    for key, value in held.items():
-        family.add_metric(key, value)
-    return family
+_END_GZIPPED = _compressed(_END)

@@ -1,29 +1,37 @@
 """Serving a rendered page over HTTP.
 
-Invariant: a request never waits for NVML, Slurm, SQL or a lock: it gets the bytes that were last rendered.
-Listens on the loopback unless TLS with client certificates is configured (`exporters.web_config`).
+Invariant: a request never waits for NVML, Slurm, SQL or a lock that they hold: it gets the bytes that were
+last rendered. Off the loopback nobody is answered without TLS and a proof of who asks, and on it no
+browser that was led here under a strange name.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import socket
-import socketserver
-import ssl
-import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from exporters.page import CONTENT_TYPE, Rendered
+from exporters.http11 import TEXT, Answer, HttpServer, Request
+from exporters.negotiation import takes_gzip, takes_openmetrics
+from exporters.page import CONTENT_TYPE, OPENMETRICS, Rendered
 from opsd.core.errors import BadInput, Refused
 
-_IDLE_SECONDS = 30
-_MOST_CONNECTIONS = 200  # far fewer than the 1,024 files a service may have open
-_TEXT = "text/plain; charset=utf-8"
+if TYPE_CHECKING:
+    from exporters.web_config import Web
+
+__all__ = ["Address", "Answer", "Holder", "PageServer", "Request", "parse_address", "require_loopback"]
+
+Route = Callable[[Request], Answer]
+_METHODS = ("GET", "HEAD")
+_TIMEOUT = "x-prometheus-scrape-timeout-seconds"
+_MARGIN_SECONDS = 0.5  # Prometheus' own for the way there and back
+_VARY = (("Vary", "Accept, Accept-Encoding"),)
+_HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "deny", "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}  # fmt: skip
 
 
 class Address(NamedTuple):
@@ -34,6 +42,11 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return _names_loopback(self.host)
 
 
 def parse_address(text: str, option: str = "--web.listen-address") -> Address:
@@ -51,58 +64,41 @@ def parse_address(text: str, option: str = "--web.listen-address") -> Address:
 
 def require_loopback(address: Address, option: str = "--web.listen-address") -> None:
     """Refuse to show numbers to a network without TLS and authentication."""
-    if address.host == "localhost":
-        return
-    try:
-        inside = ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        inside = False
-    if not inside:
+    if not address.is_loopback:
         raise Refused(
-            f"{option} {address}: not on the loopback: give a web configuration with TLS and client "
-            "certificates (docs/install.md), or listen on 127.0.0.1"
+            f"{option} {address}: not on the loopback: give a web configuration with TLS and with client "
+            "certificates or passwords (docs/install.md), or listen on 127.0.0.1"
         )
 
 
 class Holder:
-    """The last rendered page, or why there is none; swapping it is one assignment, so no reader ever waits."""
+    """The last rendered page; swapping it is one assignment, so no reader ever waits."""
 
     def __init__(self, stale: Callable[[], str] = lambda: "") -> None:
         """`stale` says in words why the page is too old to be shown (empty: it is not); it must not wait."""
-        self._page: Rendered | None = None
-        self._reason = "nothing collected yet"
+        self._now: tuple[Rendered | None, str] = (None, "nothing collected yet")
         self._stale = stale
 
     def put(self, page: Rendered) -> None:
         """What is served from now on."""
-        self._page = page
+        self._now = (page, "")
 
-    def take_away(self, reason: str) -> None:
-        """Serve nothing from now on, and say why: absent beats wrong."""
-        self._reason = reason
-        self._page = None
+    def withhold(self, reason: str) -> None:
+        """Nothing is served until the next `put`; who asks is told why, with status 503."""
+        self._now = (None, reason)
 
     def get(self) -> Rendered | None:
-        """What is served now; None while there is nothing that is true."""
-        return None if self._stale() else self._page
+        """What is served now; None before the first, and while it is withheld or stale."""
+        return self.look()[0]
 
-    @property
-    def reason(self) -> str:
-        """Why there is no page, in words."""
-        return self._stale() or self._reason
-
-
-class Answer(NamedTuple):
-    """A response."""
-
-    status: int
-    kind: str
-    body: bytes
-    encoding: str = ""
+    def look(self) -> tuple[Rendered | None, str]:
+        """What is served now, or why there is nothing."""
+        stale = self._stale()
+        return (None, stale) if stale else self._now
 
 
 class PageServer:
-    """Serves `/metrics`, `/healthz` and a landing page in threads of its own."""
+    """Serves `/metrics`, `/healthz`, a landing page and routes of its owner, in threads of its own."""
 
     def __init__(
         self,
@@ -110,29 +106,50 @@ class PageServer:
         holder: Holder,
         *,
         title: str,
+        version: str = "",
         healthy: Callable[[], bool] = lambda: True,
-        tls: ssl.SSLContext | None = None,
+        web: Web | None = None,
+        routes: Mapping[str, Route] | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Binds at once.
 
         Args:
+            address: where to listen.
+            holder: what `/metrics` shows.
+            title: of the landing page.
+            version: of the program, for the landing page.
             healthy: answers `/healthz`; must not wait for anything.
+            web: TLS, passwords and headers (`exporters.web_config`).
+            routes: what is at other paths: GET and HEAD of who may see the page; must not wait for anything.
+            say: told when a changed web configuration is taken over, or cannot be.
+            clock: epoch seconds, for the header Date.
 
         Raises:
             BadInput: the address cannot be had.
-            Refused: it is not on the loopback and there is no TLS.
+            Refused: it is not on the loopback, and anybody could look.
         """
-        if tls is None:
-            require_loopback(address)
-        self._tls = tls
+        self._address, self._holder, self._healthy, self._say = address, holder, healthy, say
+        self._routes: dict[str, Route] = {
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/": _landing(title, version, sorted(routes or ())),
+            **(routes or {}),
+        }
+        self._require_guard(web)
+        self._web = web
         try:
-            self._server = _Server(address, holder, title, healthy)
+            self._server = HttpServer(
+                (address.host, address.port),
+                self._answer,
+                wrap=self._wrap,
+                admit=self._admit,
+                tick=self._refresh,
+                clock=clock,
+            )
         except OSError as err:
             raise BadInput(f"{address} cannot be listened on: {err.strerror}: choose another port") from err
-        if tls:  # the handshake is made in the request's own thread, so that a silent client hurts nobody
-            self._server.socket = tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
         self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
 
     @property
@@ -144,7 +161,7 @@ class PageServer:
     @property
     def url(self) -> str:
         """Its root."""
-        return f"{'https' if self._tls else 'http'}://{self.address}"
+        return f"{'https' if self._web and self._web.tls else 'http'}://{self.address}"
 
     def start(self) -> None:
         """Begin to answer."""
@@ -156,98 +173,124 @@ class PageServer:
             self._server.shutdown()
         self._server.server_close()
 
+    def reload(self) -> None:
+        """Read the web configuration and its certificates again; connections that are open stay.
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+        Raises:
+            BadInput, Refused: it cannot be used any more; the old one stays.
+        """
+        if self._web is not None:
+            again = self._web.again()
+            self._require_guard(again)
+            if (again.tls is None) != (self._web.tls is None):
+                raise Refused(f"web configuration {again.path}: TLS comes or goes with a restart only")
+            self._web = again
 
-    def __init__(self, address: Address, holder: Holder, title: str, healthy: Callable[[], bool]) -> None:
-        self.holder, self.title, self.healthy = holder, title, healthy
-        self._open: dict[socket.socket, None] = {}  # the oldest first
-        if ":" in address.host:
-            self.address_family = socket.AF_INET6
-        super().__init__((address.host, address.port), _Handler)
+    def _require_guard(self, web: Web | None) -> None:
+        if web is None or not web.tls or not web.knows_clients:
+            require_loopback(self._address)
 
-    def server_bind(self) -> None:
-        # Without the name look-up of http.server: a slow resolver must not delay a start.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+    # ---- a connection
 
-    def process_request(self, request: object, client_address: object) -> None:
-        """Whoever has been here longest makes room: a scrape takes milliseconds, so it is none."""
-        assert isinstance(request, socket.socket)
-        while len(self._open) >= _MOST_CONNECTIONS:
-            oldest = next(iter(list(self._open)))
-            self._open.pop(oldest, None)
-            with suppress(OSError):  # TLS or not: its thread wakes up, and closes it
-                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
-        self._open[request] = None
-        super().process_request(request, client_address)
+    def _wrap(self, connection: socket.socket) -> socket.socket:
+        return self._web.wrap(connection) if self._web else connection
 
-    def shutdown_request(self, request: object) -> None:
-        """Its room is free again."""
-        assert isinstance(request, socket.socket)
-        self._open.pop(request, None)
-        super().shutdown_request(request)
+    def _admit(self, connection: socket.socket) -> bool:
+        return self._web is None or self._web.admits(connection)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news; anything else is."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+    def _refresh(self) -> None:
+        """Certificates that were renewed are taken over within a minute, also without a signal."""
+        web = self._web
+        if web is None or not web.is_changed():
+            return
+        try:
+            self.reload()
+        except (BadInput, Refused) as err:
+            if web.complain(str(err)):
+                self._say(f"{err}; the old one stays in use")
+        else:
+            self._say(f"web configuration {web.path}: read again")
 
-    def answer(self, path: str, encodings: str) -> Answer:
-        """What is at a path."""
-        if path == "/metrics":
-            return _metrics(self.holder, encodings)
-        if path == "/healthz":
-            return Answer(200, _TEXT, b"ok\n") if self.healthy() else Answer(503, _TEXT, b"not well\n")
-        if path == "/":
-            return Answer(200, "text/html; charset=utf-8", _landing(self.title))
-        return Answer(404, _TEXT, b"not found: try /metrics or /healthz\n")
+    # ---- a request
 
+    def _answer(self, request: Request) -> Answer:
+        web = self._web
+        answer = (web.refusal(request) if web else None) or self._routed(request, web)
+        own = web.headers if web else {}
+        fixed = tuple({**_HEADERS, **own}.items())
+        return answer._replace(headers=answer.headers + fixed, seconds=_patience(request))
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    timeout = _IDLE_SECONDS
-    server_version = "opsd"
-    sys_version = ""
-    wbufsize = -1  # one write for head and body: two small ones cost 40 ms of delayed acknowledgement
+    def _routed(self, request: Request, web: Web | None) -> Answer:
+        if request.method not in _METHODS:
+            words = b"only GET and HEAD are answered\n"
+            return Answer(405, TEXT, words, headers=(("Allow", ", ".join(_METHODS)),))
+        if not (web and web.knows_clients) and not self._is_ours(request.headers.get("host")):
+            return Answer(403, TEXT, b"ask for localhost or 127.0.0.1: this page is for this machine\n")
+        route = self._routes.get(request.path)
+        if route is None:
+            return Answer(404, TEXT, f"not found: try {', '.join(self._routes)}\n".encode())
+        return route(request)
 
-    def do_GET(self) -> None:
-        self._send(body=True)
+    def _is_ours(self, host: str | None) -> bool:
+        """Whether a Host header names this machine; the port may be that of a tunnel.
 
-    def do_HEAD(self) -> None:
-        self._send(body=False)
+        A page of a stranger whose name was made to point here (DNS rebinding) carries its own name.
+        Without the header it is no browser.
+        """
+        if host is None:
+            return True
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        return _names_loopback(name) or name.lower() == self._address.host.lower()
 
-    def _send(self, *, body: bool) -> None:
-        encodings = self.headers.get("Accept-Encoding", "")
-        found = self.server.answer(self.path.partition("?")[0], encodings)
-        self.send_response(found.status)
-        self.send_header("Content-Type", found.kind)
-        self.send_header("Content-Length", str(len(found.body)))
-        if found.encoding:
-            self.send_header("Content-Encoding", found.encoding)
-        self.end_headers()
-        if body:
-            self.wfile.write(found.body)
-        self.wfile.flush()
+    def _metrics(self, request: Request) -> Answer:
+        page, reason = self._holder.look()
+        if page is None:
+            return Answer(503, TEXT, f"{reason}\n".encode())
+        is_open = bool(page.openmetrics) and takes_openmetrics(request.headers.get("accept", ""))
+        kind = OPENMETRICS if is_open else CONTENT_TYPE
+        if takes_gzip(request.headers.get("accept-encoding", "")):
+            body = page.openmetrics_gzipped if is_open else page.gzipped
+            return Answer(200, kind, body, "gzip", _VARY)
+        return Answer(200, kind, page.openmetrics if is_open else page.plain, headers=_VARY)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Scrapes are not logged."""
-
-
-def _metrics(holder: Holder, encodings: str) -> Answer:
-    page = holder.get()
-    if page is None:
-        return Answer(503, _TEXT, f"{holder.reason}\n".encode())
-    if "gzip" in encodings:
-        return Answer(200, CONTENT_TYPE, page.gzipped, "gzip")
-    return Answer(200, CONTENT_TYPE, page.plain)
+    def _health(self, _request: Request) -> Answer:
+        return Answer(200, TEXT, b"ok\n") if self._healthy() else Answer(503, TEXT, b"not well\n")
 
 
-def _landing(title: str) -> bytes:
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<h1>{title}</h1><p><a href="/metrics">metrics</a> · <a href="/healthz">health</a></p></html>\n'
+def _names_loopback(name: str) -> bool:
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _patience(request: Request) -> float | None:
+    """For how long the scraper still listens, by its own word; what is no such word is ignored."""
+    try:
+        seconds = float(request.headers.get(_TIMEOUT, "")) - _MARGIN_SECONDS
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _landing(title: str, version: str, routes: list[str]) -> Route:
+    known = {
+        "/metrics": "metrics, as Prometheus' text or OpenMetrics",
+        "/healthz": "200 while it is well, else 503",
+    }
+    rows = "".join(
+        f'<li><a href="{_escaped(path)}">{_escaped(path)}</a>: {_escaped(known.get(path, "JSON"))}</li>'
+        for path in (*known, *routes)
+    )
+    name = _escaped(f"{title} {version}".rstrip())
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
+        f"<h1>{name}</h1><ul>{rows}</ul></html>\n"
     ).encode()
+    return lambda _request: Answer(200, "text/html; charset=utf-8", body)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -12,11 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from collectors import command
 from exporters import health, web_config
-from exporters.page import Rendered
+from exporters.page import joined
 from exporters.serve import Holder, PageServer, parse_address
 from opsd.config import Settings
 from opsd.core.errors import Refused
@@ -29,6 +30,7 @@ from opsd.store import hold
 from opsd.store.engine import Store
 from opsd.store.steps import FAILED, Last
 
+DISTRIBUTION = "opsd-hpc"
 BEAT_SECONDS = 5.0
 STOP_SECONDS = 5.0
 _UNWELL_AFTER_BEATS = 6
@@ -130,8 +132,25 @@ class Daemon:
     def _listen(self) -> PageServer:
         asked = self._settings.daemon
         address = parse_address(asked.listen_address, "daemon.listen_address")
-        tls = web_config.read(Path(asked.web_config)) if asked.web_config else None
-        return PageServer(address, self._page, title="opsd daemon", healthy=self._healthy, tls=tls)
+        return PageServer(
+            address,
+            self._page,
+            title="opsd daemon",
+            version=version(DISTRIBUTION),
+            healthy=self._healthy,
+            web=web_config.read(Path(asked.web_config)) if asked.web_config else None,
+            say=lambda text: event("web_config", level=logging.WARNING, text=text),
+            clock=self._wall,
+        )
+
+    def reload(self) -> None:
+        """Read the web configuration and its certificates again.
+
+        Raises:
+            BadInput, Refused: they cannot be used; the old ones stay.
+        """
+        if self._server is not None:
+            self._server.reload()
 
     def _healthy(self) -> bool:
         return time.monotonic() - self._beaten < self._unwell_after
@@ -183,7 +202,7 @@ class Daemon:
             oldest = {step.name: now - step.stale_seconds(self._settings.daemon) for step in self._steps}
             runs, pages = self._runner.seen(oldest)
             page = health.page([self._health(step, runs.get(step.name), now) for step in self._steps], now)
-            self._page.put(_joined([page.render(), *pages]))
+            self._page.put(joined([page.render(), *pages]))
 
     def _health(self, step: Step, last: Last | None, now: float) -> health.StepHealth:
         following = self._schedule.next_at(step.name)
@@ -199,8 +218,3 @@ class Daemon:
             step.name, stale, late, last.failures, last.failures == 0 if ended else None, last.started_at,
             last.succeeded_at, following, None if last.duration_ms is None else last.duration_ms / 1000,
         )  # fmt: skip
-
-
-def _joined(pages: Sequence[Rendered]) -> Rendered:
-    """Pages of different families on end; so are their compressed forms one (RFC 1952, section 2.2)."""
-    return Rendered(b"".join(page.plain for page in pages), b"".join(page.gzipped for page in pages))

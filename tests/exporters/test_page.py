@@ -32,7 +32,7 @@ def test_a_page_in_prometheus_text() -> None:
 def test_text_from_outside_stays_in_its_label() -> None:
     """Backslash, quote and newline cannot break out of a label value."""
     page = Page()
-    page.add("opsd_gpu_job_info", 1, uuid="u", jobid="1", account='a"} 9\nopsd_x 1 \\', user="u")
+    page.add("opsd_gpu_job_info", 1, uuid="u", parent="", jobid="1", account='a"} 9\nopsd_x 1 \\', user="u")
 
     (sample,) = [line for line in page.render().plain.decode().splitlines() if line[0] != "#"]
     assert r'account="a\"} 9\nopsd_x 1 \\"' in sample

@@ -142,7 +142,7 @@ def secure(certificates: Path, holder: Holder) -> Iterator[PageServer]:
     """A server that knows its clients."""
     (certificates / "web.yml").write_text(WEB)
     holder.put(Rendered(b"one 1\n", b""))
-    running = PageServer(LOCAL, holder, title="t", tls=read(certificates / "web.yml"))
+    running = PageServer(LOCAL, holder, title="t", web=read(certificates / "web.yml"))
     running.start()
     yield running
     running.stop()
