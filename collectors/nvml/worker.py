@@ -80,9 +80,7 @@ class Worker(Generic[T]):
             broke = ""
             try:
                 answers = [self._task()]
-            except (
-                Exception
-            ) as err:  # a bug, or a name that is no text: this run is lost, not the GPU for ever
+            except Exception as err:  # noqa: BLE001 (a name that is no text costs a run, not a GPU)
                 broke = in_words(err)
             with self._lock:
                 self._answers, self._broke = answers, broke
