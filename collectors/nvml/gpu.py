@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
+from collectors.nvml.inside import EVERYTHING, NOTHING, Inside, Insides, Wanted
 from collectors.nvml.readings import LOST, UNSUPPORTED, Handle, Reader
 from collectors.nvml.worker import Worker
 from collectors.nvml.xids import Heard
@@ -32,13 +33,18 @@ class Sampled:
     rejected: Mapping[str, int]
     failed: Mapping[str, int]
     unsupported: frozenset[str]
+    inside: Inside
 
 
 class GpuThread:
     """Samples one GPU, by its index, when asked."""
 
     def __init__(
-        self, index: int, clock: Callable[[], float], openings: Callable[[], int] = lambda: 0
+        self,
+        index: int,
+        clock: Callable[[], float],
+        openings: Callable[[], int] = lambda: 0,
+        wanted: Wanted = EVERYTHING,
     ) -> None:
         """Touches no driver yet; `openings`: how often the driver was opened so far."""
         self._index = index
@@ -46,6 +52,7 @@ class GpuThread:
         self._openings = openings
         self._opening = 0
         self._reader = Reader()
+        self._insides = Insides(wanted)
         self._identity: Identity | None = None
         self._good: Sampled | None = None
         self._last: Sampled | None = None
@@ -56,6 +63,10 @@ class GpuThread:
     def identity(self) -> Identity | None:
         """Who it is; None before the driver first told it."""
         return self._good.identity if self._good else None
+
+    def forget(self) -> None:
+        """Give back what is kept in the driver's memory; only while the thread does nothing."""
+        self._insides.forget()
 
     def state(self, until: float, heard: Heard) -> Gpu:
         """The GPU now, given time until then (monotonic) to answer, with what was heard of it."""
@@ -68,6 +79,7 @@ class GpuThread:
         if condition != "up":
             self._failures[condition] += 1
         uuid = self.identity.uuid if self.identity else ""
+        inside = answer.inside if answer else self._last.inside.bare() if self._last else NOTHING
         return Gpu(
             index=self._index,
             condition=condition,
@@ -80,6 +92,9 @@ class GpuThread:
             rejected=self._last.rejected if self._last else {},
             failed=self._last.failed if self._last else {},
             unsupported=self._last.unsupported if self._last else frozenset(),
+            is_mig=inside.is_mig,
+            slices=inside.slices,
+            gpm_seconds=inside.gpm_seconds,
             xids=heard.xids(uuid),
             events=heard.events(uuid),
         )
@@ -94,10 +109,15 @@ class GpuThread:
             handle = nvml.nvmlDeviceGetHandleByIndex(self._index)
             self._begin_anew_if_reopened()
             self._identify(handle)
+            if self._insides.has_changed(handle):
+                self._begin_anew()
             values = self._reader.read(handle)
+            values.update(self._insides.read(handle))
         except nvml.NVMLError as err:
             gone = isinstance(err, LOST) or self._is_no_longer_counted(err)
             condition, trouble = ("lost" if gone else "error"), str(err)
+            values = {}
+            self._insides.fail()
         return Sampled(
             condition=condition,
             identity=self._identity,
@@ -105,17 +125,22 @@ class GpuThread:
             values=values,
             at=self._clock(),
             seconds=time.monotonic() - started,
-            rejected=dict(self._reader.rejected),
-            failed=dict(self._reader.failed),
-            unsupported=self._reader.unsupported,
+            rejected=dict(self._reader.rejected + self._insides.sieve.rejected),
+            failed=dict(self._reader.failed + self._insides.sieve.failed),
+            unsupported=self._reader.unsupported | self._insides.refused,
+            inside=self._insides.found,
         )
 
     def _begin_anew_if_reopened(self) -> None:
         """A driver that was loaded anew may be another one, with other abilities."""
         opening = self._openings()
         if self._opening and self._opening != opening:
-            self._reader = Reader()
+            self._begin_anew()
         self._opening = opening
+
+    def _begin_anew(self) -> None:
+        self._reader = Reader()
+        self._insides.begin_anew()
 
     def _identify(self, handle: Handle) -> None:
         """A new UUID at this index is another GPU, with other abilities."""
@@ -123,7 +148,7 @@ class GpuThread:
         if self._identity is not None and self._identity.uuid == uuid:
             return
         if self._identity is not None:
-            self._reader = Reader()
+            self._begin_anew()
         self._identity = _identity(uuid, handle)
 
     def _is_no_longer_counted(self, err: Exception) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pynvml as nvml  # type: ignore[import-untyped]
 
 from collectors.nvml.gpu import GpuThread
+from collectors.nvml.inside import EVERYTHING, Wanted
 from collectors.nvml.worker import Worker
 from collectors.nvml.xids import Heard, XidListener
 from opsd.core.telemetry import Driver, Snapshot
@@ -42,6 +43,7 @@ class _Terms:
     listens: bool
     retry_seconds: float
     heard: Heard
+    wanted: Wanted
 
 
 class NvmlGpus:
@@ -56,6 +58,7 @@ class NvmlGpus:
         clock: Callable[[], float],
         listens: bool = True,
         retry_seconds: float = _RETRY_SECONDS,
+        wanted: Wanted = EVERYTHING,
     ) -> None:
         """Touches no driver yet.
 
@@ -63,8 +66,9 @@ class NvmlGpus:
             deadline: seconds that a collection may take.
             listens: whether XIDs are listened for.
             retry_seconds: how long to wait before asking again for a driver that is not there.
+            wanted: what is looked at inside each GPU.
         """
-        self._terms = _Terms(deadline, clock, listens, retry_seconds, Heard())
+        self._terms = _Terms(deadline, clock, listens, retry_seconds, Heard(), wanted)
         self._session: _Session | None = None
 
     def collect(self) -> Snapshot:
@@ -133,10 +137,16 @@ class _Session:
         if not self._is_open:
             return ""
         if self._leaver is None:
-            self._leaver = Worker("leave", self._shut_down)
+            self._leaver = Worker("leave", self._hand_back)
         self._leaver.ask()
         answer = self._leaver.answer(time.monotonic() + self._terms.deadline)
         return f"driver: {_STUCK}" if answer is None else answer
+
+    def _hand_back(self) -> str:
+        """Runs in a thread that may hang in it, while no other does anything."""
+        for gpu in self._gpus:
+            gpu.forget()
+        return self._shut_down()
 
     def _shut_down(self) -> str:
         """Runs in a thread that may hang in it; why the driver is not left, in words."""
@@ -162,7 +172,7 @@ class _Session:
         silent = self._worker.broke or f"the driver does not answer: {_STUCK}"
         self._counted = self._worker.answer(until) or Counted(None, None, silent)
         for index in range(len(self._gpus), self._counted.visible or 0):
-            self._gpus.append(GpuThread(index, self._terms.clock, lambda: self._openings))
+            self._gpus.append(GpuThread(index, self._terms.clock, lambda: self._openings, self._terms.wanted))
 
     def _count(self) -> Counted:
         """Runs in the driver's thread."""

@@ -15,12 +15,13 @@ FAILURES: tuple[Condition, ...] = ("hung", "lost", "error")
 
 
 class Quantity(NamedTuple):
-    """What can be read of a GPU, in base units; `labels` tell its kinds apart."""
+    """What can be read of a GPU, or of a MIG device, in base units; `labels` tell its kinds apart."""
 
     name: str
     lowest: float
     highest: float
     labels: tuple[str, ...] = ()
+    of: Literal["gpu", "slice"] = "gpu"
 
 
 _BYTES = 2.0**45
@@ -46,6 +47,24 @@ QUANTITIES = {
         Quantity("clock_event_active", 0, 1, ("reason",)),
         Quantity("ecc_errors_total", 0, _COUNT, ("severity", "lifetime")),
         Quantity("processes", 0, 1e6),
+        Quantity("sm_active_ratio", 0, 1),
+        Quantity("sm_occupancy_ratio", 0, 1),
+        Quantity("tensor_active_ratio", 0, 1),
+        Quantity("tensor_pipe_active_ratio", 0, 1, ("pipe",)),
+        Quantity("dram_active_ratio", 0, 1),
+        Quantity("fp64_active_ratio", 0, 1),
+        Quantity("fp32_active_ratio", 0, 1),
+        Quantity("fp16_active_ratio", 0, 1),
+        Quantity("integer_active_ratio", 0, 1),
+        Quantity("mig_mode", 0, 1),
+        Quantity("mig_memory_total_bytes", 1, _BYTES, of="slice"),
+        Quantity("mig_memory_used_bytes", 0, _BYTES, of="slice"),
+        Quantity("mig_memory_free_bytes", 0, _BYTES, of="slice"),
+        Quantity("mig_memory_reserved_bytes", 0, _BYTES, of="slice"),
+        Quantity("mig_sm_active_ratio", 0, 1, of="slice"),
+        Quantity("mig_sm_occupancy_ratio", 0, 1, of="slice"),
+        Quantity("mig_tensor_active_ratio", 0, 1, of="slice"),
+        Quantity("mig_dram_active_ratio", 0, 1, of="slice"),
     )
 }
 
@@ -106,7 +125,7 @@ class Slice:
     """A MIG device: a compute instance of a GPU instance, with a UUID of its own.
 
     `values` are readings whose quantities begin with `mig_`. GPM is read per GPU instance, so compute
-    instances of one GPU instance show the same activity.
+    instances of one GPU instance show the same activity. `gpm_seconds`: of how long a time it is the mean.
     """
 
     uuid: str
@@ -115,6 +134,7 @@ class Slice:
     profile: str  # 1g.10gb
     part: float | None = None  # its SMs as a part of the GPU's
     values: Mapping[Reading, float] = field(default_factory=dict)
+    gpm_seconds: float | None = None  # None: there is no activity in `values`
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +155,8 @@ class Gpu:
     xids: Mapping[int, Xid] = field(default_factory=dict)
     events: Mapping[str, Xid] = field(default_factory=dict)  # what else the driver reported, by name
     is_mig: bool = False
-    slices: tuple[Slice, ...] = ()
+    slices: tuple[Slice, ...] = ()  # of one that is not up: those last seen, without values
+    gpm_seconds: float | None = None  # of how long a time its activity is the mean; None: it has none now
     processes: tuple[Process, ...] | None = None  # None: the driver does not tell
 
     @property
