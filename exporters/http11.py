@@ -8,6 +8,7 @@ time; the longest connected make room for new ones.
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import socketserver
@@ -27,6 +28,8 @@ MOST_FIELDS = 100
 MOST_PARAMETERS = 50
 
 TEXT = "text/plain; charset=utf-8"
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ROOM_SECONDS = 0.1
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -54,6 +57,9 @@ class Answer(NamedTuple):
     encoding: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
+
+
+_FAULT = Answer(500, TEXT, b"a fault of this server: its log tells more\n")
 
 
 class Limits(NamedTuple):
@@ -110,9 +116,19 @@ class HttpServer(socketserver.ThreadingTCPServer):
             self.address_family = socket.AF_INET6
         super().__init__(address, socketserver.BaseRequestHandler)
 
+    @property
+    def connections(self) -> int:
+        """How many are connected."""
+        return len(self._open)
+
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection, with TLS around it where there is any."""
-        connection, address = super().get_request()
+        try:
+            connection, address = super().get_request()
+        except OSError as err:
+            if err.errno in _NO_ROOM:  # the one who waits is still there: do not spin meanwhile
+                time.sleep(_ROOM_SECONDS)
+            raise
         assert isinstance(connection, socket.socket)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._wrap(connection), address
@@ -184,6 +200,7 @@ class _Conversation:
     def run(self) -> None:
         goes_on = True
         while goes_on:
+            request = None
             try:
                 head = self._head()
                 if not head:
@@ -191,7 +208,10 @@ class _Conversation:
                 request, goes_on = parse(head)
                 answer = self._answer(request)
             except Malformed as wrong:
-                request, answer, goes_on = None, wrong.answer, False
+                answer, goes_on = wrong.answer, False
+            except Exception:
+                self._send(_FAULT, goes_on=False, is_body_wanted=True)
+                raise
             is_body_wanted = request is None or request.method != "HEAD"
             self._send(answer, goes_on=goes_on, is_body_wanted=is_body_wanted)
         self._linger()
