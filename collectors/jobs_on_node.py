@@ -6,7 +6,11 @@ One file per job in one folder, named by the job id, KEY=VALUE lines, written un
     account=es-bio
     user=ana
     gpus=0,1                 minor numbers (SLURM_JOB_GPUS)
-    uuids=GPU-…,GPU-…        only where Slurm knows them
+    uuids=GPU-…,MIG-…        where Slurm knows them: they count, not the numbers
+    shards=2                 of all its GPUs together, where Slurm tells
+    mps=40                   percent of its GPU's threads under CUDA MPS
+    sluid=sEKNKTV3WPV500     Slurm 25.11 and later
+    restarts=1               where Slurm tells
     started=1764280000
 
 Invariant: a file is read whole or counted as unreadable; a name that starts with a dot is being written.
@@ -27,7 +31,11 @@ from opsd.core.holders import Job
 _MOST_BYTES = 65_536
 _HIGHEST_MINOR = 4_095
 _NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-_KEYS = ("job_id", "account", "user", "gpus", "uuids", "started")
+_SLUID = re.compile(r"[0-9A-Za-z]{1,32}")
+_MOST_DIGITS = 12
+_KEYS = (
+    "job_id", "account", "user", "gpus", "uuids", "started", "shards", "mps", "sluid", "restarts",
+)  # fmt: skip
 _NEEDED = ("job_id", "user", "gpus", "started")
 
 
@@ -78,6 +86,11 @@ def parse(name: str, text: str) -> Job:
         user=entries["user"],
         minors=_numbers(name, entries["gpus"]),
         uuids=tuple(uuid for uuid in entries.get("uuids", "").split(",") if uuid),
+        started=_number(name, entries, "started") or 0,
+        sluid=_sluid(name, entries.get("sluid", "")),
+        shards=_number(name, entries, "shards"),
+        mps=_number(name, entries, "mps"),
+        restarts=_number(name, entries, "restarts") or 0,
     )
 
 
@@ -89,6 +102,21 @@ def _entries(name: str, text: str) -> Mapping[str, str]:
             raise BadText(f"job file {name}: not one of {', '.join(_KEYS)}, each once", line)
         entries[key] = value
     return entries
+
+
+def _number(name: str, entries: Mapping[str, str], key: str) -> int | None:
+    text = entries.get(key)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise BadText(f"job file {name}: {key} is not a number", text)
+    return int(text)
+
+
+def _sluid(name: str, text: str) -> str:
+    if text and not _SLUID.fullmatch(text):
+        raise BadText(f"job file {name}: sluid is not of letters and digits", text)
+    return text
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:

@@ -1,13 +1,15 @@
-"""GPUs and the jobs that hold them, as samples of a metrics page.
+"""GPUs as samples of a metrics page.
 
 Invariant: a GPU that did not answer has no readings on the page, only what is known about it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from exporters.page import Page
-from opsd.core.holders import Holdings
-from opsd.core.telemetry import QUANTITIES, Gpu, Snapshot
+from exporters.slices import add_slices
+from opsd.core.telemetry import QUANTITIES, Gpu, Snapshot, Xid
 
 PREFIX = "opsd_gpu_"
 
@@ -24,18 +26,10 @@ def add_gpus(page: Page, snapshot: Snapshot) -> None:
         _add_gpu(page, gpu)
 
 
-def add_holdings(page: Page, held: Holdings) -> None:
-    """Which job holds which GPU."""
-    for holding, share in held.shares.items():
-        page.add(
-            "opsd_gpu_job_info",
-            share,
-            uuid=holding.uuid,
-            jobid=holding.job_id,
-            account=holding.account,
-            user=holding.user,
-        )
-    page.add("opsd_gpu_job_unresolved", held.unresolved)
+def add_strays(page: Page, told: Mapping[str, Mapping[int, Xid]]) -> None:
+    """XIDs of GPUs, by UUID, that the driver does not show, and so have no number."""
+    for uuid, xids in told.items():
+        _add_xids(page, xids, {"gpu": "", "uuid": uuid})
 
 
 def _add_gpu(page: Page, gpu: Gpu) -> None:
@@ -53,6 +47,7 @@ def _add_gpu(page: Page, gpu: Gpu) -> None:
     for reading, value in gpu.values.items():
         kinds = dict(zip(QUANTITIES[reading.quantity].labels, reading.kinds, strict=True))
         page.add(PREFIX + reading.quantity, value, **me, **kinds)
+    add_slices(page, gpu)
     _add_troubles(page, gpu, me)
 
 
@@ -65,6 +60,13 @@ def _add_troubles(page: Page, gpu: Gpu, me: dict[str, str]) -> None:
         page.add("opsd_gpu_failed_readings_total", count, **me, reading=reading)
     for reading in sorted(gpu.unsupported):
         page.add("opsd_gpu_unsupported_info", 1, **me, reading=reading)
-    for xid, seen in gpu.xids.items():
+    _add_xids(page, gpu.xids, me)
+    for event, seen in gpu.events.items():
+        page.add("opsd_gpu_driver_events_total", seen.times, **me, event=event)
+        page.add("opsd_gpu_driver_event_last_timestamp_seconds", seen.last, **me, event=event)
+
+
+def _add_xids(page: Page, xids: Mapping[int, Xid], me: Mapping[str, str]) -> None:
+    for xid, seen in xids.items():
         page.add("opsd_gpu_xid_errors_total", seen.times, **me, xid=str(xid))
         page.add("opsd_gpu_xid_last_timestamp_seconds", seen.last, **me, xid=str(xid))

@@ -13,12 +13,15 @@ from importlib.metadata import version
 from typing import Protocol
 
 from collectors import jobs_on_node
-from exporters.gpu import add_gpus, add_holdings
+from exporters.gpu import add_gpus, add_strays
+from exporters.holders import add_holders
 from exporters.page import Page
 from opsd.core.errors import BadInput
-from opsd.core.holders import Job, holdings
+from opsd.core.holders import Holders, Job
 from opsd.core.telemetry import Snapshot
+from opsd.node.kernel_xids import KernelXids
 from opsd.node.options import Options
+from opsd.node.whose import Whose
 
 DISTRIBUTION = "opsd-hpc"
 
@@ -34,46 +37,74 @@ class GpuSource(Protocol):
     def collect(self) -> Snapshot:
         """The GPUs now; ends in bounded time."""
 
-    def close(self) -> None:
-        """Leave the driver."""
+    def close(self) -> str:
+        """Leave the driver, which the next `collect` opens anew; what is still in it, in words."""
 
 
 class Node:
     """A node's collectors; turns one round of them into a page."""
 
-    def __init__(self, options: Options, clock: Clock, say: Say, *, listens: bool = True) -> None:
-        """Touches no driver yet; `listens`: whether XIDs are listened for."""
+    def __init__(
+        self,
+        options: Options,
+        clock: Clock,
+        say: Say,
+        *,
+        listens: bool = True,
+        gpus: GpuSource | None = None,
+    ) -> None:
+        """Touches no driver yet.
+
+        Args:
+            listens: whether XIDs are listened for.
+            gpus: where GPUs are read; default: as the options say.
+        """
         self._build = {"version": version(DISTRIBUTION), "python": platform.python_version()}
         self._clock = clock
         self._say = say
         self._said: dict[str, str] = {}
-        self._jobs_directory = options.jobs_directory
+        self._jobs_directory = options.jobs_directory if "jobs" in options.collectors else None
+        self._are_jobs_read = False
         self._jobs: tuple[Job, ...] = ()
         self._successes: dict[str, float] = {}
-        self._gpus = self._source(options, listens=listens)
+        self._gpus = gpus or self._source(options, listens=listens)
+        self._kernel_xids = KernelXids(options, clock, say) if listens else None
+        self.is_wanted_released = False
+        self.stuck = ""  # what is still in a driver that is to be left
         self.seen = Snapshot()
+        self._whose = Whose(options, clock)
+        self.holders = Holders()
 
     def page(self) -> Page:
         """Collect once."""
         page = Page()
         page.add("opsd_node_build_info", 1, **self._build)
         faults = self._read_jobs(page)
-        self._read_gpus(page)
-        held = holdings(self._jobs, [gpu.identity for gpu in self.seen.gpus if gpu.identity])
-        add_holdings(page, held._replace(unresolved=held.unresolved + faults))
+        self._read_kernel_log(page)
+        if self.is_wanted_released:
+            self._leave(page)
+        else:
+            self._read_gpus(page)
+        self._read_holders(page, faults)
         page.add("opsd_page_timestamp_seconds", self._clock())
         return page
 
     def close(self) -> None:
         """Leave the driver."""
         self._gpus.close()
+        if self._kernel_xids is not None:
+            self._kernel_xids.close()
 
     def _source(self, options: Options, *, listens: bool) -> GpuSource:
         """The driver is loaded only where it is wanted."""
         if options.simulated is None:
+            from collectors.nvml.inside import Wanted
             from collectors.nvml.sampler import NvmlGpus
 
-            return NvmlGpus(deadline=options.deadline, clock=self._clock, listens=listens)
+            wanted = Wanted(
+                gpm="gpm" in options.collectors, mig="mig" in options.collectors, settles=not listens
+            ).within(options.deadline)
+            return NvmlGpus(deadline=options.deadline, clock=self._clock, listens=listens, wanted=wanted)
         from collectors.simulated_gpus import SimulatedGpus
 
         return SimulatedGpus(
@@ -84,6 +115,8 @@ class Node:
         return {minor for job in self._jobs for minor in job.minors}
 
     def _read_jobs(self, page: Page) -> int:
+        if self._jobs_directory is None:
+            return 0
         started = time.monotonic()
         try:
             self._jobs, faults = jobs_on_node.read(self._jobs_directory)
@@ -92,11 +125,39 @@ class Node:
             self._jobs, faults, trouble = (), (), str(err)
         self._tell("jobs", trouble or "; ".join(faults))
         self._add_health(page, "jobs", started, is_up=not trouble)
+        self._are_jobs_read = not trouble
         return len(faults)
+
+    def _read_holders(self, page: Page, faults: int) -> None:
+        self.holders = self._whose.holders(self._jobs, self.seen.gpus, faults)
+        stale = ", ".join(self.holders.stale)
+        self._tell(
+            "stale job files", f"{stale}: these jobs are over, and their files hold nothing" if stale else ""
+        )
+        add_holders(page, self.holders, are_files_read=self._are_jobs_read)
+
+    def _leave(self, page: Page) -> None:
+        """Show no GPU, and leave the driver; tried again as long as a call is stuck in it."""
+        self.seen = Snapshot()
+        self.stuck = self._gpus.close()
+        self._tell("driver", f"cannot be left yet: {self.stuck}" if self.stuck else "left until SIGUSR2")
+        page.add("opsd_node_released", not self.stuck)
+
+    def _read_kernel_log(self, page: Page) -> None:
+        started = time.monotonic()
+        trouble = self._kernel_xids.read() if self._kernel_xids else None
+        if trouble is not None:
+            self._tell("kernel_log", trouble)
+            self._add_health(page, "kernel_log", started, is_up=not trouble)
 
     def _read_gpus(self, page: Page) -> None:
         started = time.monotonic()
+        self._tell("driver", "")
+        page.add("opsd_node_released", 0)
         self.seen = self._gpus.collect()
+        if self._kernel_xids is not None:
+            add_strays(page, self._kernel_xids.strays(self.seen))
+            self.seen = self._kernel_xids.joined(self.seen)
         self._tell(self._gpus.collector, self.seen.trouble)
         self._tell("xids", self.seen.deaf or "")
         for gpu in self.seen.gpus:

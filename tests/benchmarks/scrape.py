@@ -331,7 +331,7 @@ def main() -> None:
             fake.set(latency_us=given.latency_us)
         jobs = folder / "jobs"
         jobs.mkdir()
-        (jobs / "1").write_text("job_id=1\naccount=a\nuser=u\ngpus=0,1,2,3\nstarted=1\n")
+        (jobs / "1").write_text(f"job_id=1\naccount=a\nuser=u\ngpus=0,1,2,3\nstarted={int(time.time())}\n")
         with both(fake, jobs) as programs:
             rows = measure(programs, "all well", given.scrapes)
             fake.set(**{f"hang__{HUNG}": 1})

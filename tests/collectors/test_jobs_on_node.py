@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from collectors.jobs_on_node import parse, read
+from collectors.jobs_on_node import Found, parse, read
 from opsd.core.errors import BadInput, BadText
 from opsd.core.holders import Job
 
@@ -47,6 +49,12 @@ def slurm(script: str, folder: Path, **variables: str) -> subprocess.CompletedPr
     )
 
 
+def timeless(folder: Path) -> Found:
+    """What lies there, without when it began."""
+    found = read(folder)
+    return found._replace(jobs=tuple(replace(job, started=0) for job in found.jobs))
+
+
 def names(folder: Path) -> list[str]:
     """What lies in a folder."""
     return sorted(path.name for path in folder.iterdir())
@@ -54,7 +62,25 @@ def names(folder: Path) -> list[str]:
 
 def test_a_job_file() -> None:
     """Numbers may be single or ranges."""
-    assert Job("4711", "es-bio", "ana", minors=(0, 2, 3)) == parse("4711", GOOD)
+    assert Job("4711", "es-bio", "ana", minors=(0, 2, 3), started=1764280000) == parse("4711", GOOD)
+
+
+def test_all_that_a_job_file_may_hold() -> None:
+    """UUIDs, parts of GPUs, Slurm's own identifier and how often the job began."""
+    more = "uuids=GPU-a,MIG-b\nshards=2\nmps=40\nsluid=sEKNKTV3WPV500\nrestarts=1\n"
+
+    assert Job(
+        job_id="4711",
+        account="es-bio",
+        user="ana",
+        minors=(0, 2, 3),
+        uuids=("GPU-a", "MIG-b"),
+        started=1764280000,
+        sluid="sEKNKTV3WPV500",
+        shards=2,
+        mps=40,
+        restarts=1,
+    ) == parse("4711", GOOD + more)
 
 
 def test_prolog_and_epilog(tmp_path: Path) -> None:
@@ -62,7 +88,7 @@ def test_prolog_and_epilog(tmp_path: Path) -> None:
     began = slurm("opsd-prolog", tmp_path, **SEEN)
 
     assert (0, "", "") == (began.returncode, began.stdout, began.stderr)
-    assert ((Job("31", "es-bio", "ana", minors=(0, 1)),), ()) == read(tmp_path)
+    assert ((Job("31", "es-bio", "ana", minors=(0, 1)),), ()) == timeless(tmp_path)
     assert ["31"] == names(tmp_path)
 
     ended = slurm("opsd-epilog", tmp_path, **SEEN)
@@ -81,7 +107,46 @@ def test_the_prolog_keeps_uuids(tmp_path: Path) -> None:
         CUDA_VISIBLE_DEVICES="GPU-a,GPU-b",
     )
 
-    assert (Job("5", "", "1001", minors=(0, 1), uuids=("GPU-a", "GPU-b")),) == read(tmp_path).jobs
+    assert (Job("5", "", "1001", minors=(0, 1), uuids=("GPU-a", "GPU-b")),) == timeless(tmp_path).jobs
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        # 26.05 (env_uuid), and MIG devices at any time
+        ({"SLURM_JOB_GPUS": "GPU-a"}, {"uuids": ("GPU-a",)}),
+        ({"SLURM_JOB_GPUS": "0", "CUDA_VISIBLE_DEVICES": "MIG-a"}, {"minors": (0,), "uuids": ("MIG-a",)}),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-a"}, {"uuids": ("MIG-a",)}),
+        # before 25.11 a whole GPU beside a MIG device
+        (
+            {"SLURM_JOB_GPUS": "0,1", "CUDA_VISIBLE_DEVICES": "0,MIG-a"},
+            {"minors": (0, 1), "uuids": ("0", "MIG-a")},
+        ),
+        ({"SLURM_JOB_GPUS": "0", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "40"}, {"minors": (0,), "mps": 40}),
+        ({"SLURM_JOB_GPUS": "0", "SLURM_SHARDS_ON_NODE": "2"}, {"minors": (0,), "shards": 2}),
+        (
+            {"SLURM_JOB_GPUS": "0", "SLURM_JOB_SLUID": "sEKNKTV3WPV500"},
+            {"minors": (0,), "sluid": "sEKNKTV3WPV500"},
+        ),
+        ({"SLURM_JOB_GPUS": "0", "SLURM_JOB_RESTART_COUNT": "3"}, {"minors": (0,), "restarts": 3}),
+    ],
+)
+def test_what_slurm_may_tell_the_prolog(
+    told: dict[str, str], expected: dict[str, object], tmp_path: Path
+) -> None:
+    """Of the variables that depend on its version and on the job, by Slurm's documentation and source."""
+    ran = slurm("opsd-prolog", tmp_path, SLURM_JOB_ID="5", SLURM_JOB_USER="ana", **told)
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert ((Job("5", "", "ana", **expected),), ()) == timeless(tmp_path)  # type: ignore[arg-type]
+
+
+def test_when_a_job_began_is_its_prologs_time(tmp_path: Path) -> None:
+    """In epoch seconds, for that tells the runs of a requeued job apart."""
+    before = int(time.time())
+    slurm("opsd-prolog", tmp_path, **SEEN)
+
+    assert before <= read(tmp_path).jobs[0].started <= time.time()
 
 
 def test_a_job_without_gpus_leaves_nothing(tmp_path: Path) -> None:
@@ -124,6 +189,11 @@ def test_a_folder_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
         (GOOD.replace("0,2-3", "0;2"), "gpus are not numbers"),
         (GOOD.replace("0,2-3", "3-2"), "gpus are not numbers of GPUs"),
         (GOOD.replace("0,2-3", "0-99999"), "gpus are not numbers of GPUs"),
+        (GOOD.replace("1764280000", "now"), "started is not a number"),
+        (GOOD + "mps=-1\n", "mps is not a number"),
+        (GOOD + "shards=\n", "shards is not a number"),
+        (GOOD + "restarts=9999999999999\n", "restarts is not a number"),
+        (GOOD + "sluid=s/../1\n", "sluid is not of letters and digits"),
         (GOOD + "user=eva\n", "each once"),
         (GOOD + "colour=red\n", "each once"),
         (GOOD + "half a li", "each once"),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporters.catalogue import BY_NAME
-from exporters.gpu import PREFIX, add_gpus, add_holdings
+from exporters.gpu import PREFIX, add_gpus
 from exporters.page import Page
-from opsd.core.holders import Holding, Holdings
 from opsd.core.telemetry import QUANTITIES, Driver, Gpu, Identity, Reading, Snapshot, Xid
 
 WHO = Identity("GPU-a", 0, "NVIDIA H100", "123", "0000:10:00.0", "96.00")
@@ -23,7 +22,8 @@ def page_of(*gpus: Gpu) -> Page:
 def test_every_quantity_has_a_metric() -> None:
     """Each quantity's name and kinds are a row of the catalogue."""
     for quantity in QUANTITIES.values():
-        assert ("gpu", "uuid", *quantity.labels) == BY_NAME[PREFIX + quantity.name].labels
+        parent = ("parent",) if quantity.of == "slice" else ()
+        assert ("gpu", "uuid", *parent, *quantity.labels) == BY_NAME[PREFIX + quantity.name].labels
 
 
 def test_a_gpu_that_answers() -> None:
@@ -92,12 +92,3 @@ def test_whether_xids_are_heard(deaf: str | None, expected: dict[tuple[str, ...]
     add_gpus(page, Snapshot(deaf=deaf))
 
     assert expected == page.series("opsd_node_collector_up")
-
-
-def test_who_holds_a_gpu() -> None:
-    """A job's share stands beside its account and user."""
-    page = Page()
-    add_holdings(page, Holdings({Holding("GPU-a", "7", "es", "ana"): 0.5}, unresolved=2))
-
-    assert {("GPU-a", "7", "es", "ana"): 0.5} == page.series("opsd_gpu_job_info")
-    assert {(): 2} == page.series("opsd_gpu_job_unresolved")

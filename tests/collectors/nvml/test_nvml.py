@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def agent(fake_nvml: FakeNvml, jobs: Path) -> Iterator[RunningAgent]:
 def test_a_healthy_node(fake_nvml: FakeNvml, jobs: Path, golden: Callable[[Path, str], None]) -> None:
     """Every reading of two GPUs, one of them held by a job, is on the page as the golden file has it."""
     fake_nvml.set(gpus=2, frozen=100)
-    (jobs / "4711").write_text("job_id=4711\naccount=es-bio\nuser=ana\ngpus=1\nstarted=1764280000\n")
+    (jobs / "4711").write_text(f"job_id=4711\naccount=es-bio\nuser=ana\ngpus=1\nstarted={int(time.time())}\n")
 
     ran = run_once(fake_nvml.environment(), jobs)
 
@@ -419,7 +420,7 @@ def test_without_a_driver_the_page_answers(jobs: Path, tmp_path: Path) -> None:
 def test_a_gpu_behind_another_number(fake_nvml: FakeNvml, jobs: Path) -> None:
     """Slurm names GPUs by minor number, which is not NVML's index: the job lands on the right UUID."""
     fake_nvml.set(gpus=2, set__minor__0=1, set__minor__1=0)
-    (jobs / "8").write_text("job_id=8\naccount=a\nuser=u\ngpus=0,5\nstarted=1\n")
+    (jobs / "8").write_text(f"job_id=8\naccount=a\nuser=u\ngpus=0,5\nstarted={int(time.time())}\n")
 
     page = Scraped(run_once(fake_nvml.environment(), jobs).stdout)
 
