@@ -1,8 +1,8 @@
 """What a run really did with a device, measured by the agent of its node: one record per (run, GPU).
 
 Times are GPU-milliseconds: time times the share of the device held, so that the jobs on one GPU add up to
-it. Invariant: only what was seen is in `covered_ms` and in the measures below it; what lies between two
-samples that are too far apart is allocated, and not covered.
+it. Invariant: only what was seen is in `covered_ms` and in the times below it; what lies between two samples
+that are too far apart is allocated, and not covered. Energy is a counter's, and whole over such a gap, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Measured(NamedTuple):
     is_energy_estimated: bool = False  # the GPU's, divided by shares or by slices
     memory_peak_bytes: int | None = None
     xids: tuple[tuple[int, int], ...] = ()  # code and how often, sorted
-    is_end_seen: bool = True  # False: the job's file was still there when the job was over
+    # False: the job's file was still there when the job was over, or it ended while no agent ran: then
+    # `ended` is when it was last seen.
+    is_end_seen: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in the spool, and on the wire."""

@@ -1,0 +1,63 @@
+"""Records of what runs really did, as JSON and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from opsd.core.errors import BadText
+from opsd.core.measured import Measured, from_json
+
+LEAST = {"job_id": 7, "uuid": "GPU-a", "started": 100, "ended": 200}
+FULL = Measured(
+    7, "MIG-a", 100, 200, "GPU-a", "es-bio", "ana", "sAB1", 100_000, 90_000, 80_000, 10_000, 85_000, 40_000, 20_000,
+    5_000_000, True, 2**40, ((31, 2), (79, 1)), False,
+)  # fmt: skip
+
+
+def test_a_record_comes_back() -> None:
+    """What an agent writes is what the daemon reads, whatever is in it."""
+    for record in (FULL, Measured(7, "GPU-a", 100, 100)):
+        assert record == from_json(json.loads(json.dumps(record.as_json())))
+
+
+def test_of_another_version() -> None:
+    """What is missing is not told; keys that are not known are left out."""
+    assert Measured(7, "GPU-a", 100, 200) == from_json({**LEAST, "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"job_id": 0}, "no job"),
+        ({"uuid": ""}, "no device"),
+        ({"ended": 99}, "an end before its start"),
+        ({"job_id": "7"}, "job_id is not int"),
+        ({"covered_ms": -1}, "covered_ms is not int"),
+        ({"covered_ms": None}, "covered_ms is not int"),
+        ({"covered_ms": True}, "covered_ms is not int"),
+        ({"energy_mj": 0.5}, "energy_mj is not int"),
+        ({"energy_mj": 2**62}, "energy_mj is not int"),
+        ({"is_end_seen": 1}, "is_end_seen is not bool"),
+        ({"xids": [[79]]}, "xids are not pairs"),
+        ({"xids": {"79": 1}}, "xids are not pairs"),
+    ],
+)
+def test_what_is_no_record(change: dict[str, object], words: str) -> None:
+    """It is refused with the name of the key."""
+    with pytest.raises(BadText, match=words):
+        from_json({**LEAST, **change})
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_a_record_without_what_it_needs(name: str) -> None:
+    """Who, on what and when must be told."""
+    with pytest.raises(BadText, match=f"needs {name}"):
+        from_json({key: value for key, value in LEAST.items() if key != name})
+
+
+def test_what_is_no_object() -> None:
+    """Nor is a list a record."""
+    with pytest.raises(BadText, match="not an object"):
+        from_json([LEAST])
