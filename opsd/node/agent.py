@@ -1,48 +1,70 @@
 """The agent as it runs: it collects at an interval and serves the page, in threads of its own.
 
 Invariant: a request for the page never waits for the driver: the page is rendered once per interval,
-without whatever did not answer in time.
+without whatever did not answer in time. A page that is no longer true is not served: when a collection
+fails, or none has ended for three intervals, there is no page but a reason.
 """
 
 from __future__ import annotations
 
-import ssl
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters.serve import Holder, PageServer, parse_address
-from opsd.node.collection import Clock, Node, Say
+from opsd.node.collection import DISTRIBUTION, Clock, GpuSource, Node, Say
 from opsd.node.options import Options
 
+if TYPE_CHECKING:
+    from exporters.web_config import Web
+
 _STALE_INTERVALS = 3
+_STALE_SECONDS = 10  # at least: a busy machine delays a collection of five a second, and nothing is wrong
 
 
 class Agent:
     """A node that collects at an interval and serves its page, in threads of its own."""
 
-    def __init__(self, options: Options, clock: Clock = time.time, say: Say | None = None) -> None:
-        """Binds at once.
+    def __init__(
+        self,
+        options: Options,
+        clock: Clock = time.time,
+        say: Say | None = None,
+        *,
+        gpus: GpuSource | None = None,
+    ) -> None:
+        """Binds at once; `gpus`: where GPUs are read, by default as the options say.
 
         Raises:
             BadInput, Refused: the address or the web configuration cannot be used.
         """
         self._interval = options.interval
-        self._stale_after = _STALE_INTERVALS * options.interval + options.deadline
-        self._patience = 2 * options.deadline + 1
+        self._stale_after = max(_STALE_INTERVALS * options.interval + options.deadline, _STALE_SECONDS)
+        self._patience = 3 * options.deadline + 2  # one under way, one more, and leaving the driver
         self._collected = time.monotonic()
-        self._holder = Holder()
+        self._failed = ""
+        self._failures = 0
+        self._say = say or to_stderr
+        self._holder = Holder(self._why_stale)
         self._server = PageServer(
             parse_address(options.listen_address),
             self._holder,
             title="opsd-node",
+            version=version(DISTRIBUTION),
             healthy=self.is_healthy,
-            tls=_tls(options.web_config),
+            web=_web(options.web_config),
+            say=self._say,
+            clock=clock,
         )
-        self._node = Node(options, clock, say or to_stderr)
+        self._node = Node(options, clock, self._say, gpus=gpus)
         self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._waiting: list[threading.Event] = []  # for the end of the next round
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
     @property
@@ -58,24 +80,86 @@ class Agent:
     def stop(self) -> None:
         """End, also while a driver call hangs."""
         self._stopping.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(self._patience)
         self._server.stop()
         self._node.close()
 
+    def reload(self) -> None:
+        """Read the web configuration and its certificates again.
+
+        Raises:
+            BadInput, Refused: they cannot be used; the old ones stay.
+        """
+        self._server.reload()
+
+    def release(self) -> str:
+        """Leave the driver until `resume`, so that MIG can be changed and the driver be unloaded.
+
+        Returns:
+            What is still in the driver, in words; empty: nothing. It is left as soon as that has returned.
+        """
+        self._node.is_wanted_released = True
+        if self._collect_now():
+            return self._node.stuck
+        return "the collection does not end"
+
+    def resume(self) -> None:
+        """Open the driver again, and look everything up anew."""
+        self._node.is_wanted_released = False
+        self._collect_now()
+
     def is_healthy(self) -> bool:
-        """Whether a page was rendered lately."""
-        return time.monotonic() - self._collected < self._stale_after
+        """Whether the last collection gave a page, and lately."""
+        return not self._failed and not self._why_stale()
+
+    def _why_stale(self) -> str:
+        """Also before the first page: a first collection that does not end is as bad."""
+        seconds = time.monotonic() - self._collected
+        return f"no collection has ended for {seconds:.0f} seconds" if seconds >= self._stale_after else ""
+
+    def _collect_now(self) -> bool:
+        """Whether a whole collection took place, without waiting for the next to be due."""
+        ended = threading.Event()
+        self._waiting.append(ended)
+        self._wake.set()
+        return ended.wait(self._patience)
 
     def _run(self) -> None:
         due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            self._holder.put(self._node.page().render())
-            self._collected = time.monotonic()
-            due = max(due + self._interval, self._collected)
+        while True:
+            self._wake.wait(max(0.0, due - time.monotonic()))
+            if self._stopping.is_set():
+                return
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            self._collect()
+            for ended in waiting:
+                ended.set()
+            if self._collected >= due:
+                due = max(due + self._interval, self._collected)
+
+    def _collect(self) -> None:
+        """One round. What nobody foresaw costs this round, not the thread, and is said."""
+        try:
+            page = self._node.page()
+            page.add("opsd_node_round_failures_total", self._failures)
+            self._holder.put(page.render())
+            failed = ""
+        except Exception as err:  # noqa: BLE001 (a bug must not freeze the page; its trace is logged)
+            self._failures += 1
+            failed = f"the collection failed: unexpected {type(err).__name__}: {err}"
+            self._holder.withhold(failed)
+            if not self._failed:
+                self._say(f"{failed}\n{traceback.format_exc().rstrip()}")
+        if self._failed and not failed:
+            self._say("the collection: well again")
+        self._failed = failed
+        self._collected = time.monotonic()
 
 
-def _tls(path: Path | None) -> ssl.SSLContext | None:
+def _web(path: Path | None) -> Web | None:
     if path is None:
         return None
     from exporters import web_config

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opsd.core.errors import OpsdError
 from opsd.node import command_line
@@ -18,6 +18,11 @@ from opsd.notify import notify, watchdog_seconds
 DONE = 0
 NO_GPU = 1
 
+_ENDS = {signal.SIGTERM, signal.SIGINT}
+_DOES: dict[int, Callable[[Agent], object]] = {
+    signal.SIGUSR1: Agent.release,
+    signal.SIGUSR2: Agent.resume,
+}
 _SWITCH_SECONDS = 0.0005  # a scrape need not wait the usual 5 ms for a thread that renders
 
 
@@ -60,14 +65,16 @@ def _print(text: str) -> None:
 def _serve(options: Options) -> int:
     """Serve until a signal; signals wait in a mask, so that none arrives at a bad moment."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    heard = _ENDS | _DOES.keys()
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     agent = Agent(options)
     agent.start()
     to_stderr(f"serving {agent.url}/metrics")
     notify("READY=1")
     limit = watchdog_seconds()
-    while signal.sigtimedwait(ends, limit / 3 if limit else 3600) is None:
+    while (got := signal.sigtimedwait(heard, limit / 3 if limit else 3600)) is None or got.si_signo in _DOES:
+        if got is not None:
+            _DOES[got.si_signo](agent)
         if agent.is_healthy():
             notify("WATCHDOG=1")
     notify("STOPPING=1")
