@@ -51,8 +51,9 @@ class SimulatedGpus:
         gpus = tuple(self._gpu(index, now, passed, held=index in held) for index in range(len(self._phases)))
         return Snapshot(gpus, Driver("simulated", "simulated"), len(gpus))
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def close(self) -> str:
+        """Nothing is open, so nothing is in it."""
+        return ""
 
     def _gpu(self, index: int, now: float, passed: float, *, held: bool) -> Gpu:
         load = _load(self._phases[index], now) if held else 0.0
