@@ -19,6 +19,7 @@ from collectors.nvml.sieve import Sieve
 from opsd.core.telemetry import Reading, Slice
 
 _SETTLE_SECONDS = 0.12
+_LONG_BESIDE_SETTLING = 4
 _MODE = Reading("mig_mode")
 
 
@@ -37,6 +38,10 @@ class Wanted:
     mig: bool = True
     settles: bool = False
     monotonic: Callable[[], float] = time.monotonic
+
+    def within(self, deadline: float) -> Wanted:
+        """Where so many seconds leave no time to wait, the first values are not waited for."""
+        return replace(self, settles=self.settles and deadline > _LONG_BESIDE_SETTLING * _SETTLE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

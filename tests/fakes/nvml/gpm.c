@@ -8,7 +8,7 @@
  *                               in the numbering; nothing at all: MIG is on without instances. Another SERIAL is
  *                               another UUID: an instance made anew under a number that was used before
  *   set.mig_memory_used.3.2=7   bytes that GPU instance 2 uses
- *   gpm_seen=1                  each window that is asked for is written to stderr
+ *   gpm_metric.6=3              this metric returns this code
  *
  * Invariant: a value is the integral of the activity over the window by the window, exactly, whenever the knob was
  * turned: a new setting counts from the first call that sees it. A window under 100 ms, or of two different
@@ -256,7 +256,6 @@ int nvmlGpmMetricsGet(metrics_t *asked) {
     double window = b->at - a->at, percent;
     int is_wrong = a->gi != b->gi || a->serial != b->serial || (window < SHORTEST && b->real - a->real < SHORTEST);
     percent = is_wrong ? GARBAGE_PERCENT : 100 * (window > 0 ? (b->seconds - a->seconds) / window : sm_now(b->i, b->gi));
-    if (number("gpm_seen", 0)) fprintf(stderr, "gpm %d %d %.3f %d\n", b->i, b->gi, window, is_wrong);
     for (metric_t *m = asked->metrics; m < asked->metrics + asked->count; m++) {
         char key[32];
         snprintf(key, sizeof key, "gpm_metric.%u", m->id);
