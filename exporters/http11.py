@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import re
+import selectors
 import socket
 import socketserver
 import sys
@@ -23,6 +24,7 @@ from urllib.parse import parse_qsl
 
 MOST_CONNECTIONS = 200  # far fewer than the 1,024 files a service may have open
 MOST_THREADS = 2 * MOST_CONNECTIONS  # those who were let go take a moment to leave
+TICK_SECONDS = 5.0
 MOST_HEAD = 16_384
 MOST_FIELDS = 100
 MOST_PARAMETERS = 50
@@ -87,6 +89,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = 128
+    timeout = 0  # of `handle_request`, which is called when somebody is there
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         Args:
             wrap: makes TLS of a connection; the handshake comes later, in the connection's own thread.
             admit: whether a client may go on after the handshake.
-            tick: called twice a second or so, by the thread that takes connections in.
+            tick: called every few seconds by the thread that takes connections in; must not wait.
             clock: epoch seconds, for the header Date; without one there is none.
         """
         self._answer, self._wrap, self._admit, self._tick = answer, wrap, admit, tick
@@ -112,9 +115,12 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._clock = clock
         self._open: dict[socket.socket, None] = {}  # the oldest first
         self._room = threading.BoundedSemaphore(MOST_THREADS)
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._ear, self._mouth = socket.socketpair()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, socketserver.BaseRequestHandler)
+        self.socket.setblocking(False)  # a client that is gone before it is taken in must hold up nobody
 
     @property
     def connections(self) -> int:
@@ -174,9 +180,29 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._open.pop(request, None)
         super().shutdown_request(request)
 
-    def service_actions(self) -> None:
-        """What is due now and then."""
-        self._tick()
+    def serve_forever(self, poll_interval: float = TICK_SECONDS) -> None:
+        """Take connections in until `shutdown`, which need not wait for the next look at the clock."""
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self.socket, selectors.EVENT_READ)
+            waiting.register(self._ear, selectors.EVENT_READ)
+            while not self._stopping.is_set():
+                ready = waiting.select(poll_interval)
+                if any(key.fileobj is self.socket for key, _ in ready):
+                    self.handle_request()
+                self._tick()
+        self._ended.set()
+
+    def shutdown(self) -> None:
+        """End `serve_forever`."""
+        self._stopping.set()
+        self._mouth.send(b"!")
+        self._ended.wait()
+
+    def server_close(self) -> None:
+        """Give the address back."""
+        super().server_close()
+        self._ear.close()
+        self._mouth.close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away, or does not speak TLS, is no news; anything else is."""

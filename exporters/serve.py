@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporters.http11 import TEXT, Answer, HttpServer, Request
+from exporters.http11 import TEXT, TICK_SECONDS, Answer, HttpServer, Request
 from exporters.negotiation import takes_gzip, takes_openmetrics
 from exporters.page import CONTENT_TYPE, OPENMETRICS, Rendered
 from opsd.core.errors import BadInput, Refused
@@ -150,7 +150,9 @@ class PageServer:
             )
         except OSError as err:
             raise BadInput(f"{address} cannot be listened on: {err.strerror}: choose another port") from err
-        self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(TICK_SECONDS,), name="page", daemon=True
+        )
 
     @property
     def address(self) -> Address:
@@ -205,9 +207,11 @@ class PageServer:
             return
         try:
             self.reload()
-        except (BadInput, Refused) as err:
-            if web.complain(str(err)):
-                self._say(f"{err}; the old one stays in use")
+        except Exception as err:  # also what nobody foresaw: the thread that takes clients in must not end
+            known = isinstance(err, BadInput | Refused)
+            trouble = str(err) if known else f"web configuration {web.path}: {type(err).__name__}: {err}"
+            if web.complain(trouble):
+                self._say(f"{trouble}; the old one stays in use")
         else:
             self._say(f"web configuration {web.path}: read again")
 

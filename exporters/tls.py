@@ -141,7 +141,10 @@ def _set_ciphers(context: ssl.SSLContext, section: Mapping[str, Any]) -> None:
             )
     older = [_SUITES[name] for name in names if name in _SUITES]
     if older:
-        context.set_ciphers(":".join(older))
+        try:
+            context.set_ciphers(":".join(older))
+        except ssl.SSLError as err:
+            raise BadInput(f"cipher_suites {', '.join(names)}: this OpenSSL has none of them: {err}") from err
     elif names:  # nothing that TLS 1.2 could use
         if context.maximum_version < ssl.TLSVersion.TLSv1_3:
             raise BadInput(f"cipher_suites: {names[0]} is of TLS 1.3, and max_version is TLS12")
