@@ -207,7 +207,7 @@ class PageServer:
             return
         try:
             self.reload()
-        except Exception as err:  # also what nobody foresaw: the thread that takes clients in must not end
+        except Exception as err:  # noqa: BLE001 (the thread that takes clients in must not end)
             known = isinstance(err, BadInput | Refused)
             trouble = str(err) if known else f"web configuration {web.path}: {type(err).__name__}: {err}"
             if web.complain(trouble):

@@ -509,7 +509,7 @@ def test_prometheus_itself(certificates: Path, holder: Holder, tmp_path: Path) -
 
 
 def test_what_is_not_configured_is_not_loaded() -> None:
-    """A server on the loopback has no TLS, bcrypt or YAML in its memory, nor the standard library's server."""
+    """A server on the loopback has no TLS, bcrypt or YAML in memory, nor the standard library's server."""
     program = (
         "import sys\n"
         "from exporters.page import Page\n"
