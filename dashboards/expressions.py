@@ -42,12 +42,18 @@ def used() -> str:
 def shares() -> str:
     """Each GPU's jobs by their shares of it, together one GPU at most.
 
+    Jobs on MIG devices share their GPU by how many of them each holds, as if no other were there.
     Where Prometheus has no mark of a series' end (a backfill, an agent that fell silent), a job stays for
     five minutes beside the one that follows it on the same GPU.
     """
-    jobs = f"max by (cluster, node, uuid, jobid, account) ({gpu('opsd_gpu_job_info')})"
-    whole = f"clamp_min(sum by (cluster, node, uuid) ({jobs}), 1)"
-    return f"{jobs} / on (cluster, node, uuid) group_left () {whole}"
+    gpus, devices = gpu("opsd_gpu_job_info", 'parent=""'), gpu("opsd_gpu_job_info", 'parent!=""')
+    job = "jobid, account"
+    whole = f"max by (cluster, node, uuid, {job}) ({gpus})"
+    parts = f"sum by (cluster, node, parent, {job}) (max by (cluster, node, uuid, parent, {job}) ({devices}))"
+    moved = f'label_join({parts}, "uuid", "", "parent")'
+    jobs = f"({whole} or sum by (cluster, node, uuid, {job}) ({moved}))"
+    held_of_it = f"clamp_min(sum by (cluster, node, uuid) ({jobs}), 1)"
+    return f"{jobs} / on (cluster, node, uuid) group_left () {held_of_it}"
 
 
 def held() -> str:

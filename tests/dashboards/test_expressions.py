@@ -20,16 +20,24 @@ JOBS = {
     f'opsd_gpu_job_info{{{GPU}, jobid="2", account="pt-b", user="u"}}': "_x10 0.5x20",
     f'opsd_gpu_job_info{{{GPU}, jobid="3", account="whose", user="u"}}': "_x10 0.5x20",
 }
+# Two jobs on three MIG devices of another node's GPU, beside the GPU's own readings.
+OTHER = 'cluster="c", node="m", parent="G2", account="es-a"'
+MIG = {
+    f'opsd_gpu_job_info{{{OTHER}, uuid="{uuid}", jobid="{job}"}}': "1x40"
+    for uuid, job in (("MIG-1", "4"), ("MIG-2", "4"), ("MIG-3", "5"))
+}
 ACCOUNTS = {
     f'opsd_account_info{{cluster="c", account="{account}", project="{project}", country="{country}"}}': "1x40"
     for account, project, country in (("es-a", "A", "ES"), ("pt-b", "B", "PT"), ("pt-b", "B2", "PT"))
 }
 
 
-def told(expression: str, minute: int, expected: dict[str, float], folder: Path) -> str:
+def told(
+    expression: str, minute: int, expected: dict[str, float], folder: Path, jobs: dict[str, str] = JOBS
+) -> str:
     """What promtool has to object."""
     promtool = require("promtool")
-    series = [{"series": name, "values": values} for name, values in (JOBS | ACCOUNTS).items()]
+    series = [{"series": name, "values": values} for name, values in (jobs | ACCOUNTS).items()]
     samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     asked: dict[str, Any] = {"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples}
     test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
@@ -59,3 +67,13 @@ def test_a_gpu_is_held_once(minute: int, expected: dict[str, float], tmp_path: P
 
     assert "" == told(asked(f"sum by (country) ({held()})"), minute, samples, tmp_path)
     assert "" == told(asked(f"sum ({shares()})"), minute, {"{}": 1.0}, tmp_path)
+
+
+@pytest.mark.prometheus
+def test_jobs_on_mig_devices_share_their_gpu(tmp_path: Path) -> None:
+    """They stand on the GPU, which counts once, by how many of its devices each holds."""
+    gpu = 'cluster="c", node="m", uuid="G2", account="es-a"'
+    expected = {f'{{{gpu}, jobid="4"}}': 2 / 3, f'{{{gpu}, jobid="5"}}': 1 / 3}
+
+    assert "" == told(asked(shares()), 20, expected, tmp_path, MIG)
+    assert "" == told(asked(f"sum ({held()})"), 20, {"{}": 1.0}, tmp_path, MIG)
