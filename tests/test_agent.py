@@ -321,3 +321,36 @@ def test_the_log_on_the_page(source: Source, jobs: Path, tmp_path: Path, said: l
         wait_for(agent, lambda _status, text: 'gpu="0",uuid="GPU-1",xid="48"} 1.0' in text)
     finally:
         agent.stop()
+
+
+# ------------------------------------------------------------------------------- parts that are switched off
+
+
+def test_without_the_drivers_events(fake_nvml: FakeNvml, jobs: Path) -> None:
+    """Without `xids` nobody listens to the driver; what the kernel's log tells is there all the same."""
+    fake_nvml.set(gpus=1, xid="1:0:31")
+    log = log_of(jobs.parent, "Xid (PCI:0000:10:00): 48, pid=1")
+    flags = ["--no-collector.xids", f"--path.kernel-log={log}", f"--jobs.directory={jobs}"]
+    with running(fake_nvml.environment(), *flags) as agent:
+        agent.wait_for(lambda page: page.value("opsd_gpu_up", gpu=0) == 1)
+        page = agent.pages(3)
+
+        assert page.value("opsd_node_collector_up", collector="xids") is None
+        assert [0] == page.values("opsd_gpu_xid_errors_total")
+        assert 0 == page.value("opsd_gpu_xid_errors_total", gpu=0, uuid=UUID.format(0), xid=48)
+
+
+def test_without_nvml(source: Source, jobs: Path, said: list[str]) -> None:
+    """Without `nvml` the driver is not touched, and nothing is said to be missing."""
+    options = Options(listen_address="127.0.0.1:0", jobs_directory=jobs, collectors=frozenset({"jobs"}))
+    agent = Agent(options, say=said.append, gpus=source)
+    agent.start()
+    try:
+        page = Scraped(wait_for(agent, lambda status, _text: status == 200))
+        assert [] == page.values("opsd_gpu_up") == page.values("opsd_node_released")
+        assert page.value("opsd_node_collector_up", collector="nvml") is None
+        assert 1 == page.value("opsd_node_collector_up", collector="jobs")
+    finally:
+        agent.stop()
+    assert ["close"] == source.calls
+    assert [] == said

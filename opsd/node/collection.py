@@ -10,18 +10,22 @@ import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from collectors import jobs_on_node
 from exporters.gpu import add_gpus, add_strays
 from exporters.holders import add_holders
 from exporters.page import Page
+from exporters.spool import add_spool
 from opsd.core.errors import BadInput
 from opsd.core.holders import Holders, Job
 from opsd.core.telemetry import Snapshot
 from opsd.node.kernel_xids import KernelXids
 from opsd.node.options import Options
 from opsd.node.whose import Whose
+
+if TYPE_CHECKING:
+    from opsd.node.measuring import Measuring
 
 DISTRIBUTION = "opsd-hpc"
 
@@ -66,14 +70,17 @@ class Node:
         self._jobs_directory = options.jobs_directory if "jobs" in options.collectors else None
         self._are_jobs_read = False
         self._jobs: tuple[Job, ...] = ()
+        self._unreadable: tuple[str, ...] = ()
         self._successes: dict[str, float] = {}
         self._gpus = gpus or self._source(options, listens=listens)
+        self._are_gpus_read = options.simulated is not None or "nvml" in options.collectors
         self._kernel_xids = KernelXids(options, clock, say) if listens else None
         self.is_wanted_released = False
         self.stuck = ""  # what is still in a driver that is to be left
         self.seen = Snapshot()
         self._whose = Whose(options, clock)
         self.holders = Holders()
+        self.measuring = self._measuring(options) if listens else None
 
     def page(self) -> Page:
         """Collect once."""
@@ -83,9 +90,10 @@ class Node:
         self._read_kernel_log(page)
         if self.is_wanted_released:
             self._leave(page)
-        else:
+        elif self._are_gpus_read:
             self._read_gpus(page)
         self._read_holders(page, faults)
+        self._measure(page)
         page.add("opsd_page_timestamp_seconds", self._clock())
         return page
 
@@ -94,6 +102,8 @@ class Node:
         self._gpus.close()
         if self._kernel_xids is not None:
             self._kernel_xids.close()
+        if self.measuring is not None:
+            self.measuring.close()
 
     def _source(self, options: Options, *, listens: bool) -> GpuSource:
         """The driver is loaded only where it is wanted."""
@@ -104,12 +114,20 @@ class Node:
             wanted = Wanted(
                 gpm="gpm" in options.collectors, mig="mig" in options.collectors, settles=not listens
             ).within(options.deadline)
+            listens = listens and "xids" in options.collectors
             return NvmlGpus(deadline=options.deadline, clock=self._clock, listens=listens, wanted=wanted)
         from collectors.simulated_gpus import SimulatedGpus
 
         return SimulatedGpus(
             options.simulated, options.simulated_seed, clock=self._clock, busy=self._held_minors
         )
+
+    def _measuring(self, options: Options) -> Measuring | None:
+        if options.spool_directory is None or "spool" not in options.collectors:
+            return None
+        from opsd.node.measuring import Measuring
+
+        return Measuring(options.spool_directory, options.interval)
 
     def _held_minors(self) -> set[int]:
         return {minor for job in self._jobs for minor in job.minors}
@@ -119,7 +137,7 @@ class Node:
             return 0
         started = time.monotonic()
         try:
-            self._jobs, faults = jobs_on_node.read(self._jobs_directory)
+            self._jobs, faults, self._unreadable = jobs_on_node.read(self._jobs_directory)
             trouble = ""
         except BadInput as err:
             self._jobs, faults, trouble = (), (), str(err)
@@ -135,6 +153,17 @@ class Node:
             "stale job files", f"{stale}: these jobs are over, and their files hold nothing" if stale else ""
         )
         add_holders(page, self.holders, are_files_read=self._are_jobs_read)
+
+    def _measure(self, page: Page) -> None:
+        """Last in a round: what each job did with its devices since the one before."""
+        if self.measuring is None:
+            return
+        started = time.monotonic()
+        jobs = self._jobs if self._are_jobs_read else None
+        trouble = self.measuring.take(self._clock(), self.seen, self.holders, jobs, self._unreadable)
+        self._tell("spool", "; ".join(words for words in (self.measuring.damage, trouble) if words))
+        self._add_health(page, "spool", started, is_up=not trouble)
+        add_spool(page, self.measuring.spool, self.measuring.failures)
 
     def _leave(self, page: Page) -> None:
         """Show no GPU, and leave the driver; tried again as long as a call is stuck in it."""
