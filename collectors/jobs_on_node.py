@@ -40,10 +40,11 @@ _NEEDED = ("job_id", "user", "gpus", "started")
 
 
 class Found(NamedTuple):
-    """The jobs of this node, and what is wrong with the files that could not be read."""
+    """The jobs of this node, what is wrong with files that could not be read, and the names of those."""
 
     jobs: tuple[Job, ...]
     faults: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 def read(folder: Path) -> Found:
@@ -57,7 +58,7 @@ def read(folder: Path) -> Found:
     except OSError as err:
         remedy = "create it" if isinstance(err, FileNotFoundError) else "the agent must be able to read it"
         raise BadInput(f"job directory {folder}: {err.strerror}: {remedy} (docs/install.md)") from err
-    jobs, faults = [], []
+    jobs, faults, unreadable = [], [], []
     for name in names:
         try:
             jobs.append(parse(name, _text(folder / name)))
@@ -65,7 +66,8 @@ def read(folder: Path) -> Found:
             continue  # the job has just ended
         except BadText as err:
             faults.append(str(err))
-    return Found(tuple(jobs), tuple(faults))
+            unreadable.append(name)
+    return Found(tuple(jobs), tuple(faults), tuple(unreadable))
 
 
 def parse(name: str, text: str) -> Job:

@@ -47,6 +47,12 @@ METRICS: tuple[Metric, ...] = (
            "Whether the agent has left the driver, for maintenance: 1 or 0. At 1 no GPU is shown."),
     Metric("opsd_node_round_failures_total", "counter", "node", (), 1,
            "Collections that ended in an error nobody foresaw, and gave no page."),
+    Metric("opsd_node_spool_records", "gauge", "node", (), 1,
+           "Records of what jobs did with GPUs that the daemon has not fetched yet."),
+    Metric("opsd_node_spool_dropped_total", "counter", "node", (), 1,
+           "Records that were dropped before anybody fetched them: too old, or too many."),
+    Metric("opsd_node_spool_write_failures_total", "counter", "node", (), 1,
+           "Rounds in which the spool could not be written; what jobs did is kept in memory meanwhile."),
     # ---- opsd-node: each GPU
     Metric("opsd_gpu_info", "gauge", "node", (*_GPU, "name", "serial", "pci", "vbios"), _GPUS,
            "Identity of a GPU; the value is always 1."),

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.serve import Holder, PageServer, parse_address
+from exporters.serve import Answer, Holder, PageServer, Request, parse_address
 from opsd.node.collection import DISTRIBUTION, Clock, GpuSource, Node, Say
 from opsd.node.options import Options
 
@@ -58,6 +58,7 @@ class Agent:
             version=version(DISTRIBUTION),
             healthy=self.is_healthy,
             web=_web(options.web_config),
+            routes={"/spool": self._spool} if options.keeps_spool else None,
             say=self._say,
             clock=clock,
         )
@@ -113,6 +114,10 @@ class Agent:
     def is_healthy(self) -> bool:
         """Whether the last collection gave a page, and lately."""
         return not self._failed and not self._why_stale()
+
+    def _spool(self, request: Request) -> Answer:
+        assert self._node.measuring is not None
+        return self._node.measuring.spool.answer(request)
 
     def _why_stale(self) -> str:
         """Also before the first page: a first collection that does not end is as bad."""

@@ -123,7 +123,7 @@ class Node:
         )
 
     def _measuring(self, options: Options) -> Measuring | None:
-        if options.spool_directory is None or "spool" not in options.collectors:
+        if options.spool_directory is None or not options.keeps_spool:
             return None
         from opsd.node.measuring import Measuring
 

@@ -67,3 +67,8 @@ class Options:
             raise BadInput(f"--deadline {self.deadline:g}s: must be less than --interval {self.interval:g}s")
         if self.simulated is not None and not 0 < self.simulated <= _MOST_GPUS:
             raise BadInput(f"--simulated {self.simulated}: a node has 1 to {_MOST_GPUS} GPUs")
+
+    @property
+    def keeps_spool(self) -> bool:
+        """Whether what jobs do is measured and kept."""
+        return self.spool_directory is not None and "spool" in self.collectors
