@@ -205,7 +205,7 @@ def test_a_driver_that_cannot_be_left_yet(source: Source, jobs: Path, said: list
 
 
 def test_signals(fake_nvml: FakeNvml, jobs: Path) -> None:
-    """SIGUSR1 leaves the driver, also when sent twice; SIGUSR2 opens it, with other GPUs by then."""
+    """SIGUSR1 leaves the driver, also when sent twice, SIGUSR2 opens it; SIGHUP ends nothing."""
     fake_nvml.set(gpus=2)
     with running(fake_nvml.environment(), f"--jobs.directory={jobs}") as agent:
         agent.wait_for(lambda page: page.values("opsd_gpu_up") == [1, 1])
@@ -223,6 +223,9 @@ def test_signals(fake_nvml: FakeNvml, jobs: Path) -> None:
         agent.process.send_signal(signal.SIGUSR2)
         page = agent.wait_for(lambda page: page.values("opsd_gpu_up") == [1, 1])
         assert 0 == page.value("opsd_node_released")
+
+        agent.process.send_signal(signal.SIGHUP)
+        agent.wait_until_said("the web configuration was read again")
         assert 1 == page.value("opsd_gpu_info", gpu=1, uuid=UUID.format(1).replace("-a", "-b"))
         assert 0 == agent.stop()
 

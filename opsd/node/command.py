@@ -18,11 +18,6 @@ from opsd.notify import notify, watchdog_seconds
 DONE = 0
 NO_GPU = 1
 
-_ENDS = {signal.SIGTERM, signal.SIGINT}
-_DOES: dict[int, Callable[[Agent], object]] = {
-    signal.SIGUSR1: Agent.release,
-    signal.SIGUSR2: Agent.resume,
-}
 _SWITCH_SECONDS = 0.0005  # a scrape need not wait the usual 5 ms for a thread that renders
 
 
@@ -80,3 +75,21 @@ def _serve(options: Options) -> int:
     notify("STOPPING=1")
     agent.stop()
     return DONE
+
+
+def _reload(agent: Agent) -> None:
+    """A web configuration that cannot be used must not end an agent that has a good one."""
+    try:
+        agent.reload()
+    except OpsdError as err:
+        to_stderr(f"{err}; the old one stays in use")
+    else:
+        to_stderr("the web configuration was read again")
+
+
+_ENDS = {signal.SIGTERM, signal.SIGINT}
+_DOES: dict[int, Callable[[Agent], object]] = {
+    signal.SIGHUP: _reload,
+    signal.SIGUSR1: Agent.release,
+    signal.SIGUSR2: Agent.resume,
+}
