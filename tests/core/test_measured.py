@@ -11,8 +11,8 @@ from opsd.core.measured import Measured, from_json
 
 LEAST = {"job_id": 7, "uuid": "GPU-a", "started": 100, "ended": 200}
 FULL = Measured(
-    7, "MIG-a", 100, 200, "GPU-a", "es-bio", "ana", "sAB1", 100_000, 90_000, 80_000, 10_000, 85_000, 40_000, 20_000,
-    5_000_000, True, 2**40, ((31, 2), (79, 1)), False,
+    7, "MIG-a", 100, 200, "GPU-a", "es-bio", "ana", "sAB1", 100_000, 90_000, 80_000, 10_000, 85_000, 40_000,
+    20_000, 5_000_000, True, 2**40, ((31, 2), (79, 1)), False,
 )  # fmt: skip
 
 

@@ -629,7 +629,8 @@ def test_a_state_that_was_tampered_with(harm: object) -> None:
 
 def test_what_is_no_state() -> None:
     """Nor is anything else one."""
-    for tree in (None, [], "x", {}):
+    trees: list[object] = [None, [], "x", {}]
+    for tree in trees:
         with pytest.raises(BadText):
             open_records.from_json(tree)
 
