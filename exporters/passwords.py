@@ -24,7 +24,7 @@ _HASH = re.compile(r"\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu
 _MOST_BYTES = 72  # bcrypt looks at no more of a password, in any of its programs
 _WAITING = 4  # at once, the one that is checked included; others are told to come back
 _PAUSE = 3  # after a wrong password, so many times as long as the check took
-_MOST_PAUSE_SECONDS = 1.0
+_MOST_PAUSE_SECONDS = 10.0
 _REMEMBERED = 128  # of right ones and of wrong ones
 
 
