@@ -27,7 +27,7 @@ class Job:
     uuids: tuple[str, ...] = ()  # of GPUs or of MIG devices
     started: int = 0  # when its prolog ran: tells the runs of a requeued job apart
     sluid: str = ""  # Slurm 25.11 and later
-    shards: int | None = None  # of all its GPUs together; None: no shards, or Slurm does not tell
+    shards: int | None = None  # of all its GPUs together; None: Slurm has none, 0: it may hold some
     mps: int | None = None  # percent of its GPU's threads under CUDA MPS; None: no MPS, 0: not told
     restarts: int = 0
 

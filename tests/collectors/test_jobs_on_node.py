@@ -43,7 +43,8 @@ SEEN = {
 
 def slurm(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script as slurmd does: in an environment of its own."""
-    environment = {"PATH": "/usr/bin:/bin", "OPSD_JOBS_DIRECTORY": str(folder), **variables}
+    environment = {"PATH": "/usr/bin:/bin", "OPSD_JOBS_DIRECTORY": str(folder), "SLURM_CONF": "/dev/null"}
+    environment |= variables
     return subprocess.run(
         [SCRIPTS / script], env=environment, check=False, capture_output=True, text=True, timeout=30
     )
@@ -139,6 +140,21 @@ def test_what_slurm_may_tell_the_prolog(
 
     assert (0, "") == (ran.returncode, ran.stderr)
     assert ((Job("5", "", "ana", **expected),), ()) == timeless(tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("GresTypes=gpu,shard", 0), ("  grestypes = Shard,mps", 0), ("#GresTypes=shard", None), ("", None)],
+)
+def test_where_a_cluster_has_shards_a_job_may_hold_some(
+    line: str, expected: int | None, tmp_path: Path
+) -> None:
+    """Slurm tells the prolog the GPU alone, so that a job on shards looks like one that holds all of it."""
+    conf, jobs = tmp_path / "slurm.conf", tmp_path / "jobs"
+    conf.write_text(f"ClusterName=lab\n{line}\n")
+    slurm("opsd-prolog", jobs, **SEEN, SLURM_CONF=str(conf))
+
+    assert (expected,) == tuple(job.shards for job in read(jobs).jobs)
 
 
 def test_when_a_job_began_is_its_prologs_time(tmp_path: Path) -> None:
