@@ -6,6 +6,7 @@
  *   hang.3=1  hang.all=1    calls wait until the key is gone   lost.3=1           GPU_IS_LOST
  *   error.FUNCTION=3        returns this code; .3 for one GPU  field.185=3        the same for one field
  *   set.utilization.3=7     a raw value; also power_mw, memory_used, temperature, clock_mhz, reasons, processes, ecc
+ *   set.pids.3=71,72@1/0    compute processes, under MIG with GPU and compute instance; empty: none
  *   xid=1:3:79,2:0:31       events SERIAL:GPU:XID, each delivered once
  *   seed=b                  a letter in the identities: another machine
  *
@@ -317,12 +318,28 @@ int nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_t *fields) {
 /* ------------------------------------------------------------------------------------------- processes */
 
 typedef struct { u32 pid; u64 memory; u32 gi, ci; } process_t;
+enum { MOST_PROCESSES = 32 };
+static u32 running(int i, process_t *out) {
+    char key[32], value[192], *next = value;
+    u32 have = 0;
+    snprintf(key, sizeof key, "set.pids.%d", i);
+    if (!text(key, value, sizeof value)) {
+        have = (u32)of_gpu("set.processes", i, i % 3);
+        for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p] = (process_t){1000 + p, 0, ~0u, ~0u};
+    } else for (char *one; have < MOST_PROCESSES && (one = strsep(&next, ",")) != NULL;) {
+        out[have] = (process_t){0, 0, ~0u, ~0u};
+        if (sscanf(one, "%u@%u/%u", &out[have].pid, &out[have].gi, &out[have].ci) >= 1) have++;
+    }
+    for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p].memory = memory_used(i) / have;
+    return have < MOST_PROCESSES ? have : MOST_PROCESSES;
+}
 static int list(int i, u32 *count, process_t *out) {
-    u32 have = (u32)of_gpu("set.processes", i, i % 3), room = *count;
+    process_t found[MOST_PROCESSES];
+    u32 have = running(i, found), room = *count;
     *count = have;
     if (!have) return OK;
     if (!out || room < have) return INSUFFICIENT_SIZE;
-    for (u32 p = 0; p < have; p++) out[p] = (process_t){1000 + p, memory_used(i) / have, ~0u, ~0u};
+    memcpy(out, found, have * sizeof *out);
     return OK;
 }
 int nvmlDeviceGetComputeRunningProcesses_v2(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, count, out); }
