@@ -1,6 +1,6 @@
 """Passwords of HTTP's basic authentication, checked against bcrypt's hashes.
 
-Invariant: whoever guesses takes a quarter of one core at most, and learns nothing from the time an answer
+Invariant: hashing for whoever guesses takes a quarter of one core at most, and he learns nothing from the time an answer
 takes: an unknown user costs as much as a known one, and a scraper that was known once costs nothing more.
 """
 
