@@ -116,7 +116,7 @@ class Spool:
                 "records": [],
             }
         ).encode()
-        body = head[:-2] + b",\n".join(entry.line for entry in shown) + b"]}\n"
+        body = head[:-2] + b",".join(entry.line for entry in shown) + b"]}\n"
         if takes_gzip(request.headers.get("accept-encoding", "")):
             body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
             return Answer(200, "application/json", body, "gzip", (("Vary", "Accept-Encoding"),))
