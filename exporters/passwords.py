@@ -1,7 +1,8 @@
 """Passwords of HTTP's basic authentication, checked against bcrypt's hashes.
 
-Invariant: hashing for whoever guesses takes a quarter of one core at most, and he learns nothing from the time an answer
-takes: an unknown user costs as much as a known one, and a scraper that was known once costs nothing more.
+Invariant: hashing for whoever guesses takes a quarter of one core at most, and he learns nothing from the
+time an answer takes: an unknown user costs as much as a known one, and a scraper that was known once costs
+nothing more.
 """
 
 from __future__ import annotations

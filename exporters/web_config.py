@@ -39,6 +39,8 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
 _LOOK_SECONDS = 60
+_MOST_BURST = 1_000_000
+_MOST_INTERVAL = 86_400
 _UNAUTHORIZED = Answer(
     401, TEXT, b"a user and a password, please\n",
     headers=(("WWW-Authenticate", 'Basic realm="opsd", charset="UTF-8"'),),
@@ -173,7 +175,7 @@ def _tree(path: Path) -> Mapping[str, Any]:
         tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a safe loader)
     except OSError as err:
         raise BadInput(f"{err.strerror}: check the path") from err
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:  # such as the 99th day of a month
         raise BadInput(f"not YAML: {err}") from err
     if tree is None:
         return {}
@@ -236,8 +238,8 @@ def _headers(tree: Mapping[str, Any]) -> Mapping[str, str]:
 def _limiter(tree: Mapping[str, Any]) -> Limiter | None:
     section = _section(tree, "rate_limit", ("interval", "burst"))
     interval, burst = _seconds(section.get("interval", 0)), section.get("burst", 0)
-    if isinstance(burst, bool) or not isinstance(burst, int) or burst < 0:
-        raise BadInput(f"rate_limit: burst {burst!r}: must be a whole number")
+    if isinstance(burst, bool) or not isinstance(burst, int) or not 0 <= burst <= _MOST_BURST:
+        raise BadInput(f"rate_limit: burst {burst!r}: must be a whole number up to {_MOST_BURST}")
     if interval and not burst:
         raise BadInput("rate_limit: with burst 0 nobody would ever be answered: write burst: 20")
     return Limiter(interval, burst) if interval else None
@@ -249,4 +251,7 @@ def _seconds(text: object) -> float:
         return 0.0
     if not isinstance(text, str) or not re.fullmatch(f"(?:{_PART})+", text):
         raise BadInput(f"rate_limit: interval {text!r}: not a duration: write 1s, 500ms or 1m30s")
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
+    if seconds > _MOST_INTERVAL:
+        raise BadInput(f"rate_limit: interval {text!r}: must be a day at most")
+    return seconds

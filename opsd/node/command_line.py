@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         dest="web_config",
         type=Path,
         metavar="FILE",
-        help="TLS and client certificates; needed off the loopback",
+        help="TLS, and client certificates or passwords; needed off the loopback",
     )
     add(
         "--interval",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporters import http11
 from exporters.http11 import TEXT, Answer, HttpServer, Limits, Malformed, Request, date, parse
@@ -232,3 +234,18 @@ def test_a_fault_in_an_answer_costs_one_connection(capsys: pytest.CaptureFixture
         assert [500] == statuses(told(server, GET + GET))
         assert [200] == statuses(told(server, GET.replace(b"/a", b"/b")))
     assert "RuntimeError: a bug" in capsys.readouterr().err
+
+
+PIECES = st.sampled_from(
+    [*rb"GET / ?a=1& http:// HTTP/1.1 Host : Content-Length %".split(), b"\x00", b"\xff", b" ", b"\r\n"]
+)
+
+
+@given(st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=20).map(b"".join)))
+def test_anything_is_a_request_or_malformed(head: bytes) -> None:
+    """Whatever is sent, it is read or answered with a reason; nothing else is raised."""
+    try:
+        is_sound = parse(head)[0].path.startswith("/")
+    except Malformed as wrong:
+        is_sound = wrong.answer.status in {400, 431, 505}
+    assert is_sound

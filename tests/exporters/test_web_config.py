@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import tempfile
 from pathlib import Path
 
 import bcrypt
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporters import web_config
 from exporters.http11 import Request
@@ -184,6 +188,10 @@ def test_a_file_that_asks_for_nothing(text: str, tmp_path: Path) -> None:
         ("rate_limit: {interval: 1s}", "with burst 0 nobody"),
         ("rate_limit: {interval: 1s, burst: many}", "must be a whole number"),
         ("rate_limit: {interval: 1s, burst: true}", "must be a whole number"),
+        (f"rate_limit: {{interval: 1s, burst: 1{'0' * 400}}}", "must be a whole number up to 1000000"),
+        (f"rate_limit: {{interval: 1{'0' * 400}h, burst: 1}}", "must be a day at most"),
+        ("rate_limit: {interval: 2001-99-99}", "not YAML: month must be"),
+        (f"rate_limit: {{burst: {'9' * 5000}}}", "not YAML: Exceeds the limit"),
     ],
 )
 def test_what_it_cannot_obey_is_refused(text: str, words: str, certificates: Path) -> None:
@@ -288,3 +296,28 @@ def test_a_limit_of_requests(
     now[0] += 100 * seconds
     assert [200, 200, 429] == statuses(3)
     assert isinstance(web.limiter, Limiter)
+
+
+WORDS = st.sampled_from(
+    [
+        *("tls_server_config", "cert_file", "key", "client_auth_type", "client_allowed_sans", "TLS12"),
+        *("http_server_config", "headers", "X-Frame-Options", "deny"),
+        *("basic_auth_users", "rate_limit", "interval", "burst", "1s"),
+    ]
+)
+VALUES = st.recursive(
+    st.one_of(WORDS, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(st.one_of(st.dictionaries(WORDS, VALUES, max_size=4).map(yaml.safe_dump), st.text(max_size=40)))
+def test_any_file_is_obeyed_or_refused(text: str) -> None:
+    """Whatever stands in it, in whatever form: a configuration, or a refusal that names the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            said = str(written(Path(folder), text).path)
+        except BadInput as refused:
+            said = str(refused).removeprefix("web configuration ").partition(": ")[0]
+    assert f"{folder}/web.yml" == said
