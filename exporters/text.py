@@ -1,7 +1,7 @@
 """A family of series as text, in Prometheus' format and in OpenMetrics at once.
 
-Written here and not by prometheus-client, whose text this is to the byte (the tests compare): that takes 18 ms
-for both formats of 900 series, this 2, and five megabytes besides, on each node and every few seconds.
+Written here and not by prometheus-client, whose text this is to the byte (the tests compare): that takes
+18 ms for both formats of 900 series, this 2, and five megabytes besides, on each node and every few seconds.
 Invariant: a series' line is the same in both formats; only the two lines above a family differ.
 """
 
