@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.jobs_on_node import Found, parse, read
+from collectors.jobs_on_node import parse, read
 from opsd.core.errors import BadInput, BadText
 from opsd.core.holders import Job
 
@@ -50,10 +50,11 @@ def slurm(script: str, folder: Path, **variables: str) -> subprocess.CompletedPr
     )
 
 
-def timeless(folder: Path) -> Found:
-    """What lies there, without when it began."""
+def timeless(folder: Path) -> tuple[Job, ...]:
+    """The jobs that lie there, without when they began; nothing else may lie there."""
     found = read(folder)
-    return found._replace(jobs=tuple(replace(job, started=0) for job in found.jobs))
+    assert ((), ()) == found[1:]
+    return tuple(replace(job, started=0) for job in found.jobs)
 
 
 def names(folder: Path) -> list[str]:
@@ -89,7 +90,7 @@ def test_prolog_and_epilog(tmp_path: Path) -> None:
     began = slurm("opsd-prolog", tmp_path, **SEEN)
 
     assert (0, "", "") == (began.returncode, began.stdout, began.stderr)
-    assert ((Job("31", "es-bio", "ana", minors=(0, 1)),), ()) == timeless(tmp_path)
+    assert (Job("31", "es-bio", "ana", minors=(0, 1)),) == timeless(tmp_path)
     assert ["31"] == names(tmp_path)
 
     ended = slurm("opsd-epilog", tmp_path, **SEEN)
@@ -108,7 +109,7 @@ def test_the_prolog_keeps_uuids(tmp_path: Path) -> None:
         CUDA_VISIBLE_DEVICES="GPU-a,GPU-b",
     )
 
-    assert (Job("5", "", "1001", minors=(0, 1), uuids=("GPU-a", "GPU-b")),) == timeless(tmp_path).jobs
+    assert (Job("5", "", "1001", minors=(0, 1), uuids=("GPU-a", "GPU-b")),) == timeless(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_what_slurm_may_tell_the_prolog(
     ran = slurm("opsd-prolog", tmp_path, SLURM_JOB_ID="5", SLURM_JOB_USER="ana", **told)
 
     assert (0, "") == (ran.returncode, ran.stderr)
-    assert ((Job("5", "", "ana", **expected),), ()) == timeless(tmp_path)  # type: ignore[arg-type]
+    assert (Job("5", "", "ana", **expected),) == timeless(tmp_path)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,7 @@ def test_what_else_lies_in_the_folder(tmp_path: Path) -> None:
 
     assert ["4711"] == [job.job_id for job in found.jobs]
     assert 6 == len(found.faults)
+    assert ("4713", "4714", "4715", "4716", "4717", "README") == found.unreadable
     assert all("471" in fault or "README" in fault for fault in found.faults)
 
 
