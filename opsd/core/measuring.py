@@ -59,12 +59,16 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one round leaves for the next. `heard`: XIDs so far, by GPU."""
+    """What one round leaves for the next.
+
+    `heard`: XIDs so far, by GPU; of those in `earlier` as an earlier agent counted them.
+    """
 
     at: float | None = None
     records: Mapping[Key, Open] = field(default_factory=dict)
     samples: Mapping[str, Sample] = field(default_factory=dict)
     heard: Mapping[str, Xids] = field(default_factory=dict)
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ def advance(state: State, seen: Round) -> tuple[State, tuple[Measured, ...]]:
     turns = _turns(state, seen)
     changes = _changes(state, seen, turns)
     heard = {gpu.uuid: _heard(gpu.xids) for gpu in seen.snapshot.gpus if gpu.uuid}
-    news = {uuid: _news(xids, state.heard.get(uuid)) for uuid, xids in heard.items()}
+    news = {
+        uuid: _news(xids, state.heard.get(uuid), state.at if uuid in state.earlier else None)
+        for uuid, xids in heard.items()
+    }
     records: dict[Key, Open] = {}
     closed: list[Measured] = []
     for key, turn in turns.items():
@@ -130,7 +137,14 @@ def advance(state: State, seen: Round) -> tuple[State, tuple[Measured, ...]]:
             records[key] = record
     samples = {uuid: Sample(seen.at, device.energy_joules) for uuid, device in devices.items()}
     known = _wanted(state.samples, seen.snapshot, records)
-    return State(seen.at, records, {**known, **samples}, {**state.heard, **heard}), tuple(closed)
+    after = State(
+        at=seen.at,
+        records=records,
+        samples={**known, **samples},
+        heard={**state.heard, **heard},
+        earlier=state.earlier - heard.keys(),
+    )
+    return after, tuple(closed)
 
 
 def _on_time(state: State, at: float) -> State:
@@ -370,18 +384,23 @@ def _heard(xids: Mapping[int, Xid]) -> Xids:
     return {code: (xid.times, xid.last) for code, xid in xids.items()}
 
 
-def _news(now: Xids, before: Xids | None) -> Xids:
-    """What was reported since the last round. A count may have begun anew with the agent; `last` tells.
+def _news(now: Xids, before: Xids | None, since: float | None) -> Xids:
+    """What was reported since the last round; `since`: when that was, if another agent counted then.
 
-    Of a GPU that is seen for the first time it is not known how often it was since when: once, then.
+    Counts begin anew with an agent, but when the last one was may be known from before, by the kernel's log:
+    across a restart, and of a GPU that is seen for the first time, that alone tells.
     """
     if before is None:
         return {code: (1, last) for code, (_, last) in now.items()}
     news = {}
     for code, (times, last) in now.items():
-        old_times, old_last = before.get(code, (0, float("-inf")))
-        if last > old_last:
-            news[code] = (times - old_times if times > old_times else times, last)
+        known, _ = before.get(code, (0, 0.0))
+        if since is not None:
+            new = max(times, 1) if last > since else 0
+        else:
+            new = times - known if times >= known else times
+        if new:
+            news[code] = (new, last)
     return news
 
 

@@ -37,7 +37,7 @@ def as_json(state: State) -> dict[str, Any]:
 
 
 def from_json(tree: object) -> State:
-    """The state of such a tree.
+    """The state of such a tree, for another agent than the one that wrote it.
 
     Raises:
         BadText: it is none.
@@ -57,6 +57,10 @@ def _record(record: Open) -> dict[str, Any]:
 
 def _state(tree: Any) -> State:  # noqa: ANN401 (whatever stood in the file)
     records = [_open(record) for record in tree["records"]]
+    heard = {
+        uuid: {_whole(code): (_whole(times), _time(last)) for code, times, last in seen}
+        for uuid, seen in tree["heard"].items()
+    }
     return State(
         at=None if tree["at"] is None else _time(tree["at"]),
         records={
@@ -66,10 +70,8 @@ def _state(tree: Any) -> State:  # noqa: ANN401 (whatever stood in the file)
             uuid: Sample(_time(at), None if energy is None else _number(energy))
             for uuid, (at, energy) in tree["samples"].items()
         },
-        heard={
-            uuid: {_whole(code): (_whole(times), _time(last)) for code, times, last in seen}
-            for uuid, seen in tree["heard"].items()
-        },
+        heard=heard,
+        earlier=frozenset(heard),
     )
 
 

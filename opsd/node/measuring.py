@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -136,7 +137,7 @@ def _without_closed(state: State, contents: Contents) -> State:
         for key, record in state.records.items()
         if (int(record.holding.job_id), record.holding.uuid, record.started) not in closed
     }
-    return State(state.at, records, state.samples, state.heard)
+    return replace(state, records=records)
 
 
 def _run(line: bytes) -> tuple[int, str, int]:
