@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 from collectors.nvml.worker import Worker, in_words
 from exporters.spool import Spool
@@ -24,7 +23,8 @@ from opsd.core.measured import from_json
 from opsd.core.measuring import Round, State
 from opsd.core.telemetry import Snapshot
 
-_LONGEST_GAP_INTERVALS = 3
+_GAP_INTERVALS = 3
+_GAP_SECONDS = 5.0  # where the interval is short: a busy machine is late now and then
 _PATIENCE_SECONDS = 1.0
 
 
@@ -35,7 +35,7 @@ class Measuring:
         """Touches no file yet; `interval`: seconds between two rounds."""
         self.spool = Spool(os.uname().nodename)
         self.failures = 0  # writes that did not succeed
-        self._longest_gap = _LONGEST_GAP_INTERVALS * interval
+        self._longest_gap = max(_GAP_INTERVALS * interval, _GAP_SECONDS)
         self._state: State | None = None  # None: not read yet
         self.damage = ""  # what could not be read of an earlier agent's folder, in words
         self._file = SpoolFile(folder)
@@ -122,7 +122,7 @@ class Measuring:
         wanted = self._wanted
         try:
             if wanted is None:
-                return self._file.read(uuid4().hex)
+                return self._file.read(os.urandom(16).hex())
             self._file.write(wanted)
         except Unavailable as err:
             return str(err)
