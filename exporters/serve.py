@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporters.http11 import TEXT, TICK_SECONDS, Answer, HttpServer, Request
+from exporters.http11 import TEXT, Answer, Request
+from exporters.http_server import TICK_SECONDS, HttpServer
 from exporters.negotiation import takes_gzip, takes_openmetrics
 from exporters.page import CONTENT_TYPE, OPENMETRICS, Rendered
 from opsd.core.errors import BadInput, Refused

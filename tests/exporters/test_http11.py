@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters import http11
-from exporters.http11 import TEXT, Answer, HttpServer, Limits, Malformed, Request, date, parse
+from exporters import http_server
+from exporters.http11 import TEXT, Answer, Malformed, Request, date, parse
+from exporters.http_server import HttpServer, Limits
 
 QUICK = Limits(idle=0.2, handshake=0.2, head=0.2, body=0.2, linger=0.2)
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -210,7 +211,7 @@ def test_an_answer_takes_no_longer_than_the_server_allows() -> None:
 
 def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections past the bound are closed at once, and those before it still served."""
-    monkeypatch.setattr(http11, "MOST_THREADS", 3)
+    monkeypatch.setattr(http_server, "MOST_THREADS", 3)
     with serving() as server, ExitStack() as held:
         clients = [held.enter_context(connected(server)) for _ in range(5)]
         assert [b"", b""] == [client.recv(1) for client in clients[3:]]
