@@ -1,7 +1,8 @@
 """XID errors and the driver's other events about a GPU, counted since the agent started.
 
 Invariant: the event set belongs to one thread, for it is not thread safe; a wait in it is half a second.
-An event that was reported before its GPU was registered is lost: the kernel's log has its XIDs.
+An event that was reported before its GPU was registered is lost: the kernel's log has its XIDs. A GPU is
+registered only when it has just answered: one that hangs in that very call would deafen all, which is said.
 """
 
 from __future__ import annotations
@@ -109,10 +110,11 @@ class XidListener:
         return self._closed.is_set() and not self._thread.is_alive()
 
     def close(self, patience: float) -> bool:
-        """Stop listening; whether the thread ended within so many seconds."""
+        """Stop listening; whether the thread ended within so many seconds, which are given it once."""
+        is_new = not self._closed.is_set()
         self._closed.set()
         if self._thread.ident is not None:
-            self._thread.join(patience)
+            self._thread.join(patience if is_new else 0)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -160,7 +162,7 @@ class XidListener:
 
     def _uuid(self, handle: Handle) -> str:
         address = _address(handle)
-        known = next((uuid for uuid, at in self._registered.items() if at == address), None)
+        known = next((uuid for uuid, at in self._registered.items() if at and at == address), None)
         return known or str(nvml.nvmlDeviceGetUUID(handle))
 
     def _forget(self) -> None:

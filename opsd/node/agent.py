@@ -111,6 +111,10 @@ class Agent:
         self._node.is_wanted_released = False
         self._collect_now()
 
+    def is_moving(self) -> bool:
+        """Whether collections end, well or not: a restart helps one that hangs, and seldom a bug."""
+        return not self._why_stale()
+
     def is_healthy(self) -> bool:
         """Whether the last collection gave a page, and lately."""
         return not self._failed and not self._why_stale()

@@ -70,7 +70,7 @@ def _serve(options: Options) -> int:
     while (got := signal.sigtimedwait(heard, limit / 3 if limit else 3600)) is None or got.si_signo in _DOES:
         if got is not None:
             _DOES[got.si_signo](agent)
-        if agent.is_healthy():
+        if agent.is_moving():
             notify("WATCHDOG=1")
     notify("STOPPING=1")
     agent.stop()
