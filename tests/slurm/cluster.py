@@ -91,6 +91,10 @@ class Daemons:
             **{name: ["slurmd", "-D", "-N", name, "-f", f"{folder}/slurm.conf"] for name in NODES},
         }  # fmt: skip
 
+    def configure(self) -> None:
+        """Write what they read."""
+        configuration.write(self.folder, self.ports, jobs=self.jobs)
+
     def up(self) -> None:
         """Start everything, each when what it needs answers."""
         self.start("munged")
@@ -235,14 +239,14 @@ def _reap() -> None:
         return
 
 
-def main(folder: Path, zone: str, *, jobs: bool) -> None:
+def main(daemons: Daemons) -> None:
     """Up, orders, down."""
+    folder = daemons.folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; their end ends this, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _adopt_orphans()
     try:
-        daemons = Daemons(folder, zone, jobs=jobs)
-        configuration.write(folder, daemons.ports, jobs=jobs)
+        daemons.configure()
         daemons.up()
         print("up", flush=True)
         for line in sys.stdin:
@@ -255,6 +259,8 @@ def main(folder: Path, zone: str, *, jobs: bool) -> None:
 
 class Slurm:
     """A Slurm in a folder, as its tests see it; without `jobs` it is slurmdbd alone."""
+
+    module = "tests.slurm.cluster"
 
     def __init__(self, folder: Path, zone: str, *, jobs: bool, hour_ends: int = 0) -> None:
         self.folder = folder
@@ -275,7 +281,7 @@ class Slurm:
             [
                 sys.executable,
                 "-m",
-                "tests.slurm.cluster",
+                self.module,
                 self.folder,
                 self.zone,
                 "all" if self.jobs else "accounting",
@@ -371,4 +377,4 @@ def _as(user: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], jobs=sys.argv[3:] != ["accounting"])
+    main(Daemons(Path(sys.argv[1]), sys.argv[2], jobs=sys.argv[3:] != ["accounting"]))
