@@ -17,7 +17,7 @@ from collectors.nvml.inside import EVERYTHING, NOTHING, Inside, Insides, Wanted
 from collectors.nvml.readings import LOST, UNSUPPORTED, Handle, Reader
 from collectors.nvml.worker import Worker
 from collectors.nvml.xids import Heard
-from opsd.core.telemetry import FAILURES, Condition, Gpu, Identity, Reading
+from opsd.core.telemetry import FAILURES, Condition, Gpu, Identity, Process, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Sampled:
     failed: Mapping[str, int]
     unsupported: frozenset[str]
     inside: Inside
+    processes: tuple[Process, ...] | None
 
 
 class GpuThread:
@@ -95,6 +96,7 @@ class GpuThread:
             is_mig=inside.is_mig,
             slices=inside.slices,
             gpm_seconds=inside.gpm_seconds,
+            processes=answer.processes if answer else None,
             xids=heard.xids(uuid),
             events=heard.events(uuid),
         )
@@ -129,6 +131,7 @@ class GpuThread:
             failed=dict(self._reader.failed + self._insides.sieve.failed),
             unsupported=self._reader.unsupported | self._insides.refused,
             inside=self._insides.found,
+            processes=self._reader.processes if condition == "up" else None,
         )
 
     def _begin_anew_if_reopened(self) -> None:

@@ -9,15 +9,15 @@ Source: NVIDIA's nvml.h; field numbers from nvidia-ml-py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
-from opsd.core.telemetry import Reading, is_possible
+from opsd.core.telemetry import Process, Reading, is_possible
 
 Handle = object  # what the driver calls a GPU
-Values = Iterator[tuple[Reading, float]]
+Values = Iterator[tuple[Reading, float | tuple[Process, ...]]]  # processes are listed, and counted
 
 UNSUPPORTED = (
     nvml.NVMLError_NotSupported,
@@ -27,6 +27,7 @@ UNSUPPORTED = (
     nvml.NVMLLibraryMismatchError,  # no NVMLError, so `except NVMLError` lets it through
 )
 LOST = (nvml.NVMLError_GpuIsLost, nvml.NVMLError_GpuNotFound)
+_NO_INSTANCE = 0xFFFFFFFF  # of a process on a GPU that is not cut
 _FATAL = (*LOST, nvml.NVMLError_Uninitialized, nvml.NVMLError_DriverNotLoaded)
 
 DOMAINS = {
@@ -90,6 +91,15 @@ _TYPES = {
     nvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
     nvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
 }
+
+
+class ProcessAnswer(Protocol):
+    """What nvidia-ml-py says of a process."""
+
+    pid: int
+    usedGpuMemory: int | None  # noqa: N815 (NVML's names)
+    gpuInstanceId: int  # noqa: N815
+    computeInstanceId: int  # noqa: N815
 
 
 class FieldAnswer(Protocol):
@@ -181,11 +191,22 @@ def _active_reasons(mask: int) -> Values:
 
 
 def _processes(handle: Handle) -> Values:
-    yield Reading("processes"), len(nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
+    yield Reading("processes"), _listed(nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle))
 
 
 def _processes_v2(handle: Handle) -> Values:
-    yield Reading("processes"), len(nvml.nvmlDeviceGetComputeRunningProcesses_v2(handle))
+    yield Reading("processes"), _listed(nvml.nvmlDeviceGetComputeRunningProcesses_v2(handle))
+
+
+def _listed(found: Iterable[ProcessAnswer]) -> tuple[Process, ...]:
+    return tuple(
+        Process(one.pid, one.usedGpuMemory, _instance(one.gpuInstanceId), _instance(one.computeInstanceId))
+        for one in found
+    )
+
+
+def _instance(number: int) -> int | None:
+    return None if number == _NO_INSTANCE else number
 
 
 _MEMORY = ("memory_total_bytes", "memory_used_bytes", "memory_free_bytes", "memory_reserved_bytes")
@@ -213,6 +234,7 @@ class Reader:
     def __init__(self) -> None:
         self.rejected: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.processes: tuple[Process, ...] | None = None  # None: the driver does not tell
         self._unsupported: set[str] = set()
         self._fields = list(FIELDS)
 
@@ -223,6 +245,7 @@ class Reader:
             NVMLError: the GPU or the driver is gone.
         """
         found: dict[Reading, float] = {}
+        self.processes = None
         for getter in GETTERS:
             if self._is_wanted(getter):
                 self._call(getter, handle, found)
@@ -254,7 +277,12 @@ class Reader:
             if getattr(err, "value", None) != nvml.NVML_SUCCESS:  # nvidia-ml-py raises 0 for "no process"
                 self.failed.update(getter.gives)
 
-    def _keep(self, reading: Reading, value: float, found: dict[Reading, float]) -> None:
+    def _keep(
+        self, reading: Reading, value: float | tuple[Process, ...], found: dict[Reading, float]
+    ) -> None:
+        if isinstance(value, tuple):
+            self.processes = value
+            value = len(value)
         if is_possible(reading, value):
             found[reading] = float(value)
         else:
