@@ -52,7 +52,7 @@ def test_the_queries_shown_can_be_asked() -> None:
     (block,) = re.findall(r"```promql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     queries = [text.strip() for text in re.split(r"^#.*$", block, flags=re.MULTILINE) if text.strip()]
 
-    assert 2 == len(queries)
+    assert 3 == len(queries)
     for query in queries:
         promql_parser.parse(query)
         assert [] == [name for name in re.findall(r"opsd_\w+", query) if name not in BY_NAME]
