@@ -149,11 +149,11 @@ METRICS: tuple[Metric, ...] = (
            "Memory bandwidth of its GPU instance that was used, as a share of the highest."),
     # ---- opsd-node: whose GPU
     Metric("opsd_gpu_job_info", "gauge", "node", ("uuid", "parent", "jobid", "account", "user"), 8 * _GPUS,
-           "Which job holds a GPU, or a MIG device of the GPU `parent`; the value is the share it holds, 1 for "
-           "all of it."),
+           "Which job holds a GPU, or a MIG device of the GPU `parent`; the value is the share it holds, 1 "
+           "for all of it."),
     Metric("opsd_gpu_job_processes", "gauge", "node", ("uuid", "parent", "jobid"), 8 * _GPUS,
-           "Processes of a job that compute on a GPU or MIG device; 0 for a job that holds it and runs nothing "
-           "there."),
+           "Processes of a job that compute on a GPU or MIG device; 0 for a job that holds it and runs "
+           "nothing there."),
     Metric("opsd_gpu_job_memory_used_bytes", "gauge", "node", ("uuid", "parent", "jobid"), 8 * _GPUS,
            "Device memory of these processes; absent where the driver does not tell it for all of them."),
     Metric("opsd_gpu_job_unresolved", "gauge", "node", (), 1,

@@ -1,53 +1,64 @@
-"""A server of HTTP/1.1 for pages.
+"""The standard library's HTTP server, as pages need it: requests without a body, answers of known length.
 
-Written here because the standard library's loads TLS, e-mail and its random numbers, six megabytes that
-every GPU node would carry, and waits for a slow header as long as a byte comes now and then.
-Invariant: whatever a client sends or leaves unsent, it costs one thread, a few kilobytes and a bounded
-time; the longest connected make room for new ones.
+Invariant: a client costs one thread, and at most `MOST_CONNECTIONS` have one: whoever has been here longest
+makes room, so that many silent ones keep out nobody who asks.
 """
 
 from __future__ import annotations
 
-import errno
-import selectors
 import socket
 import socketserver
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-
-from exporters.http11 import TEXT, Answer, Malformed, Request, head_of, parse
+from urllib.parse import parse_qsl, urlsplit
 
 MOST_CONNECTIONS = 200  # far fewer than the 1,024 files a service may have open
-MOST_THREADS = 2 * MOST_CONNECTIONS  # those who were let go take a moment to leave
-MOST_HEAD = 16_384
 TICK_SECONDS = 5.0
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_ROOM_SECONDS = 0.1
+TEXT = "text/plain; charset=utf-8"
+_MOST_PARAMETERS = 50
+
+
+class Request(NamedTuple):
+    """What a client asks; the names of headers are in small letters, of a parameter the last value stands."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+class Answer(NamedTuple):
+    """A response. `seconds`: what it may take to send it; None: the server's own limit."""
+
+    status: int
+    kind: str
+    body: bytes
+    encoding: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    seconds: float | None = None
+
+
 _FAULT = Answer(500, TEXT, b"a fault of this server: its log tells more\n")
 
 
 class Limits(NamedTuple):
     """How long a client may take, in seconds."""
 
-    idle: float = 90.0  # between two requests; scrapes come every minute at most
+    idle: float = 90.0  # to say something; scrapes come every minute at most
     handshake: float = 10.0
-    head: float = 10.0  # all of it, from its first byte
     body: float = 30.0  # to take an answer
-    linger: float = 1.0  # to hear why it was refused
 
 
-class HttpServer(socketserver.ThreadingTCPServer):
+class HttpServer(ThreadingHTTPServer):
     """Answers in a thread per connection."""
 
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = True
     request_queue_size = 128
-    timeout = 0  # of `handle_request`, which is called when somebody is there
 
     def __init__(
         self,
@@ -58,7 +69,6 @@ class HttpServer(socketserver.ThreadingTCPServer):
         admit: Callable[[socket.socket], bool] = lambda _connection: True,
         tick: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Binds at once.
 
@@ -66,71 +76,50 @@ class HttpServer(socketserver.ThreadingTCPServer):
             wrap: makes TLS of a connection; the handshake comes later, in the connection's own thread.
             admit: whether a client may go on after the handshake.
             tick: called every few seconds by the thread that takes connections in; must not wait.
-            clock: epoch seconds, for the header Date; without one there is none.
         """
-        self._answer, self._wrap, self._admit, self._tick = answer, wrap, admit, tick
-        self._limits = limits or Limits()
-        self._clock = clock
+        self.answer, self._wrap, self._admit, self._tick = answer, wrap, admit, tick
+        self.limits = limits or Limits()
+        self._ticked = time.monotonic()
         self._open: dict[socket.socket, None] = {}  # the oldest first
-        self._room = threading.BoundedSemaphore(MOST_THREADS)
-        self._stopping, self._ended = threading.Event(), threading.Event()
-        self._ear, self._mouth = socket.socketpair()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        super().__init__(address, socketserver.BaseRequestHandler)
-        self.socket.setblocking(False)  # a client that is gone before it is taken in must hold up nobody
+        super().__init__(address, _Handler)
 
     @property
     def connections(self) -> int:
         """How many are connected."""
         return len(self._open)
 
+    def server_bind(self) -> None:
+        """Without the name look-up of http.server: a slow resolver must not delay a start."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection, with TLS around it where there is any."""
-        try:
-            connection, address = super().get_request()
-        except OSError as err:
-            if err.errno in _NO_ROOM:  # the one who waits is still there: do not spin meanwhile
-                time.sleep(_ROOM_SECONDS)
-            raise
+        connection, address = super().get_request()
         assert isinstance(connection, socket.socket)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._wrap(connection), address
 
     def process_request(self, request: object, client_address: object) -> None:
         """Whoever has been here longest makes room: a scrape takes milliseconds, so it is none."""
         assert isinstance(request, socket.socket)
-        if not self._room.acquire(blocking=False):
-            super().shutdown_request(request)
-            return
         while len(self._open) >= MOST_CONNECTIONS:
             oldest = next(iter(list(self._open)))
             self._open.pop(oldest, None)
             with suppress(OSError):  # TLS or not: its thread wakes up, and closes it
                 socket.socket.shutdown(oldest, socket.SHUT_RDWR)
         self._open[request] = None
-        try:
-            super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
-            self._room.release()
-            raise
-
-    def process_request_thread(self, request: object, client_address: object) -> None:
-        """One connection, from its first byte to its last."""
-        try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
-        finally:
-            self._room.release()
+        super().process_request(request, client_address)
 
     def finish_request(self, request: object, client_address: object) -> None:
-        """Talk to a client until one of the two has enough."""
-        del client_address
+        """Talk to a client, in its own thread."""
         assert isinstance(request, socket.socket)
-        request.settimeout(self._limits.handshake)
+        request.settimeout(self.limits.handshake)
         if hasattr(request, "do_handshake"):
             request.do_handshake()
         if self._admit(request):
-            _Conversation(request, self._answer, self._limits, self._clock).run()
+            super().finish_request(request, client_address)
 
     def shutdown_request(self, request: object) -> None:
         """Its room is free again."""
@@ -138,29 +127,11 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._open.pop(request, None)
         super().shutdown_request(request)
 
-    def serve_forever(self, poll_interval: float = TICK_SECONDS) -> None:
-        """Take connections in until `shutdown`, which need not wait for the next look at the clock."""
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(self.socket, selectors.EVENT_READ)
-            waiting.register(self._ear, selectors.EVENT_READ)
-            while not self._stopping.is_set():
-                ready = waiting.select(poll_interval)
-                if any(key.fileobj is self.socket for key, _ in ready):
-                    self.handle_request()
-                self._tick()
-        self._ended.set()
-
-    def shutdown(self) -> None:
-        """End `serve_forever`."""
-        self._stopping.set()
-        self._mouth.send(b"!")
-        self._ended.wait()
-
-    def server_close(self) -> None:
-        """Give the address back."""
-        super().server_close()
-        self._ear.close()
-        self._mouth.close()
+    def service_actions(self) -> None:
+        """What is done between two looks for new clients."""
+        if time.monotonic() - self._ticked >= TICK_SECONDS:
+            self._ticked = time.monotonic()
+            self._tick()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away, or does not speak TLS, is no news; anything else is."""
@@ -168,86 +139,65 @@ class HttpServer(socketserver.ThreadingTCPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-class _Conversation:
-    """The requests of one connection, one after the other; what was sent ahead waits in the buffer."""
+class _Handler(BaseHTTPRequestHandler):
+    server: HttpServer
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # of what is no request: a client of today wants a status line
+    disable_nagle_algorithm = True  # head and body are two writes: together they would cost 40 ms
 
-    def __init__(
-        self,
-        connection: socket.socket,
-        answer: Callable[[Request], Answer],
-        limits: Limits,
-        clock: Callable[[], float] | None,
-    ) -> None:
-        self._connection, self._answer, self._limits, self._clock = connection, answer, limits, clock
-        self._buffer = b""
+    def setup(self) -> None:
+        """Time-outs are the server's."""
+        super().setup()
+        self.connection.settimeout(self.server.limits.idle)
 
-    def run(self) -> None:
-        goes_on = True
-        while goes_on:
-            request = None
-            try:
-                head = self._head()
-                if not head:
-                    return
-                request, goes_on = parse(head)
-                answer = self._answer(request)
-            except Malformed as wrong:
-                answer, goes_on = wrong.answer, False
-            except Exception:
-                self._send(_FAULT, goes_on=False, is_body_wanted=True)
-                raise
-            is_body_wanted = request is None or request.method != "HEAD"
-            self._send(answer, goes_on=goes_on, is_body_wanted=is_body_wanted)
-        self._linger()
+    def version_string(self) -> str:
+        """Not which Python."""
+        return "opsd"
 
-    def _head(self) -> bytes:
-        """Request line and headers; nothing: the client is done, or too slow."""
-        deadline = None
-        while True:
-            self._buffer = self._buffer.lstrip(b"\r\n") if deadline is None else self._buffer
-            head, end, rest = self._buffer.partition(b"\r\n\r\n")
-            if end and len(head) <= MOST_HEAD:
-                self._buffer = rest
-                return head
-            if len(self._buffer) > MOST_HEAD:
-                raise Malformed(431, f"more than {MOST_HEAD} bytes of request line and headers")
-            if b"\n\n" in self._buffer:
-                raise Malformed(400, "lines end with CR LF")
-            if self._buffer and deadline is None:
-                deadline = time.monotonic() + self._limits.head
-            seconds = self._limits.idle if deadline is None else deadline - time.monotonic()
-            piece = self._receive(seconds)
-            if not piece:
-                return b""
-            self._buffer += piece
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever is asked for)
+        """Every method is answered, GET or not: what it gets is the owner's business."""
+        if name.startswith("do_"):
+            return self._respond
+        raise AttributeError(name)
 
-    def _receive(self, seconds: float) -> bytes:
-        if seconds <= 0:
-            return b""
-        self._connection.settimeout(seconds)
+    def _respond(self) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body would be read as the next request
         try:
-            return self._connection.recv(MOST_HEAD)
-        except TimeoutError:
-            return b""
+            self._send(self.server.answer(self._request()))
+        except OSError:
+            raise
+        except Exception:
+            self.close_connection = True
+            self._send(_FAULT)
+            raise
 
-    def _send(self, answer: Answer, *, goes_on: bool, is_body_wanted: bool) -> None:
-        """One write for head and body: two small ones cost 40 ms of delayed acknowledgement."""
-        now = self._clock() if self._clock else None
-        head = head_of(answer, now, goes_on=goes_on)
-        waiting = memoryview(head + answer.body if is_body_wanted else head)
-        seconds = min(self._limits.body, answer.seconds or self._limits.body)
-        deadline = time.monotonic() + seconds
-        while waiting:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the client takes too long to read")
-            self._connection.settimeout(left)
-            waiting = waiting[self._connection.send(waiting) :]
+    def _request(self) -> Request:
+        target = urlsplit(self.path)
+        try:
+            query = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS))
+        except ValueError:  # more parameters than anything here takes
+            query = {}
+        headers = {name.lower(): value for name, value in reversed(self.headers.items())}
+        return Request(self.command, target.path, query, headers)
 
-    def _linger(self) -> None:
-        """Read on a little: closing over unread bytes would reset the answer on its way."""
-        with suppress(OSError):
-            socket.socket.shutdown(self._connection, socket.SHUT_WR)
-            deadline = time.monotonic() + self._limits.linger
-            while self._receive(deadline - time.monotonic()):
-                pass
+    def _send(self, answer: Answer) -> None:
+        """All of it in the time it may take, however slowly it is read."""
+        limit = self.server.limits.body
+        self.connection.settimeout(min(limit, answer.seconds or limit))
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.encoding:
+            self.send_header("Content-Encoding", answer.encoding)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.connection.sendall(answer.body)
+        self.connection.settimeout(self.server.limits.idle)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Scrapes are not logged."""

@@ -6,11 +6,16 @@ ceiling loses series and says how many. Pages are rendered once per collection a
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporters import text
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from exporters.catalogue import BY_NAME, METRICS
 
 _GZIP_LEVEL = 3
@@ -69,17 +74,53 @@ class Page:
         """Prometheus' text format 0.0.4 and OpenMetrics 1.0, families in the catalogue's order."""
         for name, count in self._dropped.items():
             self._series.setdefault("opsd_series_dropped", {})[(name,)] = count
-        written = [text.family(BY_NAME[name], held) for name in _ORDER if (held := self._series.get(name))]
-        return _rendered(
-            "".join(family.plain + family.lines for family in written),
-            "".join(family.openmetrics + family.lines for family in written),
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(
+            _Ready([_family(name, held) for name in _ORDER if (held := self._series.get(name))])
+        )
+        plain = generate_latest(registry)
+        openmetrics = _HEAD.sub(_open_head, plain)
+        return Rendered(
+            plain, _compressed(plain), openmetrics + _END, _compressed(openmetrics) + _END_GZIPPED
         )
 
 
-def _rendered(plain_text: str, open_text: str) -> Rendered:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """A collector that has its answer already."""
+
+    families: list[Metric]
+
+    def collect(self) -> list[Metric]:
+        return self.families
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+def _family(name: str, held: Mapping[tuple[str, ...], float]) -> Metric:
+    metric = BY_NAME[name]
+    family = (CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily)(
+        name, metric.help, labels=metric.labels
+    )
+    for key, value in held.items():
+        family.add_metric([_text(label) for label in key], value)
+    return family
+
+
+def _text(label: str) -> str:
     """What is not Unicode at all, which a name from outside may be, becomes a question mark."""
-    plain, openmetrics = plain_text.encode(errors="replace"), open_text.encode(errors="replace")
-    return Rendered(plain, _compressed(plain), openmetrics + _END, _compressed(openmetrics) + _END_GZIPPED)
+    return label if label.isascii() else label.encode(errors="replace").decode()
+
+
+# The two formats differ in the lines above a family alone, so OpenMetrics is not rendered a second time:
+# there a counter's family has no _total, and quotes in its help are escaped.
+_HEAD = re.compile(rb"^# (HELP|TYPE) (\S+)(.*)$", re.MULTILINE)
+
+
+def _open_head(found: re.Match[bytes]) -> bytes:
+    name, words = found[2].removesuffix(b"_total"), found[3]
+    return b"# " + found[1] + b" " + name + (words.replace(b'"', rb"\"") if found[1] == b"HELP" else words)
 
 
 def joined(pages: Iterable[Rendered]) -> Rendered:

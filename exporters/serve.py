@@ -15,8 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporters.http11 import TEXT, Answer, Request
-from exporters.http_server import TICK_SECONDS, HttpServer
+from exporters.http_server import TEXT, Answer, HttpServer, Request
 from exporters.negotiation import takes_gzip, takes_openmetrics
 from exporters.page import CONTENT_TYPE, OPENMETRICS, Rendered
 from opsd.core.errors import BadInput, Refused
@@ -112,7 +111,6 @@ class PageServer:
         web: Web | None = None,
         routes: Mapping[str, Route] | None = None,
         say: Callable[[str], None] = lambda _text: None,
-        clock: Callable[[], float] | None = None,
     ) -> None:
         """Binds at once.
 
@@ -125,7 +123,6 @@ class PageServer:
             web: TLS, passwords and headers (`exporters.web_config`).
             routes: what is at other paths: GET and HEAD of who may see the page; must not wait for anything.
             say: told when a changed web configuration is taken over, or cannot be.
-            clock: epoch seconds, for the header Date.
 
         Raises:
             BadInput: the address cannot be had.
@@ -147,13 +144,10 @@ class PageServer:
                 wrap=self._wrap,
                 admit=self._admit,
                 tick=self._refresh,
-                clock=clock,
             )
         except OSError as err:
             raise BadInput(f"{address} cannot be listened on: {err.strerror}: choose another port") from err
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(TICK_SECONDS,), name="page", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
 
     @property
     def address(self) -> Address:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exporters.http11 import TEXT, Answer, Request
+from exporters.http_server import TEXT, Answer, Request
 from exporters.negotiation import takes_gzip
 from exporters.page import Page
 from exporters.spool_file import VERSION, Contents, Entry, as_line

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporters.http11 import TEXT, Answer, Request
+from exporters.http_server import TEXT, Answer, Request
 from opsd.core.errors import BadInput
 from opsd.core.names import nearest
 

@@ -140,7 +140,6 @@ class Daemon:
             healthy=self._healthy,
             web=web_config.read(Path(asked.web_config)) if asked.web_config else None,
             say=lambda text: event("web_config", level=logging.WARNING, text=text),
-            clock=self._wall,
         )
 
     def reload(self) -> None:

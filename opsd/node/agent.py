@@ -60,7 +60,6 @@ class Agent:
             web=_web(options.web_config),
             routes={"/spool": self._spool} if options.keeps_spool else None,
             say=self._say,
-            clock=clock,
         )
         self._node = Node(options, clock, self._say, gpus=gpus)
         self._stopping = threading.Event()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exporters.http11 import Request
+from exporters.http_server import Request
 from exporters.page import Page
 from exporters.spool import KEPT_SECONDS, Spool, add_spool
 from exporters.spool_file import CLOSED, OPEN, Contents, SpoolFile

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters import web_config
-from exporters.http11 import Request
+from exporters.http_server import Request
 from exporters.web_config import Limiter, Web, read
 from opsd.core.errors import BadInput
 
