@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from opsd.cli import draw
+from opsd.cli import draw, gpu_use_columns
 from opsd.cli.draw import Bar, Column
 from opsd.core import figures
 from opsd.core.amounts import MICRO_PER_HOUR
@@ -40,18 +40,27 @@ def usage_table(found: Usage, tz: tzinfo) -> None:
     added = _equivalents(found, by_hour=by_hour)
     if added:
         columns.append(Column("GPU-eq-h" if by_hour else "GPU-eq-s", numeric=True))
+    measured = [] if found.uses is None else gpu_use_columns.table(found, by_hour=by_hour)
+    columns += [
+        Column(title, numeric=True, rank=None if title.startswith("seen") else 7 + place)
+        for place, (title, *_) in enumerate(measured)
+    ]
     columns.append(Column("", least=4))
     measures = [row.measures for row in found.rows]
     shown = [_in_units([m[place] for m in measures], _UNITS[place] if by_hour else 1) for place in range(6)]
     most = max((m[main] for m in measures), default=0) or 1
     bars = [Bar(m[main] / most, width=_BAR_WIDTH, track=False) for m in measures]
     lines: list[Sequence[draw.Cell]] = [
-        (*row.key, *(column[at] for column in shown), *added[at : at + 1], bars[at])
+        (
+            *row.key, *(column[at] for column in shown), *added[at : at + 1],
+            *(column[at] for _, column, _ in measured), bars[at],
+        )
         for at, row in enumerate(found.rows)
-    ]
+    ]  # fmt: skip
     single = len(found.rows) < 2
     sums = (*(sum(column) for column in shown[1:]),)
-    total = None if single else (*_total_label(found), None, *sums, *_sum(added), None)
+    whole = (one for *_, one in measured)
+    total = None if single else (*_total_label(found), None, *sums, *_sum(added), *whole, None)
     window = f"{isoformat(found.window.start, tz)} to {isoformat(found.window.end, tz)}"
     title, caption = f"Usage from {window}", _caption(by_hour) if lines else ""
     draw.console().print(draw.table(title, columns, lines, total=total, caption=caption))

@@ -21,6 +21,11 @@ uses pool funder mode kind sector month day hour. `country` is the lead organisa
 funder's, `uses` the user's home. `runs` counts the runs that overlap a row, so it does not add up
 over rows; every other column does. `gpu_seconds` counts instances, as Slurm does;
 --equivalents adds what they are in whole GPUs, by the [[mig_slice]] entries in force at a run's start.
+--measured adds what the node agents saw of the GPUs: `measured_gpu_seconds` is the part that was seen,
+`coverage` its share of `gpu_seconds`. Of the seen part: `process_`, with a process of the job;
+`idle_`, with next to no SM active; `gpm_`, with the figures of GPM, to which `sm_active_` and
+`tensor_active_` belong (activity times time); `energy_joules`. Empty: no agent tells it. A record is
+spread evenly over its run. Jobs on shards hold no GPU for Slurm: they have measures and no coverage.
 """
 
 
@@ -38,11 +43,15 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--equivalents", action="store_true", help="add a column in which a MIG slice is its part of a GPU"
     )
+    parser.add_argument(
+        "--measured", action="store_true", help="add columns of what the node agents saw of the GPUs"
+    )
     add_format(parser)
 
 
 def run(args: Namespace) -> int:
     """Print a usage table; exit code 3 when something asked for (attribution, equivalents) has no answer."""
+    from opsd.cli import gpu_use_columns
     from opsd.pipeline import usage
     from opsd.store import imports, read
 
@@ -51,7 +60,10 @@ def run(args: Namespace) -> int:
     as_of = None if args.as_of is None else time_option("--as-of", args.as_of, tz)
     keys = usage.check_keys([key for key in map(str.strip, args.by.split(",")) if key])
     with open_store(args) as store, store.read() as connection:
-        found = usage.run(connection, window, keys, tz=tz, as_of=as_of, with_equivalents=args.equivalents)
+        found = usage.run(
+            connection, window, keys, tz=tz, as_of=as_of, with_equivalents=args.equivalents,
+            with_measured=args.measured,
+        )  # fmt: skip
         waiting = imports.quarantine_count(connection)
         twins, lost = read.losing_sluids(connection)
         empty = not found.rows and not read.names(connection).accounts
@@ -67,6 +79,8 @@ def run(args: Namespace) -> int:
             f"{counted(twins, 'run')} {were} seen under two SLUIDs; "
             f"{counted(lost, 'second')} of the losers do not count"
         )
+    for text in gpu_use_columns.remarks(found) if args.measured else ():
+        warn(text)
     for key in found.unattributed:
         warn(f"some usage is unattributed by {key}: {_REMEDY.get(key, 'opsd account list shows whose')}")
     unknown = found.equivalents.unknown if found.equivalents else ()
@@ -99,8 +113,15 @@ def _print(form: str, found: Usage, tz: tzinfo) -> None:
     from opsd.pipeline.usage import COLUMNS, EQUIVALENT
 
     if form != "table":
-        columns = (*found.keys, *COLUMNS, *((EQUIVALENT,) if found.equivalents else ()))
-        print_rows(form, columns, [(*row.key, *row.measures, *_equivalent(found, row)) for row in found.rows])
+        from opsd.cli import gpu_use_columns
+
+        measured = () if found.uses is None else gpu_use_columns.COLUMNS
+        columns = (*found.keys, *COLUMNS, *((EQUIVALENT,) if found.equivalents else ()), *measured)
+        rows = [
+            (*row.key, *row.measures, *_equivalent(found, row), *gpu_use_columns.of(found, row))
+            for row in found.rows
+        ]
+        print_rows(form, columns, rows)
         return
     from opsd.cli.tables import usage_table
 

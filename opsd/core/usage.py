@@ -154,10 +154,20 @@ def cut(begin: int, finish: int, suspended: Suspension, a: int, b: int) -> Secon
     if isinstance(suspended, tuple):
         off = _overlap(suspended, a, b)
         return Seconds(b - a - off, off)
-    length = finish - begin
-    total = min(suspended, length)
-    off = total * (b - begin) // length - total * (a - begin) // length
+    off = spread(min(suspended, finish - begin), begin, finish, a, b)
     return Seconds(b - a - off, off)
+
+
+def spread(total: int, begin: int, finish: int, a: int, b: int) -> int:
+    """The part of a total of [begin, finish) that falls to [a, b): evenly, rounded down at every edge.
+
+    What has no length is all in its first instant.
+    """
+    if finish <= begin:
+        return total if a <= begin < b else 0
+    a, b = max(a, begin), min(b, finish)
+    length = finish - begin
+    return 0 if b <= a else total * (b - begin) // length - total * (a - begin) // length
 
 
 Counts = tuple[int, ...]  # cpu, node, gpu, mem in MB, billing: what a second is multiplied by

@@ -94,6 +94,20 @@ def pieces(
     return _Collector(connection, plan, labeller, counts).pieces(held)
 
 
+def pieces_of(
+    connection: Connection,
+    plan: Plan,
+    labeller: Labeller,
+    counts: Mapping[int, Counts],
+    runs: Iterable[Held],
+) -> Iterator[tuple[Held, Cell, int, int]]:
+    """The same of many runs, one after the other."""
+    collector = _Collector(connection, plan, labeller, counts)
+    for held in runs:
+        for cell, start, end in collector.pieces(held):
+            yield held, cell, start, end
+
+
 class _Collector:
     def __init__(
         self, connection: Connection, plan: Plan, labeller: Labeller, counts: Mapping[int, Counts]

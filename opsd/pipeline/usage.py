@@ -12,11 +12,12 @@ from typing import NamedTuple
 from opsd.core import attribution, plan
 from opsd.core.attribution import Attribution
 from opsd.core.errors import WrongUsage
+from opsd.core.gpu_use import Use
 from opsd.core.names import nearest
 from opsd.core.period import CALENDARS, Window
-from opsd.core.tres import NO_GPU_CLASS
+from opsd.core.tres import NO_GPU_CLASS, UNCLASSIFIED
 from opsd.core.usage import amounts
-from opsd.pipeline import equivalents
+from opsd.pipeline import equivalents, measured
 from opsd.pipeline.equivalents import Part
 from opsd.pipeline.seconds import Cell, Sums, collect
 from opsd.store import parties, read
@@ -78,6 +79,7 @@ class Usage:
     rows: tuple[Row, ...]
     window: Window
     equivalents: Equivalents | None = None  # None: not asked for
+    uses: Mapping[tuple[str, ...], Use] | None = None  # what agents measured, by key; None: not asked for
 
     @property
     def total(self) -> Measures:
@@ -114,6 +116,7 @@ def run(
     tz: tzinfo = UTC,
     as_of: int | None = None,
     with_equivalents: bool = False,
+    with_measured: bool = False,
 ) -> Usage:
     """Usage of a window by keys.
 
@@ -124,6 +127,7 @@ def run(
         tz: whose months, days and hours.
         as_of: cut time here, with today's knowledge: nothing after it counts.
         with_equivalents: count MIG slices as parts of GPUs, too.
+        with_measured: say what was really done with the GPUs, too.
     """
     keys = check_keys(keys)
     if as_of is not None:
@@ -135,12 +139,32 @@ def run(
     labeller = ByKeys([key for key in keys if key not in CALENDARS], names, known)
     cuts = plan.make(window, [key for key in keys if key in CALENDARS], tz)
     cells = collect(connection, cuts, labeller, names.counts)
-    rows = _rows(keys, cells, names)
+    rows, uses = _rows(keys, cells, names), None
+    if with_measured:
+        uses = _uses(keys, measured.collect(connection, cuts, labeller, names), names)
+        rows = _with_keys(rows, uses)
     if not consortium or not with_equivalents:
-        return Usage(keys, rows, window)
+        return Usage(keys, rows, window, uses=uses)
     labeller.by_shape = True
     found = equivalents.parts(connection, cuts, labeller, names, consortium)
-    return Usage(keys, rows, window, _equivalents(keys, found))
+    return Usage(keys, rows, window, _equivalents(keys, found), uses)
+
+
+def _uses(keys: tuple[str, ...], cells: measured.Uses, names: Names) -> dict[tuple[str, ...], Use]:
+    """What was measured, by key; nothing tells which device of a run with two GPU classes is of which."""
+    order, found = _order(keys), defaultdict[tuple[str, ...], Use](Use)
+    for cell, use in cells.items():
+        classes = [name for name, _ in names.shapes[cell.shape].gpus] if cell.shape else []
+        gpu_class = classes[0] if len(classes) == 1 else UNCLASSIFIED if classes else NO_GPU_CLASS
+        key = _key(order, cell, gpu_class)
+        found[key] = found[key].plus(use)
+    return dict(found)
+
+
+def _with_keys(rows: tuple[Row, ...], uses: Iterable[tuple[str, ...]]) -> tuple[Row, ...]:
+    """With a row for everything measured, also where Slurm counts nothing of it there."""
+    known = {row.key for row in rows}
+    return tuple(sorted((*rows, *(Row(key, Measures()) for key in uses if key not in known))))
 
 
 def _equivalents(keys: tuple[str, ...], parts: Iterable[Part]) -> Equivalents:

@@ -93,8 +93,12 @@ def test_json_alone_on_stdout(database: str, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--against", "telemetry"], "cannot compare with telemetry yet"),
-        (["--against", "tea"], "there is sreport"),
+        (["--against", "telemetry", "--format", "html"], "telemetry has table, csv and json"),
+        (["--against", "telemetry", "--cluster", "lab"], "--by cluster tells them apart"),
+        (["--against", "telemetry", "--by", "gpu_class"], "opsd usage --measured --by gpu_class"),
+        (["--against", "telemetry", "--by", "countr"], "did you mean 'country'"),
+        (["--by", "country"], "--by is for telemetry"),
+        (["--against", "tea"], "there is sreport, and telemetry"),
         (["--from", "2026-11-01"], "go together"),
         (["--period", "2026-11", "--from", "2026-11-01"], "say one of the two"),
         (["--period", "november"], "not a period"),
@@ -102,7 +106,20 @@ def test_json_alone_on_stdout(database: str, capsys: pytest.CaptureFixture[str])
         (["--cluster", "mars", "--no-ingest"], "no such cluster; there is lab"),
         (["--timezone", "Mars"], "unknown time zone"),
     ],
-    ids=["telemetry", "tea", "half a window", "two windows", "period", "output", "cluster", "zone"],
+    ids=[
+        "page",
+        "one cluster",
+        "class",
+        "key",
+        "by",
+        "tea",
+        "half a window",
+        "two windows",
+        "period",
+        "output",
+        "cluster",
+        "zone",
+    ],
 )
 def test_wrong_usage(database: str, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     """Each is refused with what to do, and exit code 2."""
