@@ -35,7 +35,7 @@ def of(found: Usage, row: Row) -> Texts:
         use.covered, use.told("process"), use.told("idle"), use.sm_active_of, use.told("sm_active"),
         use.told("tensor_active"), use.told("energy"),
     )  # fmt: skip
-    return (*map(_text, told), share(use.covered, MS * gpu_seconds) or None)
+    return (*map(_text, told), share(use.counted_covered, MS * gpu_seconds) or None)
 
 
 def _text(ms: int | None) -> str | None:
@@ -78,8 +78,11 @@ def table(found: Usage, *, by_hour: bool) -> list[tuple[str, Figures, str | int]
     ]
     drawn = [(title, *_rounded(values, size)) for title, values, size in columns]
     seconds_of = [row.measures.gpu_seconds for row in found.rows]
-    seen = [figures.percent(use.covered, MS * all_of) for use, all_of in zip(uses, seconds_of, strict=True)]
-    whole = figures.percent(sum(use.covered for use in uses), MS * sum(seconds_of))
+    seen = [
+        figures.percent(use.counted_covered, MS * all_of)
+        for use, all_of in zip(uses, seconds_of, strict=True)
+    ]
+    whole = figures.percent(sum(use.counted_covered for use in uses), MS * sum(seconds_of))
     return [*drawn, ("seen %", seen, whole)]
 
 

@@ -76,6 +76,8 @@ def _lines(found: Comparison, tz: tzinfo) -> draw.Drawn:
     named = ("total", *("" for _ in found.keys[1:])) if found.keys else ()
     window = f"{isoformat(found.window.start, tz)} to {isoformat(found.window.end, tz)}"
     caption = "seen: the share of GPU-h that agents saw; idle, process, SM and tensor are of that part alone"
+    if total.use.uncounted:
+        caption += "; jobs on shards are in these, and not in GPU-h and seen"
     if total.use.energy_estimated:
         part = figures.percent(total.use.energy_estimated, total.use.energy)
         caption += f"; {part} of the energy is estimated, from shared GPUs"
@@ -87,7 +89,7 @@ def _lines(found: Comparison, tz: tzinfo) -> draw.Drawn:
 
 
 def _seen(line: Line) -> str:
-    return figures.percent(line.use.covered, MS * line.gpu_seconds)
+    return figures.percent(line.use.counted_covered, MS * line.gpu_seconds)
 
 
 def _bar(line: Line) -> Bar | None:
@@ -126,7 +128,7 @@ def _unseen(found: Comparison) -> draw.Drawn:
     """Allocated = seen + each of these."""
     total = found.total
     parts = [
-        ("seen", total.use.covered, "by the agents"),
+        ("seen", total.use.counted_covered, "by the agents"),
         ("gaps", total.gaps_ms, "in a record, between samples too far apart"),
         ("difference", total.difference_ms, "what Slurm counts more than the agents, of runs both know"),
         *((name, MS * ms, MEANINGS[name]) for name, ms in zip(REASONS, total.silent, strict=True)),

@@ -35,6 +35,18 @@ class Use(NamedTuple):
     energy: int = 0
     energy_of: int = 0
     energy_estimated: int = 0  # of `energy`: a GPU's, divided by shares or by slices
+    uncounted: int = 0  # of `allocated`: of runs, on shards, for which Slurm counts no GPU
+    uncounted_covered: int = 0  # the same of `covered`
+
+    @property
+    def counted(self) -> int:
+        """Allocated, of runs for which Slurm counts GPUs."""
+        return self.allocated - self.uncounted
+
+    @property
+    def counted_covered(self) -> int:
+        """Covered, of the same: what coverage is told by."""
+        return self.covered - self.uncounted_covered
 
     def plus(self, other: Sequence[int]) -> Use:
         """The sum."""

@@ -1,8 +1,8 @@
 """What Slurm allocated beside what the node agents saw: line by line, and what does not fit.
 
-Invariant: in every line, allocated GPU-seconds = measured + gaps + difference + those of runs without a
-record by reason, exactly; each is computed from its own evidence but `difference`, which is what Slurm and
-the agents say differently of runs that both know.
+Invariant: in every line, allocated GPU-seconds = measured (without runs for which Slurm counts no GPU) +
+gaps + difference + those of runs without a record by reason, exactly. Each comes from its own evidence but
+`difference`: what Slurm and the agents say differently of runs that both know.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ class Line(NamedTuple):
     @property
     def gaps_ms(self) -> int:
         """Allocated by the agents' own account, and not seen: too far between two samples."""
-        return self.use.allocated - self.use.covered
+        return self.use.counted - self.use.counted_covered
 
     @property
     def difference_ms(self) -> int:
         """What Slurm allocated more than the agents, of runs that both know."""
-        return self.matched_ms - self.use.allocated
+        return self.matched_ms - self.use.counted
 
     @property
     def is_balanced(self) -> bool:
         """Whether the parts add up to the whole."""
-        parts = self.use.covered + self.gaps_ms + self.difference_ms + MS * sum(self.silent)
+        parts = self.use.counted_covered + self.gaps_ms + self.difference_ms + MS * sum(self.silent)
         return parts == MS * self.gpu_seconds
 
 

@@ -20,7 +20,7 @@ COLUMNS = (
     "gpu_seconds", "allocated_gpu_seconds", "measured_gpu_seconds", "coverage", "process_gpu_seconds",
     "process_told_gpu_seconds", "idle_gpu_seconds", "idle_told_gpu_seconds", "idle_share", "gpm_gpu_seconds",
     "sm_active_gpu_seconds", "tensor_active_gpu_seconds", "energy_joules", "energy_told_gpu_seconds",
-    "energy_estimated_joules", "gaps_gpu_seconds", "difference_gpu_seconds",
+    "energy_estimated_joules", "uncounted_gpu_seconds", "gaps_gpu_seconds", "difference_gpu_seconds",
     *(f"{name}_gpu_seconds" for name in REASONS),
 )  # fmt: skip
 Value = str | int | None
@@ -32,11 +32,11 @@ def values(line: Line) -> tuple[Value, ...]:
     thousandths = (
         use.told("process"), use.process_of, use.told("idle"), use.idle_of, None, use.sm_active_of,
         use.told("sm_active"), use.told("tensor_active"), use.told("energy"), use.energy_of,
-        use.energy_estimated, line.gaps_ms, line.difference_ms,
+        use.energy_estimated, use.uncounted_covered, line.gaps_ms, line.difference_ms,
     )  # fmt: skip
     exact = [_exact(one) for one in thousandths]
     exact[4] = share(use.idle, use.idle_of) or None
-    coverage = share(use.covered, MS * line.gpu_seconds) or None
+    coverage = share(use.counted_covered, MS * line.gpu_seconds) or None
     return (line.gpu_seconds, _exact(use.allocated), _exact(use.covered), coverage, *exact, *line.silent)
 
 

@@ -23,8 +23,9 @@ _NAMED_IDS = 500
 
 
 def _sums() -> tuple[ColumnElement[Any], ...]:
-    """The measures of `Use`, in its order."""
+    """The measures of `Use`, in its order, of records joined with their runs."""
     m = _measured.c
+    no_gpu = _run.c.shape_id.in_(select(_shape.c.id).where(_shape.c.gpu == 0))
 
     def of(told: ColumnElement[Any], time: ColumnElement[Any]) -> ColumnElement[Any]:
         return case((told.is_not(None), time), else_=0)
@@ -34,6 +35,7 @@ def _sums() -> tuple[ColumnElement[Any], ...]:
         of(m.idle_ms, m.covered_ms), m.sm_active_ms, of(m.sm_active_ms, m.gpm_ms), m.tensor_active_ms,
         of(m.tensor_active_ms, m.gpm_ms), m.energy_mj, of(m.energy_mj, m.covered_ms),
         case((m.is_energy_estimated != 0, m.energy_mj), else_=0),
+        case((no_gpu, m.allocated_ms), else_=0), case((no_gpu, m.covered_ms), else_=0),
     )  # fmt: skip
     return tuple(func.coalesce(func.sum(one), 0) for one in found)
 
@@ -79,7 +81,10 @@ def of_runs(connection: Connection, ids: Iterable[int]) -> dict[int, Use]:
     named, found = sorted(set(ids)), {}
     for at in range(0, len(named), _NAMED_IDS):
         chosen = _measured.c.run_id.in_(named[at : at + _NAMED_IDS])
-        query = select(_measured.c.run_id, *_sums()).where(chosen).group_by(_measured.c.run_id)
+        joined = select(_measured.c.run_id, *_sums()).join_from(
+            _measured, _run, _measured.c.run_id == _run.c.id
+        )
+        query = joined.where(chosen).group_by(_measured.c.run_id)
         for number, *values in connection.execute(query):
             found[int(number)] = _use(values)
     return found

@@ -53,7 +53,7 @@ def world(url: str, seed: int) -> tuple[Store, list[RunRecord], dict[int, list[M
     return store, rows, found, Attribution(known)
 
 
-def use_of(one: Measured) -> Use:
+def use_of(one: Measured, *, is_counted: bool) -> Use:
     """The sums of one record."""
     gpm = one.gpm_ms
     parts = [one.allocated_ms, one.covered_ms]
@@ -62,7 +62,8 @@ def use_of(one: Measured) -> Use:
         (one.tensor_active_ms, gpm), (one.energy_mj, one.covered_ms),
     ):  # fmt: skip
         parts += [told or 0, 0 if told is None else time]
-    return Use(*parts, (one.energy_mj or 0) if one.is_energy_estimated else 0)
+    uncounted = (0, 0) if is_counted else (one.allocated_ms, one.covered_ms)
+    return Use(*parts, (one.energy_mj or 0) if one.is_energy_estimated else 0, *uncounted)
 
 
 def obvious(
@@ -77,7 +78,7 @@ def obvious(
         finish = max(begin, SEEN if row.end is None else row.end)
         whole = Use()
         for one in found[row.job_id]:
-            whole = whole.plus(use_of(one))
+            whole = whole.plus(use_of(one, is_counted=Tres.from_canonical(row.tres).gpus > 0))
         a, b = max(begin, window.start), min(max(finish, begin + 1), window.end)
         for c, d in pairwise(sorted({a, b, *range(-(-a // HOUR) * HOUR, b, HOUR)}) if a < b else []):
             use = whole.part(begin, finish, c, d)
