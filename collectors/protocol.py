@@ -306,3 +306,33 @@ class Spool(Protocol):
             Unavailable: the agent does not answer, or not as it should.
         """
         ...
+
+
+class Target(NamedTuple):
+    """An agent; `cluster` and `node` are empty where its list does not name them."""
+
+    address: str  # HOST:PORT
+    cluster: str = ""
+    node: str = ""  # as Slurm calls it
+
+    @property
+    def name(self) -> str:
+        """NODE:PORT: by its node where that is known, however it is addressed."""
+        host, _, port = self.address.rpartition(":")
+        return f"{self.node or host}:{port}"
+
+
+class Agents(Protocol):
+    """All agents of a site."""
+
+    def targets(self) -> Sequence[Target]:
+        """Who is asked now.
+
+        Raises:
+            BadInput: the list cannot be used.
+        """
+        ...
+
+    def spool(self, target: Target) -> Spool:
+        """One agent's spool."""
+        ...

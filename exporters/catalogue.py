@@ -189,6 +189,11 @@ METRICS: tuple[Metric, ...] = (
            "Runs open in the accounting that slurmctld no longer knows; they are counted until mended."),
     Metric("opsd_quarantine_records", "gauge", "daemon", (), 1,
            "Accounting records that could not be read and await someone."),
+    # ---- opsd daemon: what agents measured
+    Metric("opsd_spool_nodes", "gauge", "daemon", ("cluster", "state"), 64,
+           "Agents that were asked for what jobs did with their GPUs in the last round: answered or failed."),
+    Metric("opsd_measured_unmatched_records", "gauge", "daemon", ("cluster",), 32,
+           "Records of agents whose run is not in the accounting."),
     # ---- opsd daemon: usage beside Slurm's own report
     Metric("opsd_certificate_made_timestamp_seconds", "gauge", "daemon", ("cluster",), 32,
            "When usage was last compared with Slurm's own report; absent before the first time."),

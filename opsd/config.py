@@ -30,7 +30,13 @@ _KNOWN: dict[str, dict[str, type]] = {
         "database_url": str,
         "database_url_file": str,
     },
-    "daemon": {"listen_address": str, "web_config": str, "ingest_seconds": int, "balances_seconds": int},
+    "daemon": {
+        "listen_address": str,
+        "web_config": str,
+        "ingest_seconds": int,
+        "balances_seconds": int,
+        "fetch_seconds": int,
+    },
     "web": {"listen_address": str},
     "nodes": {
         "file": str,
@@ -41,7 +47,6 @@ _KNOWN: dict[str, dict[str, type]] = {
         "password": str,
         "password_file": str,
         "timeout_seconds": int,
-        "pull_seconds": int,
     },
     "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
 }
@@ -75,6 +80,7 @@ class Daemon:
     web_config: str | None = None
     ingest_seconds: int = 300
     balances_seconds: int = 60
+    fetch_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,6 @@ class Nodes:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     timeout_seconds: int = 10
-    pull_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("cursor", sa.BigInteger(), nullable=False),
         sa.Column("fetched_at", sa.BigInteger(), nullable=True),
         sa.Column("failure", sa.Text(), nullable=False, server_default=sa.text("''")),
-        sa.PrimaryKeyConstraint("node", name=op.f("pk_spool")),
+        sa.PrimaryKeyConstraint("cluster", "node", name=op.f("pk_spool")),
     )
 
 

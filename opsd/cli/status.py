@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from opsd.pipeline.status import Line, Status
 
 
+_SHOWN_AGENTS = 3
+
+
 def register(parser: ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.epilog = "Ends with 3 when something is stale or failing."
@@ -59,7 +62,7 @@ def _print(found: Status, at: int) -> None:
     console = draw.console()
     rows = [_row(line, at, held=found.holder is not None) for line in found.lines]
     console.print(draw.table(f"Steps at {isoformat(at)}", columns, rows))
-    for text in (who, *_clusters(found, at), *_complaints(found)):
+    for text in (who, *_clusters(found, at), *_agents(found), *_complaints(found)):
         console.print(text, soft_wrap=True)
 
 
@@ -76,6 +79,17 @@ def _clusters(found: Status, at: int) -> list[str]:
                 said.append(f"{read.cluster}: {counted(len(jobs), 'run')} {what}: {jobs_shown(jobs)}")
         said += [f"{read.cluster}: not known: {note}" for note in read.notes]
     return said
+
+
+def _agents(found: Status) -> list[str]:
+    """How many agents answered when they were last asked, and the first that did not."""
+    if not found.agents:
+        return []
+    failed = [agent for agent in found.agents if agent.failure]
+    answered = counted(len(found.agents) - len(failed), "agent")
+    said = [f"{answered} of {len(found.agents)} answered when last asked what jobs did with their GPUs"]
+    said += [f"{agent.cluster} {agent.node}: {agent.failure}" for agent in failed[:_SHOWN_AGENTS]]
+    return [*said, f"and {len(failed) - _SHOWN_AGENTS} more"] if len(failed) > _SHOWN_AGENTS else said
 
 
 def _row(line: Line, at: int, *, held: bool) -> list[Cell]:

@@ -7,7 +7,7 @@ that are too far apart is allocated, and not covered. Energy is a counter's, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from opsd.core.errors import BadText
@@ -55,7 +55,7 @@ _KINDS: Mapping[str, type] = {
 _OPTIONAL = frozenset(
     {"process_ms", "idle_ms", "sm_active_ms", "tensor_active_ms", "energy_mj", "memory_peak_bytes"}
 )
-_MOST = 2**62
+_MOST = 2**52  # sums of thousands still fit into 64 bits
 
 
 def from_json(tree: object) -> Measured:
@@ -93,3 +93,32 @@ def _xids(value: object) -> tuple[tuple[int, int], ...]:
     ):
         raise BadText("measured record: xids are not pairs of whole numbers", repr(value))
     return tuple(sorted((code, times) for code, times in value))
+
+
+# ------------------------------------------------------------------------------------------- of which run
+
+SLACK_SECONDS = 60  # a prolog runs a moment after Slurm's Start, an epilog after its End
+
+
+class Span(NamedTuple):
+    """A run of a job id; `finish` None: it is open."""
+
+    run: int
+    begin: int
+    finish: int | None
+
+
+def run_of(started: int, ended: int, spans: Iterable[Span]) -> int | None:
+    """Which run of its job id a record is about: the one it shares most time with; None if with none.
+
+    A requeued job waits for longer than `SLACK_SECONDS`, so a run that ended before the record began is
+    that of a very short job, or none. A job that was resized is several runs for Slurm and one for its
+    node: the longest of them stands for all.
+    """
+    best: tuple[int, int, int] | None = None
+    for span in spans:
+        finish = ended if span.finish is None else span.finish
+        shared = min(ended, finish) - max(started, span.begin)
+        if shared >= -SLACK_SECONDS and (best is None or (shared, span.begin) > best[:2]):
+            best = (shared, span.begin, span.run)
+    return best[2] if best else None

@@ -135,7 +135,8 @@ class Runner:
 
     def _outcome(self, step: Step) -> tuple[str, str, Outcome]:
         world = self.world
-        work = Work(world.store, world.clusters, int(world.clock()), self._go_on)
+        nodes = world.settings.nodes
+        work = Work(world.store, world.clusters, int(world.clock()), self._go_on, nodes)
         try:
             self._go_on()
             self._before()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
 _MACHINE_SECONDS = 900  # nodes change rarely, and the last week is read again each time
+_TOLD_AGENTS = 3  # by name, in the log of a round
 WEEK = 7 * DAY
 
 
@@ -43,6 +44,7 @@ class Work:
     clusters: Sequence[ClusterSources]
     now: int
     go_on: Callable[[], None]  # call between transactions; raises Stopped when the daemon ends
+    nodes: config.Nodes = field(default_factory=config.Nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,38 @@ def _machine(work: Work) -> Outcome:
     return each_cluster(work, read)
 
 
+def _fetch(work: Work) -> Outcome:
+    """What agents measured; one that does not answer stands on the page, and fails nothing."""
+    asked = work.nodes
+    if asked.file is None:
+        return Outcome()
+    from collectors.node_spool import Agents
+    from exporters import spools
+    from opsd.pipeline import fetch
+
+    agents = Agents(
+        asked.file, ca_file=asked.ca_file, cert_file=asked.cert_file, key_file=asked.key_file,
+        username=asked.username, password=asked.password, timeout_seconds=asked.timeout_seconds,
+    )  # fmt: skip
+    try:
+        done = fetch.run(work.store, agents, now=work.now, go_on=work.go_on)
+    finally:
+        agents.close()
+    for fault in done.faults:
+        event("record_unreadable", level=logging.WARNING, what=fault)
+    failed = {cluster: len(why) for cluster, why in done.failed.items()}
+    reasons = sorted(one for some in done.failed.values() for one in some)
+    for why in reasons[:_TOLD_AGENTS]:
+        event("agent_failed", level=logging.WARNING, error=why)
+    counts = {
+        "answered": sum(done.answered.values()), "failed": sum(failed.values()), "records": done.records,
+        "unreadable": done.unreadable, "matched": done.matched, "unmatched": sum(done.unmatched.values()),
+    }  # fmt: skip
+    page = spools.page(done.answered, failed, done.unmatched).render()
+    none = f"no agent answers: {reasons[0]}" if reasons and not counts["answered"] else ""
+    return Outcome(counts, page, failed=none, served=not none)
+
+
 def stable_name(store: Store, one: ClusterSources) -> str:
     """What a cluster's rows stand under, whatever Slurm calls it now."""
     from opsd.store import identity
@@ -267,6 +301,7 @@ STEPS: tuple[Step, ...] = (
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),
+    Step("fetch", _fetch, Every(lambda daemon: daemon.fetch_seconds), 900, 3),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
 )
 

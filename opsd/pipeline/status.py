@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core.period import isoformat
-from opsd.store import hold, steps, sweeps
+from opsd.store import gpu_use, hold, steps, sweeps
 from opsd.store.engine import Store
+from opsd.store.gpu_use import Fetched
 from opsd.store.hold import Holder
 from opsd.store.steps import FAILED, RUNNING, Last
 from opsd.store.sweeps import Sweep
@@ -77,6 +78,7 @@ class Status:
     holder: Holder | None
     lines: tuple[Line, ...]
     sweeps: tuple[Sweep, ...]
+    agents: tuple[Fetched, ...] = ()
 
     @property
     def needs_eyes(self) -> bool:
@@ -89,8 +91,9 @@ def run(store: Store, expected: Iterable[Expected], *, now: int) -> Status:
     holder = hold.holder(store)
     with store.read() as connection:
         found, read = steps.last(connection), tuple(sweeps.every(connection))
+        agents = tuple(gpu_use.fetched(connection))
     lines = tuple(_line(step, found.get(step.name), held=holder is not None, now=now) for step in expected)
-    return Status(holder, lines, read)
+    return Status(holder, lines, read, agents)
 
 
 def _line(step: Expected, last: Last | None, *, held: bool, now: int) -> Line:

@@ -18,7 +18,15 @@ from opsd.store.write import Reader, Writer
 _cluster = table("cluster", column("id"), column("former_names"))
 _run, _version = tables.run, tables.run_version
 _CHUNK = 500
-_NAMED = (tables.node_event, tables.reservation, tables.partition_limit, tables.certificate, tables.sweep)
+_NAMED = (
+    tables.node_event,
+    tables.reservation,
+    tables.partition_limit,
+    tables.certificate,
+    tables.sweep,
+    tables.measured,
+    tables.spool,
+)
 Rename = Callable[[RunRecord], RunRecord]
 
 

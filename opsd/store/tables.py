@@ -365,8 +365,8 @@ Index("ix_measured_run_id", measured.c.run_id)
 spool = Table(
     "spool",
     METADATA,
-    Column("node", Text, primary_key=True),  # as it is addressed
-    Column("cluster", Text, nullable=False),
+    Column("cluster", Text, primary_key=True),
+    Column("node", Text, primary_key=True),  # NODE:PORT
     Column("spool", Text, nullable=False),
     Column("cursor", BigInteger, nullable=False),
     Column("fetched_at", BigInteger),  # the last time that it answered

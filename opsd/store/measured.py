@@ -1,0 +1,125 @@
+"""Keeping what agents measured, how far each was asked, and which run each record is about.
+
+Invariant: a page of a spool and the cursor behind it are one transaction, so a record is stored once,
+however often it is handed out. Of two records of one run and device the longer one stands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, and_, delete, func, select, update
+
+from opsd.core.measured import Measured, Span, run_of
+from opsd.store import tables
+from opsd.store.intern import upsert
+
+_measured, _spool, _run, _word = tables.measured, tables.spool, tables.run, tables.word
+_KEY = ("cluster", "job_id", "uuid", "started")
+_AT_ONCE = 500
+
+
+class Cursor(NamedTuple):
+    """How far an agent's spool was fetched."""
+
+    spool: str = ""
+    after: int = 0
+
+
+def cursors(connection: Connection) -> dict[tuple[str, str], Cursor]:
+    """Where to go on, by cluster and agent; one that was never asked is not there."""
+    query = select(_spool.c.cluster, _spool.c.node, _spool.c.spool, _spool.c.cursor)
+    return {(cluster, node): Cursor(*at) for cluster, node, *at in connection.execute(query)}
+
+
+def keep(
+    connection: Connection, cluster: str, node: str, found: Sequence[Measured], at: Cursor, now: int
+) -> int:
+    """Store a page and how far it goes, inside the caller's transaction.
+
+    Returns:
+        How many records were new, or longer than before.
+    """
+    changed = 0
+    for record in found:
+        values = {
+            **record._asdict(), "cluster": cluster, "node": node.rpartition(":")[0], "xids": json.dumps(record.xids),
+            "is_energy_estimated": int(record.is_energy_estimated), "is_end_seen": int(record.is_end_seen),
+            "fetched_at": now, "run_id": None,
+        }  # fmt: skip
+        insert = upsert(connection, _measured).values(values)
+        changes = {name: insert.excluded[name] for name in values if name not in _KEY}
+        longer = insert.excluded.allocated_ms > _measured.c.allocated_ms
+        changed += connection.execute(
+            insert.on_conflict_do_update(index_elements=list(_KEY), set_=changes, where=longer)
+        ).rowcount
+    _note(
+        connection, cluster, node, {"spool": at.spool, "cursor": at.after, "fetched_at": now, "failure": ""}
+    )
+    return changed
+
+
+def failed(connection: Connection, cluster: str, node: str, why: str) -> None:
+    """Note that an agent did not answer; where to go on stays."""
+    _note(connection, cluster, node, {"failure": why})
+
+
+def _note(connection: Connection, cluster: str, node: str, changes: dict[str, object]) -> None:
+    fresh = {"node": node, "cluster": cluster, "spool": "", "cursor": 0, "failure": "", **changes}
+    insert = upsert(connection, _spool).values(fresh)
+    connection.execute(insert.on_conflict_do_update(index_elements=["cluster", "node"], set_=changes))
+
+
+def forget(connection: Connection, agents: Collection[tuple[str, str]]) -> None:
+    """Leave only these: an agent that is no longer listed is not one that fails."""
+    for cluster, node in cursors(connection).keys() - set(agents):
+        connection.execute(delete(_spool).where(_spool.c.cluster == cluster, _spool.c.node == node))
+
+
+def match(connection: Connection, since: int) -> int:
+    """Find the runs of records that have none and ended since an instant; how many were found."""
+    waiting: dict[tuple[str, int], list[tuple[str, int, int]]] = defaultdict(list)
+    m = _measured.c
+    query = select(m.cluster, m.job_id, m.uuid, m.started, m.ended).where(
+        m.run_id.is_(None), m.ended >= since
+    )
+    for cluster, job, uuid, started, ended in connection.execute(query):
+        waiting[cluster, job].append((uuid, started, ended))
+    found = 0
+    for (cluster, job), spans in _runs(connection, list(waiting)):
+        for uuid, started, ended in waiting[cluster, job]:
+            number = run_of(started, ended, spans)
+            if number is not None:
+                which = and_(m.cluster == cluster, m.job_id == job, m.uuid == uuid, m.started == started)
+                connection.execute(update(_measured).where(which).values(run_id=number))
+                found += 1
+    return found
+
+
+def _runs(
+    connection: Connection, jobs: Sequence[tuple[str, int]]
+) -> Iterator[tuple[tuple[str, int], list[Span]]]:
+    """The runs of some jobs that ever held anything."""
+    names = dict(connection.execute(select(_word.c.text, _word.c.id)).tuples().all())
+    for cluster in sorted({cluster for cluster, _ in jobs}):
+        wanted = sorted(job for of, job in jobs if of == cluster)
+        for at in range(0, len(wanted) if cluster in names else 0, _AT_ONCE):
+            some = _run.c.job_id.in_(wanted[at : at + _AT_ONCE])
+            query = select(_run.c.job_id, _run.c.id, _run.c.begin, _run.c.finish).where(
+                _run.c.cluster_id == names[cluster], some, _run.c.begin.is_not(None)
+            )
+            spans: dict[int, list[Span]] = defaultdict(list)
+            for job, number, begin, finish in connection.execute(query):
+                spans[job].append(Span(number, begin, finish))
+            for job, known in spans.items():
+                yield (cluster, job), known
+
+
+def unmatched(connection: Connection) -> dict[str, int]:
+    """Records whose run is not known, by cluster; a cluster with records and none of these has 0."""
+    missing = func.sum(func.coalesce(_measured.c.run_id * 0, 1))
+    query = select(_measured.c.cluster, missing).group_by(_measured.c.cluster)
+    return {cluster: int(count) for cluster, count in connection.execute(query)}
