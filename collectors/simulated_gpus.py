@@ -1,7 +1,9 @@
 """GPUs that are not there, for demonstrations and tests of what lies behind the agent.
 
-Invariant: a value follows from the seed, the GPU and the time, and from whether a job holds the GPU now;
-energy is the integral of the power shown since the agent started.
+What a job does with its GPUs is its habit: most compute, some do so half of the time, some hold a GPU with
+a process that waits, or with none at all. Invariant: a value follows from the seed, the GPU, the time and the
+jobs that hold the GPU; energy and activity are exact integrals of the load since the agent last looked, so
+that they come to the same however often it looks, and to what `measured` says of the whole run.
 """
 
 from __future__ import annotations
@@ -9,21 +11,94 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
-from opsd.core.telemetry import Driver, Gpu, Identity, Reading, Snapshot
+from opsd.core.holders import Job
+from opsd.core.measured import Measured
+from opsd.core.telemetry import Driver, Gpu, Identity, Process, Reading, Snapshot
 
 _GIB = 2.0**30
 _MEMORY = 80 * _GIB
 _RESERVED = 0.6 * _GIB
 _LIMIT_WATTS = 700.0
-_IDLE_WATTS = 72.0
+_IDLE_WATTS, _WAITING_WATTS = 72.0, 116.0  # without a process, and with one that does nothing
+_FULL_WATTS = 0.94 * _LIMIT_WATTS
 _HIGHEST = {"graphics": 1.98e9, "sm": 1.98e9, "memory": 2.619e9, "video": 1.545e9}
 _REASONS = ("gpu_idle", "sw_power_cap", "hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown")
 
+# What a full load makes of each activity; of every kind of pipe where it has kinds.
+_ACTIVE = {
+    Reading("sm_active_ratio"): 0.93,
+    Reading("sm_occupancy_ratio"): 0.41,
+    Reading("tensor_active_ratio"): 0.52,
+    Reading("tensor_pipe_active_ratio", ("hmma",)): 0.50,
+    Reading("tensor_pipe_active_ratio", ("imma",)): 0.02,
+    Reading("dram_active_ratio"): 0.38,
+    Reading("fp64_active_ratio"): 0.0,
+    Reading("fp32_active_ratio"): 0.17,
+    Reading("fp16_active_ratio"): 0.06,
+    Reading("integer_active_ratio"): 0.13,
+}
+
+_SM, _TENSOR = Reading("sm_active_ratio"), Reading("tensor_active_ratio")
+
+Habit = Literal["busy", "half", "waiting", "empty"]
+_HABITS: tuple[tuple[float, Habit], ...] = ((0.72, "busy"), (0.88, "half"), (0.95, "waiting"), (1.0, "empty"))
+TURN_SECONDS = 420  # a job of which half is work turns so often from work to waiting and back
+
+
+def habit(job_id: str) -> Habit:
+    """What a job does with all GPUs that it holds, on whichever node."""
+    chance = _chance(f"habit {job_id}")
+    return next(name for most, name in _HABITS if chance < most)
+
+
+def jobs_of(jobs: Iterable[Job]) -> dict[int, str]:
+    """Whose the processes are that these jobs would run here: process -> job id."""
+    return {_pid(job.job_id, minor): job.job_id for job in jobs for minor in job.minors}
+
+
+def identity(seed: str, minor: int) -> Identity:
+    """Who a node's GPU is."""
+    name = uuid.uuid5(uuid.NAMESPACE_OID, f"opsd simulated {seed} {minor}")
+    return Identity(f"GPU-{name}", minor, "Simulated GPU", pci=f"00000000:{0x10 + minor:02X}:00.0")
+
+
+def measured(seed: str, job: Job, minor: int, until: float) -> Measured:
+    """What an agent would have measured of a job on a GPU from its start, with no round missed.
+
+    Args:
+        seed: the node's.
+        job: one that holds whole GPUs.
+        minor: which of them.
+        until: when it gave them back, or now.
+    """
+    doing, phase = _doing(job.job_id), _phase(seed, minor)
+    seconds, worked = until - job.started, _work(doing, phase, job.started, until)
+    idle = seconds - sum(end - begin for begin, end in _turns(doing, job.started, until))
+    peak = max(_used(doing, load) for load in (0.0, _MOST_LOAD * (worked > 0)))
+    return Measured(
+        job_id=int(job.job_id),
+        uuid=identity(seed, minor).uuid,
+        started=job.started,
+        ended=int(until),
+        account=job.account,
+        user=job.user,
+        allocated_ms=round(1000 * seconds),
+        covered_ms=round(1000 * seconds),
+        process_ms=round(1000 * seconds) if doing.has_process else 0,
+        idle_ms=round(1000 * idle),
+        gpm_ms=round(1000 * seconds),
+        sm_active_ms=round(1000 * _ACTIVE[_SM] * worked),
+        tensor_active_ms=round(1000 * _ACTIVE[_TENSOR] * worked),
+        energy_mj=round(1000 * (doing.base_watts * seconds + doing.span_watts * worked)),
+        memory_peak_bytes=int(peak),
+    )
+
 
 class SimulatedGpus:
-    """As many GPUs as asked for; `busy` tells the minor numbers that jobs hold."""
+    """As many GPUs as asked for; `holders` tells which job holds which minor number."""
 
     collector = "simulated"
 
@@ -33,52 +108,123 @@ class SimulatedGpus:
         seed: str,
         *,
         clock: Callable[[], float],
-        busy: Callable[[], Collection[int]],
+        holders: Callable[[], Mapping[int, str]],
     ) -> None:
         self._clock = clock
-        self._busy = busy
-        self._identities = [_identity(seed, index) for index in range(count)]
+        self._holders = holders
+        self._identities = [identity(seed, index) for index in range(count)]
         self._phases = [_phase(seed, index) for index in range(count)]
         self._joules = [0.0] * count
         self._at: float | None = None
+        self._held: Mapping[int, str] = {}  # since the last look
 
     def collect(self) -> Snapshot:
         """All of them, now."""
         now = self._clock()
-        passed = max(0.0, now - self._at) if self._at is not None else 0.0
-        self._at = now
-        held = set(self._busy())
-        gpus = tuple(self._gpu(index, now, passed, held=index in held) for index in range(len(self._phases)))
+        since = now if self._at is None else min(self._at, now)
+        held = dict(self._holders())
+        gpus = tuple(self._gpu(index, since, now, held) for index in range(len(self._phases)))
+        self._at, self._held = now, held
         return Snapshot(gpus, Driver("simulated", "simulated"), len(gpus))
 
     def close(self) -> str:
         """Nothing is open, so nothing is in it."""
         return ""
 
-    def _gpu(self, index: int, now: float, passed: float, *, held: bool) -> Gpu:
-        load = _load(self._phases[index], now) if held else 0.0
-        watts = _IDLE_WATTS + load * (0.94 * _LIMIT_WATTS - _IDLE_WATTS)
-        self._joules[index] += watts * passed
+    def _gpu(self, index: int, since: float, now: float, held: Mapping[int, str]) -> Gpu:
+        phase, seconds = self._phases[index], now - since
+        before, at_work = (_doing(holders.get(index)) for holders in (self._held, held))
+        worked = _work(before, phase, since, now)
+        self._joules[index] += before.base_watts * seconds + before.span_watts * worked
+        values = _values(at_work, at_work.load(phase, now), self._joules[index])
+        if seconds:
+            values |= {name: round(part * worked / seconds, 6) for name, part in _ACTIVE.items()}
+        used = int(values[Reading("memory_used_bytes")])
+        process = Process(_pid(at_work.job_id, index), used)
         return Gpu(
             index=index,
             condition="up",
             identity=self._identities[index],
-            values=_values(load, watts, self._joules[index], held=held),
+            values=values,
             sampled_at=now,
             sample_seconds=0.0,
             failures={"hung": 0, "lost": 0, "error": 0},
+            gpm_seconds=seconds or None,
+            processes=(process,) if at_work.has_process else (),
         )
 
 
+class _Doing(NamedTuple):
+    """What goes on on a GPU; nobody's job is empty."""
+
+    job_id: str
+    habit: Habit
+
+    @property
+    def has_process(self) -> bool:
+        return self.habit != "empty"
+
+    @property
+    def base_watts(self) -> float:
+        return _WAITING_WATTS if self.has_process else _IDLE_WATTS
+
+    @property
+    def span_watts(self) -> float:
+        return _FULL_WATTS - self.base_watts
+
+    def works(self, at: float) -> bool:
+        """Whether it is at work at a moment."""
+        return self.habit == "busy" or (self.habit == "half" and at // TURN_SECONDS % 2 == 0)
+
+    def load(self, phase: float, at: float) -> float:
+        return _load(phase, at) if self.works(at) else 0.0
+
+
+def _doing(job_id: str | None) -> _Doing:
+    return _Doing(job_id, habit(job_id)) if job_id else _Doing("", "empty")
+
+
+_MOST_LOAD = 1.0
+
+
 def _load(phase: float, now: float) -> float:
-    """How hard a held GPU works: a slow swing of minutes, a faster one of seconds."""
+    """How hard a working GPU works: a slow swing of minutes, a faster one of seconds."""
     return 0.82 + 0.12 * math.sin(now / 97 + phase) + 0.06 * math.sin(now / 7.3 + 3 * phase)
 
 
-def _values(load: float, watts: float, joules: float, *, held: bool) -> dict[Reading, float]:
-    used = _MEMORY * (0.35 + 0.5 * load) if held else 0.0
-    clock = 0.345e9 + load * 1.6e9
-    active = {"gpu_idle": not held, "sw_power_cap": load > 0.95}
+def _load_until(phase: float, now: float) -> float:
+    """An integral of `_load` over time."""
+    slow = 0.12 * 97 * math.cos(now / 97 + phase)
+    return 0.82 * now - slow - 0.06 * 7.3 * math.cos(now / 7.3 + 3 * phase)
+
+
+def _turns(doing: _Doing, since: float, until: float) -> Iterator[tuple[float, float]]:
+    """When it works in [since, until)."""
+    if doing.habit == "busy":
+        yield since, until
+    while doing.habit == "half" and since < until:
+        end = min(until, (since // TURN_SECONDS + 1) * TURN_SECONDS)
+        if doing.works(since):
+            yield since, end
+        since = end
+
+
+def _work(doing: _Doing, phase: float, since: float, until: float) -> float:
+    """The integral of the load over [since, until), in seconds of full load."""
+    turns = _turns(doing, since, until)
+    return math.fsum(_load_until(phase, end) - _load_until(phase, begin) for begin, end in turns)
+
+
+def _used(doing: _Doing, load: float) -> float:
+    """Bytes of memory that its process holds: one that waits for work has all of a model loaded."""
+    if not doing.has_process:
+        return 0.0
+    return _MEMORY * (0.86 if doing.habit == "waiting" else 0.35 + 0.5 * load)
+
+
+def _values(doing: _Doing, load: float, joules: float) -> dict[Reading, float]:
+    used = _used(doing, load)
+    watts = doing.base_watts + doing.span_watts * load
     plain = {
         "utilization_ratio": round(load, 2),
         "memory_copy_utilization_ratio": round(0.4 * load, 2),
@@ -89,30 +235,43 @@ def _values(load: float, watts: float, joules: float, *, held: bool) -> dict[Rea
         "power_average_watts": round(watts, 3),
         "power_instant_watts": round(watts, 3),
         "energy_joules_total": round(joules, 3),
-        "processes": float(held),
+        "processes": float(doing.has_process),
+        "mig_mode": 0.0,
     }
     values = {Reading(name): value for name, value in plain.items()}
     for kind in ("enforced", "default"):
         values[Reading("power_limit_watts", (kind,))] = _LIMIT_WATTS
     values[Reading("temperature_celsius", ("gpu",))] = float(round(31 + 38 * load))
     values[Reading("temperature_celsius", ("memory",))] = float(round(36 + 46 * load))
-    for domain, highest in _HIGHEST.items():
-        now = highest if domain == "memory" else min(highest, clock)
-        values[Reading("clock_hertz", (domain,))] = float(round(now, -6))
-        values[Reading("clock_max_hertz", (domain,))] = highest
-    for reason in _REASONS:
-        values[Reading("clock_event_active", (reason,))] = float(active.get(reason, False))
+    values |= _clocks(load)
     for severity in ("corrected", "uncorrected"):
         for lifetime in ("volatile", "aggregate"):
             values[Reading("ecc_errors_total", (severity, lifetime))] = 0.0
     return values
 
 
-def _identity(seed: str, index: int) -> Identity:
-    name = uuid.uuid5(uuid.NAMESPACE_OID, f"opsd simulated {seed} {index}")
-    return Identity(f"GPU-{name}", index, "Simulated GPU", pci=f"00000000:{0x10 + index:02X}:00.0")
+def _clocks(load: float) -> dict[Reading, float]:
+    """How fast it goes, and what holds it back."""
+    values: dict[Reading, float] = {}
+    clock = 0.345e9 + load * 1.6e9
+    active = {"gpu_idle": not load, "sw_power_cap": load > 0.95}
+    for domain, highest in _HIGHEST.items():
+        now = highest if domain == "memory" else min(highest, clock)
+        values[Reading("clock_hertz", (domain,))] = float(round(now, -6))
+        values[Reading("clock_max_hertz", (domain,))] = highest
+    for reason in _REASONS:
+        values[Reading("clock_event_active", (reason,))] = float(active.get(reason, False))
+    return values
 
 
-def _phase(seed: str, index: int) -> float:
-    digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32 * math.tau
+def _phase(seed: str, minor: int) -> float:
+    return math.tau * _chance(f"{seed}/{minor}")
+
+
+def _pid(job_id: str, minor: int) -> int:
+    return 1_000 + int(4_000_000 * _chance(f"process {job_id}/{minor}"))
+
+
+def _chance(text: str) -> float:
+    """A number in [0, 1) that is always the same for a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32

@@ -119,7 +119,7 @@ class Node:
         from collectors.simulated_gpus import SimulatedGpus
 
         return SimulatedGpus(
-            options.simulated, options.simulated_seed, clock=self._clock, busy=self._held_minors
+            options.simulated, options.simulated_seed, clock=self._clock, holders=self._held_minors
         )
 
     def _measuring(self, options: Options) -> Measuring | None:
@@ -129,8 +129,8 @@ class Node:
 
         return Measuring(options.spool_directory, options.interval)
 
-    def _held_minors(self) -> set[int]:
-        return {minor for job in self._jobs for minor in job.minors}
+    def _held_minors(self) -> dict[int, str]:
+        return {minor: job.job_id for job in self._jobs for minor in job.minors}
 
     def _read_jobs(self, page: Page) -> int:
         if self._jobs_directory is None:

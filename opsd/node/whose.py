@@ -35,9 +35,11 @@ class Whose:
         return replace(found, unresolved=found.unresolved + faults)
 
     def _evidence(self, jobs: Sequence[Job], gpus: Sequence[Gpu]) -> Evidence:
-        """Nothing, on a node that is not there: its jobs and clock have nothing to do with this machine."""
+        """Of a node that is not there its own: its jobs and clock have nothing to do with this machine."""
         if self._is_simulated:
-            return Evidence()
+            from collectors.simulated_gpus import jobs_of
+
+            return Evidence(job_of=jobs_of(jobs))
         now = self._clock()
         living = cgroups.living(self._cgroupfs)
         self._is_complete = self._is_complete or living.is_complete

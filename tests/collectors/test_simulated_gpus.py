@@ -1,65 +1,153 @@
-"""GPUs that are not there: the same again from the same seed, busy exactly while a job holds them."""
+"""GPUs that are not there: the same again from the same seed, busy exactly as the job that holds them."""
 
 from __future__ import annotations
 
 import pytest
 
-from collectors.simulated_gpus import SimulatedGpus
-from opsd.core.telemetry import QUANTITIES, Reading, Snapshot, is_possible
+from collectors.simulated_gpus import TURN_SECONDS, SimulatedGpus, habit, jobs_of
+from opsd.core.holders import Job
+from opsd.core.telemetry import QUANTITIES, Gpu, Reading, Snapshot, is_possible
 
+START = 1_764_000_000.0  # a work turn begins
 WATTS = Reading("power_average_watts")
 JOULES = Reading("energy_joules_total")
 BUSY = Reading("utilization_ratio")
+SM_ACTIVE = Reading("sm_active_ratio")
+MEMORY = Reading("memory_used_bytes")
+SUPPOSED_IDLE_WATTS = 72.0
+
+
+def job(wanted: str) -> str:
+    """The first job with a habit."""
+    return next(name for name in map(str, range(4_100_000, 4_100_500)) if habit(name) == wanted)
 
 
 class Machine:
     """Two simulated GPUs, with a clock and a job to steer them by."""
 
     def __init__(self, seed: str = "acc01") -> None:
-        self.now = 1_764_000_000.0
-        self.held: set[int] = set()
-        self.gpus = SimulatedGpus(2, seed, clock=lambda: self.now, busy=lambda: self.held)
+        self.now = START
+        self.held: dict[int, str] = {}
+        self.gpus = SimulatedGpus(2, seed, clock=lambda: self.now, holders=lambda: self.held)
 
-    def at(self, seconds: float, held: set[int]) -> Snapshot:
+    def at(self, seconds: float, held: dict[int, str]) -> Snapshot:
         """What is seen so many seconds after the start, while these are held."""
-        self.now, self.held = 1_764_000_000.0 + seconds, held
+        self.now, self.held = START + seconds, held
         return self.gpus.collect()
 
 
+def first(seen: Snapshot) -> Gpu:
+    """GPU 0."""
+    return seen.gpus[0]
+
+
 def test_only_a_held_gpu_is_busy() -> None:
-    """Work, power and memory follow the job."""
-    held, idle = Machine().at(0, {0}).gpus
+    """Work, power, memory and a process follow the job; an idle GPU has none."""
+    machine = Machine()
+    machine.at(0, {0: job("busy")})
+    held, idle = machine.at(5, {0: job("busy")}).gpus
 
     assert held.values[BUSY] > 0.5
+    assert held.values[SM_ACTIVE] > 0.5
     assert held.values[WATTS] > 300
     assert 1 == held.values[Reading("processes")]
-    assert 0 == idle.values[BUSY] == idle.values[Reading("memory_used_bytes")]
+    assert 0 == idle.values[BUSY] == idle.values[MEMORY] == idle.values[SM_ACTIVE]
+    assert () == idle.processes
     assert 1 == idle.values[Reading("clock_event_active", ("gpu_idle",))]
+
+
+def test_what_jobs_that_waste_a_gpu_do() -> None:
+    """One waits with a process and memory, one has nothing there at all; neither computes."""
+    machine = Machine()
+    held = {0: job("waiting"), 1: job("empty")}
+    machine.at(0, held)
+    waiting, empty = machine.at(60, held).gpus
+
+    assert [0, 0] == [gpu.values[SM_ACTIVE] for gpu in (waiting, empty)]
+    assert [1, 0] == [len(gpu.processes or ()) for gpu in (waiting, empty)]
+    assert waiting.values[MEMORY] > 0 == empty.values[MEMORY]
+    assert waiting.values[WATTS] > empty.values[WATTS] == SUPPOSED_IDLE_WATTS
+
+
+def test_half_of_some_jobs_is_work() -> None:
+    """In turns: of an hour, half an hour's activity is there."""
+    half, busy = Machine(), Machine()
+    for machine, wanted in ((half, "half"), (busy, "busy")):
+        machine.at(0, {0: job(wanted)})
+    works = first(half.at(TURN_SECONDS, {0: job("half")})).values[SM_ACTIVE]
+    waits = first(half.at(2 * TURN_SECONDS, {0: job("half")})).values[SM_ACTIVE]
+
+    assert first(busy.at(TURN_SECONDS, {0: job("busy")})).values[SM_ACTIVE] == works
+    assert 0 == waits
+
+
+def test_processes_belong_to_the_jobs_that_hold() -> None:
+    """Every process can be told to be a job's, by the jobs alone."""
+    seen = Machine().at(0, {0: job("busy"), 1: job("half")})
+    known = jobs_of([Job(job("busy"), "", "", (0,)), Job(job("half"), "", "", (1,))])
+
+    assert [job("busy"), job("half")] == [
+        known[process.pid] for gpu in seen.gpus for process in gpu.processes or ()
+    ]
 
 
 def test_the_same_seed_and_time_give_the_same() -> None:
     """Two runs cannot be told apart; another seed is another node."""
-    runs = [[machine.at(second, {1}) for second in (0, 5, 60)] for machine in (Machine(), Machine())]
+    held = {1: job("busy")}
+    runs = [[machine.at(second, held) for second in (0, 5, 60)] for machine in (Machine(), Machine())]
 
     assert runs[0] == runs[1]
-    other = Machine("acc02").at(0, {1})
+    other = Machine("acc02").at(0, held)
     assert not {gpu.uuid for gpu in other.gpus} & {gpu.uuid for gpu in runs[0][0].gpus}
 
 
 def test_energy_is_power_over_time() -> None:
     """An idle GPU's counter grows by its power times the time; a clock set back takes nothing away."""
     machine = Machine()
-    first = machine.at(0, set()).gpus[0].values
-    last = machine.at(100, set()).gpus[0].values
+    before = first(machine.at(0, {})).values
+    after = first(machine.at(100, {})).values
 
-    assert first[WATTS] * 100 == pytest.approx(last[JOULES] - first[JOULES])
-    assert last[JOULES] == machine.at(50, set()).gpus[0].values[JOULES]
+    assert before[WATTS] * 100 == pytest.approx(after[JOULES] - before[JOULES])
+    assert after[JOULES] == first(machine.at(50, {})).values[JOULES]
+
+
+@pytest.mark.parametrize("wanted", ["busy", "half", "waiting", "empty"])
+def test_energy_and_activity_are_integrals(wanted: str) -> None:
+    """Looked at each second or once after an hour: the same energy, and the same mean activity."""
+    held = {0: job(wanted)}
+    often, once = Machine(), Machine()
+    for machine in (often, once):
+        machine.at(0, held)
+    seconds = [first(often.at(second, held)) for second in range(1, 3_601)]
+    hour = first(once.at(3_600, held))
+    watts = [gpu.values[WATTS] for gpu in seconds]
+
+    assert seconds[-1].values[JOULES] == pytest.approx(hour.values[JOULES], abs=0.01)
+    assert sum(watts) == pytest.approx(hour.values[JOULES], rel=0.002)
+    assert sum(gpu.values[SM_ACTIVE] for gpu in seconds) / 3_600 == pytest.approx(
+        hour.values[SM_ACTIVE], abs=1e-5
+    )
+    assert 3_600 == hour.gpm_seconds
+
+
+def test_what_was_done_is_of_who_held_it() -> None:
+    """Energy and activity since the last look are those of the job before, not of the one that follows."""
+    machine = Machine()
+    machine.at(0, {0: job("empty")})
+    changed = first(machine.at(10, {0: job("busy")})).values
+
+    assert 0 == changed[SM_ACTIVE]
+    assert 10 * SUPPOSED_IDLE_WATTS == changed[JOULES]
+    assert changed[BUSY] > 0.5
 
 
 def test_every_value_is_a_possible_reading() -> None:
     """What is shown passes the checks that real readings must pass, with the kinds they have."""
-    values = Machine().at(0, {0}).gpus[0].values
+    machine = Machine()
+    machine.at(0, {0: job("busy")})
+    values = first(machine.at(5, {0: job("busy")})).values
+    whole = {name for name, quantity in QUANTITIES.items() if quantity.of == "gpu"}
 
-    assert QUANTITIES.keys() == {reading.quantity for reading in values}
+    assert whole == {reading.quantity for reading in values}
     assert [] == [reading for reading, value in values.items() if not is_possible(reading, value)]
     assert [] == [r for r in values if len(QUANTITIES[r.quantity].labels) != len(r.kinds)]
