@@ -50,13 +50,13 @@ def _group(path: Path, place: int, group: object) -> list[Target]:
     if not isinstance(group, dict) or not isinstance(group.get("targets"), list):
         raise BadInput(f"{where}: needs targets, a list of HOST:PORT")
     labels = group.get("labels", {})
-    named = [labels.get(name, "") for name in ("cluster", "node")] if isinstance(labels, dict) else [None]
-    if not all(isinstance(name, str) for name in named):
+    if not isinstance(labels, dict) or not all(isinstance(text, str) for text in labels.values()):
         raise BadInput(f"{where}: labels must be an object of texts")
+    cluster, node = labels.get("cluster", ""), labels.get("node", "")
     for address in group["targets"]:
         if not isinstance(address, str) or not address.rpartition(":")[2].isdecimal() or "/" in address:
             raise BadInput(f"{where}: {address!r}: write HOST:PORT")
-    return [Target(address, *named) for address in group["targets"]]
+    return [Target(address, cluster, node) for address in group["targets"]]
 
 
 class Agents:

@@ -45,20 +45,19 @@ def keep(
     """
     changed = 0
     for record in found:
+        host, xids = node.rpartition(":")[0], json.dumps(record.xids)
         values = {
-            **record._asdict(), "cluster": cluster, "node": node.rpartition(":")[0], "xids": json.dumps(record.xids),
+            **record._asdict(), "cluster": cluster, "node": host, "xids": xids,
             "is_energy_estimated": int(record.is_energy_estimated), "is_end_seen": int(record.is_end_seen),
             "fetched_at": now, "run_id": None,
         }  # fmt: skip
         insert = upsert(connection, _measured).values(values)
         changes = {name: insert.excluded[name] for name in values if name not in _KEY}
         longer = insert.excluded.allocated_ms > _measured.c.allocated_ms
-        changed += connection.execute(
-            insert.on_conflict_do_update(index_elements=list(_KEY), set_=changes, where=longer)
-        ).rowcount
-    _note(
-        connection, cluster, node, {"spool": at.spool, "cursor": at.after, "fetched_at": now, "failure": ""}
-    )
+        kept = insert.on_conflict_do_update(index_elements=list(_KEY), set_=changes, where=longer)
+        changed += len(connection.execute(kept.returning(_measured.c.job_id)).all())
+    further = {"spool": at.spool, "cursor": at.after, "fetched_at": now, "failure": ""}
+    _note(connection, cluster, node, further)
     return changed
 
 
@@ -103,16 +102,18 @@ def _runs(
     connection: Connection, jobs: Sequence[tuple[str, int]]
 ) -> Iterator[tuple[tuple[str, int], list[Span]]]:
     """The runs of some jobs that ever held anything."""
-    names = dict(connection.execute(select(_word.c.text, _word.c.id)).tuples().all())
-    for cluster in sorted({cluster for cluster, _ in jobs}):
+    clusters = sorted({cluster for cluster, _ in jobs})
+    query = select(_word.c.text, _word.c.id).where(_word.c.text.in_(clusters))
+    names = {row.text: row.id for row in connection.execute(query)}
+    for cluster in clusters:
         wanted = sorted(job for of, job in jobs if of == cluster)
         for at in range(0, len(wanted) if cluster in names else 0, _AT_ONCE):
             some = _run.c.job_id.in_(wanted[at : at + _AT_ONCE])
-            query = select(_run.c.job_id, _run.c.id, _run.c.begin, _run.c.finish).where(
+            runs = select(_run.c.job_id, _run.c.id, _run.c.begin, _run.c.finish).where(
                 _run.c.cluster_id == names[cluster], some, _run.c.begin.is_not(None)
             )
             spans: dict[int, list[Span]] = defaultdict(list)
-            for job, number, begin, finish in connection.execute(query):
+            for job, number, begin, finish in connection.execute(runs):
                 spans[job].append(Span(number, begin, finish))
             for job, known in spans.items():
                 yield (cluster, job), known

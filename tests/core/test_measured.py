@@ -7,7 +7,7 @@ import json
 import pytest
 
 from opsd.core.errors import BadText
-from opsd.core.measured import Measured, from_json
+from opsd.core.measured import Measured, Span, from_json, run_of
 
 LEAST = {"job_id": 7, "uuid": "GPU-a", "started": 100, "ended": 200}
 FULL = Measured(
@@ -61,3 +61,34 @@ def test_what_is_no_object() -> None:
     """Nor is a list a record."""
     with pytest.raises(BadText, match="not an object"):
         from_json([LEAST])
+
+
+# ---------------------------------------------------------------------------------------- of which run
+
+RUNS = (Span(1, 1_000, 2_000), Span(2, 2_500, 9_000), Span(3, 9_000, None))
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "expected"),
+    [
+        (1_002, 2_030, 1),
+        (2_503, 9_004, 2),
+        (8_000, 9_900, 2),  # a resized job is one for its node: the run it shares most with
+        (8_900, 12_000, 3),
+        (2_010, 2_020, 1),  # so short that its end was before its prolog
+        (2_100, 2_300, None),
+        (100, 900, None),
+    ],
+)
+def test_the_run_of_a_record(started: int, ended: int, expected: int | None) -> None:
+    """It is the one that shares most of its time, or that it follows within a minute."""
+    assert expected == run_of(started, ended, RUNS)
+    assert expected == run_of(started, ended, reversed(RUNS))
+    assert run_of(started, ended, ()) is None
+
+
+def test_what_no_job_does_is_refused() -> None:
+    """A figure beyond all measure would spoil every sum that it stands in."""
+    told = Measured(1, "GPU-1", 1, 2).as_json()
+    with pytest.raises(BadText, match="energy_mj"):
+        from_json(told | {"energy_mj": 2**60})
