@@ -12,6 +12,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Literal, NamedTuple
 
 from opsd.core.holders import Job
@@ -43,15 +44,34 @@ _ACTIVE = {
 
 _SM, _TENSOR = Reading("sm_active_ratio"), Reading("tensor_active_ratio")
 
+_CONSTANT = {
+    Reading("memory_total_bytes"): _MEMORY,
+    Reading("memory_reserved_bytes"): float(int(_RESERVED)),
+    Reading("mig_mode"): 0.0,
+    **{Reading("power_limit_watts", (kind,)): _LIMIT_WATTS for kind in ("enforced", "default")},
+    **{Reading("clock_max_hertz", (domain,)): highest for domain, highest in _HIGHEST.items()},
+    **{
+        Reading("ecc_errors_total", (severity, lifetime)): 0.0
+        for severity in ("corrected", "uncorrected")
+        for lifetime in ("volatile", "aggregate")
+    },
+}
+
 Habit = Literal["busy", "half", "waiting", "empty"]
 _HABITS: tuple[tuple[float, Habit], ...] = ((0.72, "busy"), (0.88, "half"), (0.95, "waiting"), (1.0, "empty"))
 TURN_SECONDS = 420  # a job of which half is work turns so often from work to waiting and back
 
 
+@cache
 def habit(job_id: str) -> Habit:
     """What a job does with all GPUs that it holds, on whichever node."""
     chance = _chance(f"habit {job_id}")
     return next(name for most, name in _HABITS if chance < most)
+
+
+def is_idle(job_id: str, at: float) -> bool:
+    """Whether a job does nothing with its GPUs at a moment."""
+    return not _doing(job_id).works(at)
 
 
 def jobs_of(jobs: Iterable[Job]) -> dict[int, str]:
@@ -228,26 +248,17 @@ def _values(doing: _Doing, load: float, joules: float) -> dict[Reading, float]:
     plain = {
         "utilization_ratio": round(load, 2),
         "memory_copy_utilization_ratio": round(0.4 * load, 2),
-        "memory_total_bytes": _MEMORY,
         "memory_used_bytes": float(int(used)),
         "memory_free_bytes": float(int(_MEMORY - _RESERVED - used)),
-        "memory_reserved_bytes": float(int(_RESERVED)),
         "power_average_watts": round(watts, 3),
         "power_instant_watts": round(watts, 3),
         "energy_joules_total": round(joules, 3),
         "processes": float(doing.has_process),
-        "mig_mode": 0.0,
     }
-    values = {Reading(name): value for name, value in plain.items()}
-    for kind in ("enforced", "default"):
-        values[Reading("power_limit_watts", (kind,))] = _LIMIT_WATTS
+    values = _CONSTANT | {Reading(name): value for name, value in plain.items()}
     values[Reading("temperature_celsius", ("gpu",))] = float(round(31 + 38 * load))
     values[Reading("temperature_celsius", ("memory",))] = float(round(36 + 46 * load))
-    values |= _clocks(load)
-    for severity in ("corrected", "uncorrected"):
-        for lifetime in ("volatile", "aggregate"):
-            values[Reading("ecc_errors_total", (severity, lifetime))] = 0.0
-    return values
+    return values | _clocks(load)
 
 
 def _clocks(load: float) -> dict[Reading, float]:
@@ -258,7 +269,6 @@ def _clocks(load: float) -> dict[Reading, float]:
     for domain, highest in _HIGHEST.items():
         now = highest if domain == "memory" else min(highest, clock)
         values[Reading("clock_hertz", (domain,))] = float(round(now, -6))
-        values[Reading("clock_max_hertz", (domain,))] = highest
     for reason in _REASONS:
         values[Reading("clock_event_active", (reason,))] = float(active.get(reason, False))
     return values
@@ -268,6 +278,7 @@ def _phase(seed: str, minor: int) -> float:
     return math.tau * _chance(f"{seed}/{minor}")
 
 
+@cache
 def _pid(job_id: str, minor: int) -> int:
     return 1_000 + int(4_000_000 * _chance(f"process {job_id}/{minor}"))
 

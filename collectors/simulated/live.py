@@ -22,7 +22,7 @@ AHEAD = DAY  # how long the factory can go on after its start
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """GPUs of one node that one job holds."""
+    """GPUs of one node that one job holds, or held until it `ended`."""
 
     node: str
     job: int
@@ -30,6 +30,7 @@ class Holding:
     user: str
     gpus: tuple[int, ...]
     started: int
+    ended: int | None = None
 
 
 class LiveFactory:
@@ -73,6 +74,16 @@ class LiveFactory:
             running = self._running(at)
             return [holding for node in nodes for holding in self._on(node, running)]
 
+    def past(self, at: int, nodes: Iterable[str], since: int) -> list[Holding]:
+        """Which jobs held which GPUs of these nodes in [since, at], by node and start."""
+        runs = [
+            run
+            for run in self._rows(at)
+            if run.request.shape.gpus and run.start is not None and (run.end is None or run.end > since)
+        ]
+        with self._lock:
+            return [holding for node in nodes for holding in self._was_on(node, runs)]
+
     def busy_nodes(self, at: int, count: int) -> list[str]:
         """GPU nodes that show most: many jobs on a node first, no two with the same jobs."""
         with self._lock:
@@ -110,6 +121,39 @@ class LiveFactory:
             request = run.request
             yield Holding(node, job, request.account, request.user, kept[job], run.start or 0)
         self._places[node] = kept
+
+    def _was_on(self, node: str, runs: Iterable[Run]) -> list[Holding]:
+        """As they came and went; what is open now keeps its place in what follows."""
+        found: list[Holding] = []
+        held: dict[int, Holding] = {}
+        for run in _whole(run for run in runs if node in _names(run)):
+            assert run.start is not None
+            gone = [
+                job for job, other in held.items() if other.ended is not None and other.ended <= run.start
+            ]
+            for job in gone:
+                del held[job]
+            request = run.request
+            taken = {gpu for holding in held.values() for gpu in holding.gpus}
+            every = range(PARTITIONS[request.shape.partition].gpus)
+            gpus = tuple(gpu for gpu in every if gpu not in taken)[: request.shape.gpus]
+            held[request.job] = Holding(
+                node, request.job, request.account, request.user, gpus, run.start, run.end
+            )
+            found.append(held[request.job])
+        self._places[node] = {job: holding.gpus for job, holding in held.items() if holding.ended is None}
+        return found
+
+
+def _whole(runs: Iterable[Run]) -> list[Run]:
+    """Runs of one node by start. A resized job is one there: it goes on with what it kept."""
+    found: dict[tuple[int, int], Run] = {}
+    for run in runs:
+        key = run.start or 0, run.request.job
+        known = found.get(key)
+        if known is None or (known.end is not None and (run.end is None or run.end > known.end)):
+            found[key] = run
+    return [found[key] for key in sorted(found) if found[key].end != found[key].start]
 
 
 def _names(run: Run) -> set[str]:

@@ -26,7 +26,7 @@ from opsd.cli.context import open_store
 from opsd.core.errors import WrongUsage
 from opsd.daemon import Daemon
 from opsd.node import Agent, Options
-from opsd.pipeline import demo, rebuild, sweep
+from opsd.pipeline import demo, demo_past, rebuild, sweep
 from opsd.pipeline.sources import ClusterSources
 from opsd.store.engine import Store
 from opsd.web import WebServer
@@ -37,6 +37,7 @@ PROLOG_SECONDS = 5.0
 NODE_SECONDS = 5.0
 INGEST_SECONDS = 30
 BALANCES_SECONDS = 15
+FETCH_SECONDS = 30
 _PORTS = 2 + NODES
 _LAST_PORT = 65_535
 
@@ -94,19 +95,24 @@ def living(
         "demo",
         slurm=config.Slurm(since=f"{LENGTH // 86_400} days"),
         daemon=config.Daemon(
-            listen_address=str(daemon_at), ingest_seconds=INGEST_SECONDS, balances_seconds=BALANCES_SECONDS
+            listen_address=str(daemon_at), ingest_seconds=INGEST_SECONDS, balances_seconds=BALANCES_SECONDS,
+            fetch_seconds=FETCH_SECONDS,
         ),
         web=config.Web(listen_address=str(web_at)),
-    )
+        nodes=config.Nodes(file=str(_targets(folder, "nodes"))),
+    )  # fmt: skip
     with open_store(args) as store, ExitStack() as running:
         _first_look(store, folder, source, start, progress)
-        progress("starting")
         nodes = factory.busy_nodes(start, NODES)
+        progress("measuring what jobs did with GPUs")
+        _measure_past(factory, folder, nodes, start, args.seed)
+        progress("starting")
         running.enter_context(_prologs(factory, clock, folder, nodes))
         agents = {
             node: Agent(_options(folder, node, address, place, args.seed), clock=clock)
             for place, (node, address) in enumerate(zip(nodes, nodes_at, strict=True))
         }
+        _write_targets(folder, "nodes", *(_target(agent.url, node) for node, agent in agents.items()))
         daemon, web = (
             Daemon(store, settings, [ClusterSources(source, since=settings.slurm.since)], clock=clock),
             WebServer(store, settings, clock=clock),
@@ -116,7 +122,7 @@ def living(
             part.start()
             running.callback(part.stop)
         started = Started(web.url, daemon.url, {node: agent.url for node, agent in agents.items()})
-        _write_targets(folder / demo.TARGETS, started)
+        _write_targets(folder, "daemon", _target(started.daemon))
         yield started
 
 
@@ -139,14 +145,32 @@ def _first_look(
     rebuild.run(store)
 
 
+def _measure_past(factory: LiveFactory, folder: Path, nodes: Sequence[str], start: int, seed: int) -> None:
+    """What the nodes' agents have measured so far: they go on with it, and the daemon fetches it."""
+    past = factory.past(start, nodes, start - LENGTH)
+    for place, node in enumerate(nodes):
+        held = [holding for holding in past if holding.node == node]
+        demo_past.write(_spool(folder, node), held, GPUS, _seed(seed, place), start)
+
+
 def _options(folder: Path, node: str, address: Address, place: int, seed: int) -> Options:
     return Options(
         listen_address=str(address),
         interval=NODE_SECONDS,
         jobs_directory=_jobs(folder, node),
+        spool_directory=_spool(folder, node),
         simulated=GPUS,
-        simulated_seed=f"{seed}/{place}",  # other GPUs on each node
+        simulated_seed=_seed(seed, place),
     )
+
+
+def _seed(seed: int, place: int) -> str:
+    """Other GPUs on each node."""
+    return f"{seed}/{place}"
+
+
+def _spool(folder: Path, node: str) -> Path:
+    return folder / demo.NODES / node / "spool"
 
 
 def _jobs(folder: Path, node: str) -> Path:
@@ -177,15 +201,19 @@ def _prologs(factory: LiveFactory, clock: Clock, folder: Path, nodes: Sequence[s
         thread.join()
 
 
-def _write_targets(folder: Path, started: Started) -> None:
-    """For Prometheus' file_sd: what to scrape, and what to call it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    nodes = [_target(url, cluster=CLUSTER, node=node) for node, url in started.nodes.items()]
-    for name, targets in (("daemon", [_target(started.daemon)]), ("nodes", nodes)):
-        draft = folder / f".{name}.new"
-        draft.write_text(json.dumps(targets, indent=1) + "\n", encoding="utf-8")
-        draft.rename(folder / f"{name}.json")
+def _targets(folder: Path, name: str) -> Path:
+    return folder / demo.TARGETS / f"{name}.json"
 
 
-def _target(url: str, **labels: str) -> dict[str, object]:
+def _write_targets(folder: Path, name: str, *targets: dict[str, object]) -> None:
+    """In the form of Prometheus' file_sd: what to ask, and what to call it."""
+    path = _targets(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{name}.new")
+    draft.write_text(json.dumps(targets, indent=1) + "\n", encoding="utf-8")
+    draft.rename(path)
+
+
+def _target(url: str, node: str = "") -> dict[str, object]:
+    labels = {"cluster": CLUSTER, "node": node} if node else {}
     return {"targets": [url.partition("//")[2].rstrip("/")], "labels": labels}

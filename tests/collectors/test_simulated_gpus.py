@@ -8,7 +8,7 @@ from collectors.simulated_gpus import TURN_SECONDS, SimulatedGpus, habit, jobs_o
 from opsd.core.holders import Job
 from opsd.core.telemetry import QUANTITIES, Gpu, Reading, Snapshot, is_possible
 
-START = 1_764_000_000.0  # a work turn begins
+START = 1_764_000_000.0  # a turn of work begins
 WATTS = Reading("power_average_watts")
 JOULES = Reading("energy_joules_total")
 BUSY = Reading("utilization_ratio")
@@ -70,7 +70,7 @@ def test_what_jobs_that_waste_a_gpu_do() -> None:
 
 
 def test_half_of_some_jobs_is_work() -> None:
-    """In turns: of an hour, half an hour's activity is there."""
+    """In turns: it works as a busy one does, then it waits as long."""
     half, busy = Machine(), Machine()
     for machine, wanted in ((half, "half"), (busy, "busy")):
         machine.at(0, {0: job(wanted)})
@@ -142,12 +142,13 @@ def test_what_was_done_is_of_who_held_it() -> None:
 
 
 def test_every_value_is_a_possible_reading() -> None:
-    """What is shown passes the checks that real readings must pass, with the kinds they have."""
+    """What is shown passes the checks that real readings of a GPU must pass, with the kinds they have."""
     machine = Machine()
     machine.at(0, {0: job("busy")})
     values = first(machine.at(5, {0: job("busy")})).values
-    whole = {name for name, quantity in QUANTITIES.items() if quantity.of == "gpu"}
+    shown = {reading.quantity for reading in values}
 
-    assert whole == {reading.quantity for reading in values}
+    assert {"gpu"} == {QUANTITIES[name].of for name in shown}
+    assert {"sm_active_ratio", "tensor_active_ratio", "energy_joules_total", "mig_mode"} <= shown
     assert [] == [reading for reading, value in values.items() if not is_possible(reading, value)]
     assert [] == [r for r in values if len(QUANTITIES[r.quantity].labels) != len(r.kinds)]

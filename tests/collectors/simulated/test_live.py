@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -119,3 +120,32 @@ def test_gpus_are_held_by_one_job_at_a_time(stepped: tuple[LiveFactory, list[byt
 
     assert len(nodes) == len(set(nodes)) == 4
     assert seen > 0
+
+
+def test_the_past_of_nodes(stepped: tuple[LiveFactory, list[bytes]]) -> None:
+    """Who held which GPUs, never two at a time; what is open goes on where it was; Slurm tells the same."""
+    factory = LiveFactory(START, SEED)
+    nodes = factory.busy_nodes(START, 2)
+    since = START - 30 * 24 * HOUR
+    past = factory.past(START, nodes, since)
+    told = {
+        (int(row[COLUMNS.index("JobIDRaw")]), int(row[COLUMNS.index("Start")]))
+        for row in rows(b"".join(factory.sacct_text(START, 0, EVER))).values()
+        if row[COLUMNS.index("Start")].isdigit()
+    }
+    for node in nodes:
+        for gpu in range(4):
+            here = [holding for holding in past if holding.node == node and gpu in holding.gpus]
+            assert [] == [
+                (one, other)
+                for one, other in pairwise(here)
+                if one.ended is None or one.ended > other.started
+            ]
+
+    assert len(past) > 100
+    assert all(holding.gpus for holding in past)
+    assert [] == [holding for holding in past if holding.ended is not None and holding.ended <= since]
+    assert {(holding.job, holding.started) for holding in past} <= told
+    assert [holding for holding in past if holding.ended is None] == sorted(
+        factory.holdings(START, nodes), key=lambda holding: (holding.node, holding.started, holding.job)
+    )
