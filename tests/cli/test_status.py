@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from opsd.cli import main, status
-from opsd.store import hold, migrate, steps, sweeps
+from opsd.store import hold, measured, migrate, steps, sweeps
 from opsd.store.engine import Store, open_engine
 from opsd.store.hold import Holder
+from opsd.store.measured import Cursor
 from opsd.store.steps import DONE, FAILED, RUNNING, Last
 
 NOW = 1_795_000_000
@@ -25,6 +26,7 @@ WELL = (
     Last("balances", NOW - 30, NOW - 29, NOW - 29, 470, DONE, "", 0, NOW + 30),
     Last("reconcile", NOW - 41_000, NOW - 40_990, NOW - 40_990, 2_100, DONE, "", 0, NOW + 45_400),
     Last("machine", NOW - 300, NOW - 299, NOW - 299, 640, DONE, "", 0, NOW + 600),
+    Last("fetch", NOW - 200, NOW - 199, NOW - 199, 380, DONE, "", 0, NOW + 100),
     Last("housekeeping", NOW - 40_000, NOW - 39_999, NOW - 39_999, 53, DONE, "", 0, NOW + 46_400),
 )
 DATA = Path(__file__).parent.parent / "data" / "golden"
@@ -61,7 +63,7 @@ def test_all_is_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = told(capsys, "--format", "json")
     found = json.loads(out)
 
-    assert (0, ["ok"] * 8, [126, 42_990, 299_000, 125, 29, 40_990, 299, 39_999]) == (
+    assert (0, ["ok"] * 9, [126, 42_990, 299_000, 125, 29, 40_990, 299, 199, 39_999]) == (
         code, [row["result"] for row in found], [row["age_seconds"] for row in found]
     )  # fmt: skip
     assert ("2026-11-18T11:04:30+00:00", 4_200, 900, False) == (
@@ -74,9 +76,8 @@ def test_csv_has_the_same(store: Store, capsys: pytest.CaptureFixture[str]) -> N
     _, out = told(capsys, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
 
-    assert ["ingest", "reread", "review", "rebuild", "balances", "reconcile", "machine", "housekeeping"] == [
-        row["step"] for row in rows
-    ]
+    expected = ["ingest", "reread", "review", "rebuild", "balances", "reconcile", "machine", "fetch"]
+    assert [*expected, "housekeeping"] == [row["step"] for row in rows]
     assert {"false"} == {row["stale"] for row in rows}
 
 
@@ -166,3 +167,17 @@ def test_as_a_table_without_a_daemon(
 def test_spans(seconds: int, text: str) -> None:
     """One unit, rounded down."""
     assert text == status.span(seconds)
+
+
+def test_agents(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many answered when last asked, and the first of those that did not."""
+    with store.write() as connection:
+        for number in range(7):
+            measured.keep(connection, "mn5", f"a{number}:9751", [], Cursor("s", 0), NOW)
+        for number in range(5):
+            measured.failed(connection, "mn5", f"a{number}:9751", "connection refused")
+    out = told(capsys)[1]
+
+    assert "2 agents of 7 answered when last asked what jobs did with their GPUs\n" in out
+    assert "mn5 a0:9751: connection refused\nmn5 a1:9751: connection refused\n" in out
+    assert "and 2 more\n" in out
