@@ -17,7 +17,8 @@ PREFIX = "opsd_gpu_"
 def add_gpus(page: Page, snapshot: Snapshot) -> None:
     """Everything known about a node's GPUs."""
     if snapshot.driver is not None:
-        page.add("opsd_gpu_driver_info", 1, driver=snapshot.driver.version, cuda=snapshot.driver.cuda)
+        driver = snapshot.driver
+        page.add("opsd_gpu_driver_info", 1, driver=driver.version, cuda=driver.cuda, nvml=driver.nvml)
     if snapshot.visible is not None:
         page.add("opsd_gpu_devices_visible", snapshot.visible)
     if snapshot.deaf is not None:

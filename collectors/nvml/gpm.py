@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
-from collectors.nvml.readings import LOST, UNSUPPORTED, Handle
+from collectors.nvml.driver import LOST, UNSUPPORTED, Handle
 from collectors.nvml.sieve import Sieve
 from opsd.core.telemetry import Reading
 
@@ -26,14 +26,18 @@ LONGEST_SECONDS = 600.0
 FATAL = (*LOST, nvml.NVMLError_Uninitialized, nvml.NVMLError_DriverNotLoaded)
 _OVERSHOOT = 1.01  # a full pipe may come out at a little more than all: two counters are not read at once
 
+_MIB = 2.0**20
+_MOST_MIB = 2.0**20  # a second, ten times what PCIe 6 carries
+
 Sample = object  # a buffer of the driver's
 
 
 class Metric(NamedTuple):
-    """A value of the one call: its number, and the reading it gives, in percent."""
+    """A value of the one call: its number, and the reading it gives, in percent or, of bytes, in MiB/s."""
 
     number: int
     reading: Reading
+    is_moved: bool = False
 
 
 METRICS = (
@@ -49,6 +53,8 @@ METRICS = (
     Metric(nvml.NVML_GPM_METRIC_FP32_UTIL, Reading("fp32_active_ratio")),
     Metric(nvml.NVML_GPM_METRIC_FP16_UTIL, Reading("fp16_active_ratio")),
     Metric(nvml.NVML_GPM_METRIC_INTEGER_UTIL, Reading("integer_active_ratio")),
+    Metric(nvml.NVML_GPM_METRIC_PCIE_TX_PER_SEC, Reading("pcie_transmit_bytes_total"), is_moved=True),
+    Metric(nvml.NVML_GPM_METRIC_PCIE_RX_PER_SEC, Reading("pcie_receive_bytes_total"), is_moved=True),
 )
 MIG_METRICS = (
     Metric(nvml.NVML_GPM_METRIC_SM_UTIL, Reading("mig_sm_active_ratio")),
@@ -92,6 +98,7 @@ class Gpm:
         self._sieve = sieve
         self._windows: dict[int | None, _Window] = {}
         self._wanted = {False: list(METRICS), True: list(MIG_METRICS)}  # by whether of an instance
+        self._moved = {metric.reading: 0.0 for metric in METRICS if metric.is_moved}  # bytes so far
         self._is_asked = False
         self._refused: set[Reading] = set()
 
@@ -167,24 +174,35 @@ class Gpm:
             return Means({}, None)
         anchor, seconds = window.anchor, now - window.at
         window.anchor, window.spare, window.at = sample, anchor, now
-        return Means(self._between(anchor, sample, metrics), seconds)
+        return Means(self._between((anchor, sample), seconds, metrics), seconds)
 
-    def _between(self, first: Sample, second: Sample, metrics: list[Metric]) -> dict[Reading, float]:
+    def _between(
+        self, samples: tuple[Sample, Sample], seconds: float, metrics: list[Metric]
+    ) -> dict[Reading, float]:
         asked = nvml.c_nvmlGpmMetricsGet_t(version=nvml.NVML_GPM_METRICS_GET_VERSION)
         asked.numMetrics = len(metrics)
-        asked.sample1, asked.sample2 = first, second
+        asked.sample1, asked.sample2 = samples
         for place, metric in enumerate(metrics):
             asked.metrics[place].metricId = metric.number
         nvml.nvmlGpmMetricsGet(asked)
         found: dict[Reading, float] = {}
         for metric, answer in zip(list(metrics), asked.metrics, strict=False):
             if answer.nvmlReturn == nvml.NVML_SUCCESS:
-                self._sieve.keep(metric.reading, _ratio(answer.value), found)
+                self._sieve.keep(metric.reading, self._value(metric, answer.value, seconds), found)
             elif answer.nvmlReturn in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_INVALID_ARGUMENT):
                 self._refuse([metric], metrics)  # an older driver does not know the number
             else:
                 self._sieve.fail([metric.reading])
         return found
+
+    def _value(self, metric: Metric, told: float, seconds: float) -> float:
+        """A ratio, or how much it is in all; a rate that cannot be true is handed on, to be rejected."""
+        if not metric.is_moved:
+            return _ratio(told)
+        if not 0 <= told <= _MOST_MIB:
+            return -1.0
+        self._moved[metric.reading] += told * _MIB * seconds
+        return self._moved[metric.reading]
 
     def _drop(self, instance: int | None) -> None:
         window = self._windows.pop(instance, None)

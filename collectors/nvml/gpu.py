@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
+from collectors.nvml.driver import LOST, UNSUPPORTED, Handle
 from collectors.nvml.inside import EVERYTHING, NOTHING, Inside, Insides, Wanted
-from collectors.nvml.readings import LOST, UNSUPPORTED, Handle, Reader
+from collectors.nvml.readings import Reader
 from collectors.nvml.worker import Worker
 from collectors.nvml.xids import Heard
 from opsd.core.telemetry import FAILURES, Condition, Gpu, Identity, Process, Reading
@@ -52,7 +53,8 @@ class GpuThread:
         self._clock = clock
         self._openings = openings
         self._opening = 0
-        self._reader = Reader()
+        self._wanted = wanted
+        self._reader = self._new_reader()
         self._insides = Insides(wanted)
         self._identity: Identity | None = None
         self._good: Sampled | None = None
@@ -119,6 +121,7 @@ class GpuThread:
             gone = isinstance(err, LOST) or self._is_no_longer_counted(err)
             condition, trouble = ("lost" if gone else "error"), str(err)
             values = {}
+            self._reader.forget()
             self._insides.fail()
         return Sampled(
             condition=condition,
@@ -141,8 +144,11 @@ class GpuThread:
             self._begin_anew()
         self._opening = opening
 
+    def _new_reader(self) -> Reader:
+        return Reader(nvlink_links=self._wanted.nvlink_links, monotonic=self._wanted.monotonic)
+
     def _begin_anew(self) -> None:
-        self._reader = Reader()
+        self._reader = self._new_reader()
         self._insides.begin_anew()
 
     def _identify(self, handle: Handle) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
+from collectors.nvml.driver import Handle
 from collectors.nvml.gpm import FATAL, Gpm, Subject
 from collectors.nvml.mig import MIG_READINGS, Mig
-from collectors.nvml.readings import Handle
 from collectors.nvml.sieve import Sieve
 from opsd.core.telemetry import Reading, Slice
 
@@ -30,12 +30,14 @@ class Wanted:
     Args:
         gpm: activity.
         mig: MIG devices.
+        nvlink_links: each link of NVLink by itself.
         settles: wait a moment for the first values of activity, which are of two samples.
         monotonic: by which the time between two samples is told, in seconds.
     """
 
     gpm: bool = True
     mig: bool = True
+    nvlink_links: bool = False
     settles: bool = False
     monotonic: Callable[[], float] = time.monotonic
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
+from collectors.nvml.driver import UNSUPPORTED, Handle
 from collectors.nvml.gpm import MIG_METRICS, Gpm, Means, Subject
-from collectors.nvml.readings import UNSUPPORTED, Handle
 from collectors.nvml.sieve import Sieve
 from opsd.core.telemetry import Reading, Slice
 

@@ -197,7 +197,8 @@ class _Session:
         if self._driver is None:
             cuda = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
             version = str(nvml.nvmlSystemGetDriverVersion())
-            self._driver = Driver(version, f"{cuda // 1000}.{cuda % 1000 // 10}")
+            library = str(nvml.nvmlSystemGetNVMLVersion())
+            self._driver = Driver(version, f"{cuda // 1000}.{cuda % 1000 // 10}", library)
 
 
 def _in_words(err: Exception) -> str:

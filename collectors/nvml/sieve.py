@@ -28,3 +28,7 @@ class Sieve:
     def fail(self, readings: Iterable[Reading]) -> None:
         """The driver did not give these this time."""
         self.failed.update(map(str, readings))
+
+    def fail_names(self, names: Iterable[str]) -> None:
+        """The same, by the readings' names."""
+        self.failed.update(names)

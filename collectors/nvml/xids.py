@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pynvml as nvml  # type: ignore[import-untyped]
 
-from collectors.nvml.readings import UNSUPPORTED, Handle
+from collectors.nvml.driver import UNSUPPORTED, Handle
 from opsd.core.telemetry import Xid
 
 _Key = TypeVar("_Key")

@@ -1,7 +1,7 @@
 """What is read of a node's GPUs.
 
-Invariant: a value that was not read just now is absent, never an older one; a reading outside its physical
-range is no reading.
+Invariant: a value that was not read just now is absent, never an older one; only what rarely changes may be a
+minute old, while its GPU answers. A reading outside its physical range is no reading.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Quantity(NamedTuple):
 _BYTES = 2.0**45
 _WATTS = 20_000.0
 _COUNT = 1e12
+_COUNTED_IN_32_BITS = 2.0**32 - 2  # all bits set is a blank
+_MOVED = 2.0**62  # blanks are near 2^63 and 2^64
 
 QUANTITIES = {
     quantity.name: quantity
@@ -37,15 +39,55 @@ QUANTITIES = {
         Quantity("memory_used_bytes", 0, _BYTES),
         Quantity("memory_free_bytes", 0, _BYTES),
         Quantity("memory_reserved_bytes", 0, _BYTES),
+        Quantity("bar1_used_bytes", 0, _BYTES),
+        Quantity("encoder_utilization_ratio", 0, 1),
+        Quantity("decoder_utilization_ratio", 0, 1),
+        Quantity("fan_speed_ratio", 0, 2),  # of its usual highest, which it may pass
         Quantity("power_average_watts", 0, _WATTS),
         Quantity("power_instant_watts", 0, _WATTS),
+        Quantity("power_memory_average_watts", 0, _WATTS),
         Quantity("power_limit_watts", 0, _WATTS, ("kind",)),
         Quantity("energy_joules_total", 0, 1e13),
         Quantity("temperature_celsius", 0, 200, ("sensor",)),  # below zero is a sentinel, not a machine hall
+        Quantity("temperature_margin_celsius", -200, 200),
+        Quantity("temperature_margin_threshold_celsius", -200, 200, ("kind",)),
+        Quantity("temperature_threshold_celsius", 0, 200, ("kind",)),
         Quantity("clock_hertz", 0, 1e10, ("domain",)),
         Quantity("clock_max_hertz", 0, 1e10, ("domain",)),
         Quantity("clock_event_active", 0, 1, ("reason",)),
+        Quantity("clock_event_seconds_total", 0, 1e9, ("reason",)),
+        Quantity("ecc_mode", 0, 1),
+        Quantity("ecc_mode_pending", 0, 1),
         Quantity("ecc_errors_total", 0, _COUNT, ("severity", "lifetime")),
+        Quantity("ecc_location_errors_total", 0, _COUNT, ("severity", "lifetime", "location")),
+        Quantity("sram_uncorrected_errors_total", 0, _COUNT, ("source",)),
+        Quantity("sram_threshold_exceeded", 0, 1),
+        Quantity("remapped_rows", 0, 1e6, ("cause",)),
+        Quantity("row_remap_pending", 0, 1),
+        Quantity("row_remap_failure", 0, 1),
+        Quantity("row_remap_banks", 0, 1e6, ("availability",)),
+        Quantity("repair_pending", 0, 1, ("kind",)),
+        Quantity("retired_pages", 0, 1e6, ("cause",)),
+        Quantity("retired_pages_pending", 0, 1),
+        Quantity("recovery_action", 0, 100),
+        Quantity("persistence_mode", 0, 1),
+        Quantity("pcie_transmit_bytes_total", 0, _MOVED),
+        Quantity("pcie_receive_bytes_total", 0, _MOVED),
+        Quantity("pcie_link_generation", 1, 20),
+        Quantity("pcie_link_generation_max", 1, 20),
+        Quantity("pcie_link_width_lanes", 1, 64),
+        Quantity("pcie_link_width_max_lanes", 1, 64),
+        Quantity("pcie_replays_total", 0, _COUNTED_IN_32_BITS),
+        Quantity("pcie_errors_total", 0, _COUNTED_IN_32_BITS, ("kind",)),
+        Quantity("nvlink_links_active", 0, 100),
+        Quantity("nvlink_transmit_bytes_total", 0, _MOVED),
+        Quantity("nvlink_receive_bytes_total", 0, _MOVED),
+        Quantity("nvlink_errors_total", 0, _COUNT, ("kind",)),
+        Quantity("nvlink_link_up", 0, 1, ("link",)),
+        Quantity("nvlink_link_transmit_bytes_total", 0, _MOVED, ("link",)),
+        Quantity("nvlink_link_receive_bytes_total", 0, _MOVED, ("link",)),
+        Quantity("nvlink_link_errors_total", 0, _COUNT, ("link", "kind")),
+        Quantity("fabric_state", 0, 10),
         Quantity("processes", 0, 1e6),
         Quantity("sm_active_ratio", 0, 1),
         Quantity("sm_occupancy_ratio", 0, 1),
@@ -166,10 +208,11 @@ class Gpu:
 
 
 class Driver(NamedTuple):
-    """Versions of the driver and of the CUDA it supports."""
+    """Versions of the driver, of the CUDA it supports, and of the library NVML."""
 
     version: str
     cuda: str
+    nvml: str = ""
 
 
 @dataclass(frozen=True, slots=True)

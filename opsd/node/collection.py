@@ -112,7 +112,10 @@ class Node:
             from collectors.nvml.sampler import NvmlGpus
 
             wanted = Wanted(
-                gpm="gpm" in options.collectors, mig="mig" in options.collectors, settles=not listens
+                gpm="gpm" in options.collectors,
+                mig="mig" in options.collectors,
+                nvlink_links="nvlink-links" in options.collectors,
+                settles=not listens,
             ).within(options.deadline)
             listens = listens and "xids" in options.collectors
             return NvmlGpus(deadline=options.deadline, clock=self._clock, listens=listens, wanted=wanted)

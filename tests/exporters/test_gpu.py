@@ -15,7 +15,7 @@ WHO = Identity("GPU-a", 0, "NVIDIA H100", "123", "0000:10:00.0", "96.00")
 def page_of(*gpus: Gpu) -> Page:
     """A page of these GPUs."""
     page = Page()
-    add_gpus(page, Snapshot(gpus, Driver("590.48", "13.1"), len(gpus)))
+    add_gpus(page, Snapshot(gpus, Driver("590.48", "13.1", "13.590"), len(gpus)))
     return page
 
 
@@ -48,7 +48,7 @@ def test_a_gpu_that_answers() -> None:
     me = ("0", "GPU-a")
     expected = {
         "opsd_gpu_info": {(*me, "NVIDIA H100", "123", "0000:10:00.0", "96.00"): 1},
-        "opsd_gpu_driver_info": {("590.48", "13.1"): 1},
+        "opsd_gpu_driver_info": {("590.48", "13.1", "13.590"): 1},
         "opsd_gpu_devices_visible": {(): 1},
         "opsd_gpu_up": {me: 1},
         "opsd_gpu_hung": {me: 0},

@@ -145,7 +145,7 @@ calls = counted("nvmlGpmQueryDeviceSupport", "nvmlGpmSampleGet", "nvmlGpmSampleA
 looks = [look_at(100 + 5 * step) for step in range(3)]
 print(json.dumps([calls, named(looks[-1].values), sorted(looks[-1].unsupported), looks[-1].failed]))
 """
-    every = sorted(str(metric.reading) for metric in METRICS)
+    every = sorted(["fan_speed_ratio", *(str(metric.reading) for metric in METRICS)])  # no fan either
     for knobs in ({"gpm": 0}, {"error__nvmlGpmQueryDeviceSupport": 13}, {"gpm__0": 0}):
         fake_nvml.set(gpus=1, **knobs)
         assert [["nvmlGpmQueryDeviceSupport"], {}, every, {}] == run(fake_nvml, program)
@@ -167,7 +167,7 @@ print(json.dumps([sorted(gpu.unsupported), gpu.failed, gpu.rejected, named(gpu.v
 """
     unsupported, failed, rejected, fp32 = run(fake_nvml, program)
 
-    assert ["tensor_pipe_active_ratio.dmma"] == unsupported
+    assert ["fan_speed_ratio", "tensor_pipe_active_ratio.dmma"] == unsupported
     assert {"tensor_pipe_active_ratio.imma": 2} == failed
     absurd = [
         "dram_active_ratio",
@@ -260,5 +260,7 @@ def test_it_can_be_switched_off(fake_nvml: FakeNvml, tmp_path: Path) -> None:
     """Then it is neither on the page nor unsupported."""
     page = once(fake_nvml, tmp_path, "--no-collector.gpm", "--no-collector.mig")
 
-    for name in ("sm_active_ratio", "unsupported_info", "mig_mode"):
+    for name in ("sm_active_ratio", "mig_mode"):
         assert [] == page.values(f"opsd_gpu_{name}")
+    unsupported = page.values("opsd_gpu_unsupported_info")
+    assert unsupported == page.values("opsd_gpu_unsupported_info", reading="fan_speed_ratio")

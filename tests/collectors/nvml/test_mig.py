@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +12,10 @@ from typing import Any
 import pytest
 
 from tests.fakes.nvml.build import FakeNvml
+from tests.fakes.nvml.pages import masked
 from tests.fakes.nvml.running import Scraped, running
 
 EXPECTED = Path(__file__).parents[2] / "data" / "metrics" / "mig.prom"
-OF_THE_MOMENT = re.compile(r"^(opsd_(?:\w+_timestamp|\w+_duration)_seconds(?:\{.*\})?) \S+$", re.MULTILINE)
-BUILD = re.compile(r"opsd_node_build_info\{.*\}")
 GPU = "GPU-a0000000-0000-4000-8000-{:012d}"
 MIG = "MIG-a000000{}-0000-4000-8000-{:04d}{:04d}{:04d}"
 HALVES = "1:0:3g.40gb,2:0:3g.40gb"
@@ -68,7 +66,7 @@ def test_a_node_with_mig(mixed: FakeNvml, tmp_path: Path, golden: Callable[[Path
     """The page of two GPUs that are cut up is as the golden file has it."""
     page = once(mixed, tmp_path)
 
-    golden(EXPECTED, BUILD.sub("opsd_node_build_info{…}", OF_THE_MOMENT.sub(r"\1 …", page)))
+    golden(EXPECTED, masked(page))
 
 
 @pytest.mark.prometheus

@@ -245,6 +245,8 @@ static double of_sm(u32 id) { /* what part of SM activity each metric is; below 
     case 11: return 0.1;  /* FP64 */
     case 12: return 0.2;  /* FP32 */
     case 13: return 0.25; /* FP16 */
+    case 20: return 10;   /* MiB/s sent over PCIe for each percent: 1000 when all SMs are active */
+    case 21: return 20;   /* the same received */
     default: return -1;
     }
 }

@@ -1,12 +1,17 @@
 /* A stand-in for libnvidia-ml.so.1, as far as opsd and its peers call it: GPUs that move with time and fail on demand.
  *
  * It is driven by a text file of KEY=VALUE lines named in $FAKE_NVML, read again whenever it has changed:
- *   gpus=8                  how many there are                 frozen=100         the clock stands still here (seconds)
+ *   gpus=8                  how many there are                 profile=h100       or h200, or old: an A100 with a driver R470
+ *   frozen=100              the clock stands still here (s)    speed=60           it runs so many times faster
  *   latency_us=50           each call takes so long            driver_lock=1      one call at a time, as some drivers do
  *   hang.3=1  hang.all=1    calls wait until the key is gone   lost.3=1           GPU_IS_LOST
  *   error.FUNCTION=3        returns this code; .3 for one GPU  field.185=3        the same for one field
  *   set.utilization.3=7     a raw value; also power_mw, memory_used, temperature, clock_mhz, reasons, processes, ecc
  *   set.pids.3=71,72@1/0    compute processes, under MIG with GPU and compute instance; empty: none
+ *   set.field.94.3=7        a field's raw value on GPU 3       set.field.161.3.5=7  the same of one scope (here: link 5)
+ *   nvlinks=18              of each GPU; 0: as passed through  nvlink5=1          counted as NVLink 5 does
+ *   set.link.3.5=0          link 5 of GPU 3 is down            set.mps.3=71       clients of an MPS server, as set.pids
+ *   calls=FILE              each call adds a line FUNCTION:GPU there
  *   xid=1:3:79,2:0:31       events SERIAL:GPU:XID, each delivered once
  *   seed=b                  a letter in the identities: another machine
  *
@@ -21,7 +26,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { OK, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, INSUFFICIENT_SIZE = 7, TIMEOUT = 10, LOST = 15,
+enum { OK, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, INSUFFICIENT_SIZE = 7, TIMEOUT = 10, FUNCTION_NOT_FOUND = 13, LOST = 15,
        VERSION_MISMATCH = 25 };
 enum { MOST_GPUS = 64, MOST_KNOBS = 256, TEXT = 4096, NO_GPU = -1 };
 #define GIB (1ULL << 30)
@@ -99,7 +104,7 @@ static double elapsed(void) {
     if (text("frozen", value, sizeof value)) return strtod(value, NULL);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - loaded.tv_sec) + (now.tv_nsec - loaded.tv_nsec) / 1e9;
+    return ((double)(now.tv_sec - loaded.tv_sec) + (now.tv_nsec - loaded.tv_nsec) / 1e9) * number("speed", 1);
 }
 
 static int hangs(int index) {
@@ -112,8 +117,35 @@ static int mig_memory(gpu_t *gpu, u64 *total, u64 *reserved, u64 *used), mig_par
 
 static int gpu_count(void) { return (int)number("gpus", 8); }
 
+typedef enum { H100, H200, OLD } board_t;
+static board_t profile(void) {
+    char value[192];
+    if (!text("profile", value, sizeof value)) return H100;
+    return !strcmp(value, "old") ? OLD : !strcmp(value, "h200") ? H200 : H100;
+}
+static int is_too_new(const char *function) { /* for a driver R470 */
+    static const char *newer[] = {
+        "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+        "nvmlDeviceGetTemperatureV", "nvmlDeviceGetMarginTemperature", "nvmlDeviceGetCurrentClocksEventReasons",
+        "nvmlDeviceGetSramEccErrorStatus", "nvmlDeviceGetGpuFabricInfoV", "nvmlDeviceGetRepairStatus"};
+    for (size_t k = 0; k < sizeof newer / sizeof *newer; k++)
+        if (!strcmp(function, newer[k])) return 1;
+    return !strncmp(function, "nvmlGpm", 7);
+}
+
+static void note(const char *function, int index) {
+    char path[192];
+    if (!text("calls", path, sizeof path)) return;
+    FILE *file = fopen(path, "a");
+    if (!file) return;
+    fprintf(file, "%s:%d\n", function, index);
+    fclose(file);
+}
+
 static int enter(const char *function, int index) {
     char key[96];
+    note(function, index);
+    if (profile() == OLD && is_too_new(function)) return FUNCTION_NOT_FOUND;
     if (!references && strcmp(function, "nvmlInitWithFlags")) return UNINITIALIZED;
     if (index != NO_GPU && (index < 0 || index >= MOST_GPUS)) return INVALID_ARGUMENT;
     int locked = (int)number("driver_lock", 0);
@@ -152,7 +184,13 @@ static double joules(int i) { /* the integral of watts() */
     return (IDLE_W + SWING_W * 0.5) * t - SWING_W * 0.4 / RATE * (cos(RATE * t + phase(i)) - cos(phase(i)));
 }
 static u64 memory_used(int i) { return (u64)of_gpu("set.memory_used", i, (long long)((8 + 4 * (i % 8)) * GIB)); }
-static const u64 MEMORY = 80 * GIB, RESERVED = GIB / 2;
+static const u64 RESERVED = GIB / 2;
+static u64 memory_size(void) { return profile() == H200 ? 150754820096ULL : 80 * GIB; }
+static int temperature(int i) { return (int)of_gpu("set.temperature", i, (long long)(30 + 40 * load(i, elapsed()))); }
+static u64 ecc(int i, int severity, int lifetime) {
+    return severity ? (u64)(lifetime && i == 5) : (u64)of_gpu("set.ecc", i, lifetime ? 10 + i : i);
+}
+static int links(void) { return (int)number("nvlinks", profile() == OLD ? 12 : 18); }
 
 /* --------------------------------------------------------------------------------------------- library */
 
@@ -168,10 +206,10 @@ int nvmlInitWithFlags(u32 flags) {
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) { ENTER(NO_GPU); references--; return OK; }
 const char *nvmlErrorString(int code) { (void)code; return "an error of the stand-in"; }
-int nvmlSystemGetDriverVersion(char *out, u32 size) { ENTER(NO_GPU); snprintf(out, size, "590.48.01"); return OK; }
-int nvmlSystemGetNVMLVersion(char *out, u32 size) { ENTER(NO_GPU); snprintf(out, size, "13.590.48.01"); return OK; }
+int nvmlSystemGetDriverVersion(char *out, u32 size) { ENTER(NO_GPU); snprintf(out, size, "%s", profile() == OLD ? "470.57.02" : "590.48.01"); return OK; }
+int nvmlSystemGetNVMLVersion(char *out, u32 size) { ENTER(NO_GPU); snprintf(out, size, "%s", profile() == OLD ? "11.470.57.02" : "13.590.48.01"); return OK; }
 int nvmlSystemGetCudaDriverVersion(int *out) { ENTER(NO_GPU); *out = 13010; return OK; }
-int nvmlSystemGetCudaDriverVersion_v2(int *out) { ENTER(NO_GPU); *out = 13010; return OK; }
+int nvmlSystemGetCudaDriverVersion_v2(int *out) { ENTER(NO_GPU); *out = profile() == OLD ? 11040 : 13010; return OK; }
 int nvmlDeviceGetCount_v2(u32 *out) { ENTER(NO_GPU); *out = (u32)gpu_count(); return OK; }
 
 /* -------------------------------------------------------------------------------------------- identity */
@@ -201,7 +239,8 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, gpu_t **out) {
 int nvmlDeviceGetIndex(gpu_t *gpu, u32 *out) { GPU_CALL; *out = (u32)i; return OK; }
 int nvmlDeviceGetMinorNumber(gpu_t *gpu, u32 *out) { GPU_CALL; *out = (u32)of_gpu("set.minor", i, i); return OK; }
 int nvmlDeviceGetUUID(gpu_t *gpu, char *out, u32 size) { if (is_mig(gpu)) return mig_uuid(gpu, out, size); GPU_CALL; name_uuid(i, out, size); return OK; }
-int nvmlDeviceGetName(gpu_t *gpu, char *out, u32 size) { if (is_mig(gpu)) return mig_name(gpu, out, size); GPU_CALL; snprintf(out, size, "NVIDIA H100 80GB HBM3"); return OK; }
+static const char *NAMES[] = {"NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA A100-SXM4-80GB"};
+int nvmlDeviceGetName(gpu_t *gpu, char *out, u32 size) { if (is_mig(gpu)) return mig_name(gpu, out, size); GPU_CALL; snprintf(out, size, "%s", NAMES[profile()]); return OK; }
 int nvmlDeviceGetSerial(gpu_t *gpu, char *out, u32 size) { GPU_CALL; snprintf(out, size, "16500230%05d", i); return OK; }
 int nvmlDeviceGetVbiosVersion(gpu_t *gpu, char *out, u32 size) { GPU_CALL; snprintf(out, size, "96.00.99.00.01"); return OK; }
 typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char bus_id[32]; } pci_t;
@@ -228,7 +267,7 @@ typedef struct { u64 total, free, used; } memory_v1_t;
 typedef struct { u32 version; u64 total, reserved, free, used; } memory_v2_t;
 int nvmlDeviceGetMemoryInfo(gpu_t *gpu, memory_v1_t *out) { /* the reserved part counts as used here */
     GPU_CALL;
-    *out = (memory_v1_t){MEMORY, MEMORY - RESERVED - memory_used(i), memory_used(i) + RESERVED};
+    *out = (memory_v1_t){memory_size(), memory_size() - RESERVED - memory_used(i), memory_used(i) + RESERVED};
     return OK;
 }
 int nvmlDeviceGetMemoryInfo_v2(gpu_t *gpu, memory_v2_t *out) {
@@ -241,7 +280,7 @@ int nvmlDeviceGetMemoryInfo_v2(gpu_t *gpu, memory_v2_t *out) {
     }
     GPU_CALL;
     if (out->version != (sizeof *out | 2u << 24)) return VERSION_MISMATCH;
-    *out = (memory_v2_t){out->version, MEMORY, RESERVED, MEMORY - RESERVED - memory_used(i), memory_used(i)};
+    *out = (memory_v2_t){out->version, memory_size(), RESERVED, memory_size() - RESERVED - memory_used(i), memory_used(i)};
     return OK;
 }
 typedef struct { u64 total, free, used; } bar1_t;
@@ -253,14 +292,14 @@ int nvmlDeviceGetTotalEnergyConsumption(gpu_t *gpu, u64 *out) { GPU_CALL; *out =
 int nvmlDeviceGetTemperature(gpu_t *gpu, int sensor, u32 *out) {
     GPU_CALL;
     if (sensor) return INVALID_ARGUMENT;
-    *out = (u32)of_gpu("set.temperature", i, (long long)(30 + 40 * load(i, elapsed())));
+    *out = (u32)temperature(i);
     return OK;
 }
 typedef struct { u32 version; int sensor, temperature; } temperature_t;
 int nvmlDeviceGetTemperatureV(gpu_t *gpu, temperature_t *out) {
     GPU_CALL;
     if (out->version != (sizeof *out | 1u << 24)) return VERSION_MISMATCH;
-    out->temperature = (int)of_gpu("set.temperature", i, (long long)(30 + 40 * load(i, elapsed())));
+    out->temperature = temperature(i);
     return OK;
 }
 static const u32 HIGHEST_MHZ[4] = {1980, 1980, 2619, 1545};
@@ -280,51 +319,22 @@ int nvmlDeviceGetCurrentClocksEventReasons(gpu_t *gpu, u64 *out) { GPU_CALL; *ou
 int nvmlDeviceGetCurrentClocksThrottleReasons(gpu_t *gpu, u64 *out) { GPU_CALL; *out = (u64)of_gpu("set.reasons", i, 4); return OK; }
 int nvmlDeviceGetTotalEccErrors(gpu_t *gpu, int severity, int lifetime, u64 *out) {
     GPU_CALL;
-    *out = severity ? (u64)(lifetime && i == 5) : (u64)of_gpu("set.ecc", i, lifetime ? 10 + i : i);
+    *out = ecc(i, severity, lifetime);
     return OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- fields */
-
-typedef struct { u32 id, scope; long long timestamp, latency; int type, code; union { double d; u32 u; u64 ull; long long sll; } value; } field_t;
-enum { DOUBLE, UNSIGNED_INT, UNSIGNED_LONG, UNSIGNED_LONG_LONG };
-
-static void fill(int i, field_t *f) {
-    f->type = UNSIGNED_INT;
-    switch (f->id) {
-    case 82: f->value.u = (u32)of_gpu("set.temperature", i, (long long)(34 + 45 * load(i, elapsed()))); return;
-    case 83: f->type = UNSIGNED_LONG_LONG; f->value.ull = (u64)(joules(i) * 1e3); return;
-    case 185: case 186: f->value.u = (u32)(watts(i) * 1e3); return;
-    case 187: f->value.u = 200000; return;
-    case 188: case 189: case 190: case 192: f->value.u = 700000; return;
-    case 91: f->value.u = 18; return; /* NVLinks */
-    case 138: case 139: f->type = UNSIGNED_LONG_LONG; f->value.ull = (u64)(elapsed() * 1e6); return; /* KiB */
-    default: f->code = NOT_SUPPORTED;
-    }
-}
-int nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_t *fields) {
-    GPU_CALL;
-    for (field_t *f = fields; f < fields + count; f++) {
-        char key[32];
-        f->code = OK;
-        fill(i, f);
-        snprintf(key, sizeof key, "field.%u", f->id);
-        if (number(key, 0)) f->code = (int)number(key, 0);
-        if (mig_hides_field(f->id) && mig_is_on(i)) f->code = NOT_SUPPORTED;
-    }
-    return OK;
-}
+#include "health.c"
 
 /* ------------------------------------------------------------------------------------------- processes */
 
 typedef struct { u32 pid; u64 memory; u32 gi, ci; } process_t;
 enum { MOST_PROCESSES = 32 };
-static u32 running(int i, process_t *out) {
+static u32 running(int i, const char *knob, process_t *out) {
     char key[32], value[192], *next = value;
     u32 have = 0;
-    snprintf(key, sizeof key, "set.pids.%d", i);
+    snprintf(key, sizeof key, "%s.%d", knob, i);
     if (!text(key, value, sizeof value)) {
-        have = (u32)of_gpu("set.processes", i, i % 3);
+        have = strcmp(knob, "set.pids") ? 0 : (u32)of_gpu("set.processes", i, i % 3);
         for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p] = (process_t){1000 + p, 0, ~0u, ~0u};
     } else for (char *one; have < MOST_PROCESSES && (one = strsep(&next, ",")) != NULL;) {
         out[have] = (process_t){0, 0, ~0u, ~0u};
@@ -333,19 +343,20 @@ static u32 running(int i, process_t *out) {
     for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p].memory = memory_used(i) / have;
     return have < MOST_PROCESSES ? have : MOST_PROCESSES;
 }
-static int list(int i, u32 *count, process_t *out) {
+static int list(int i, const char *knob, u32 *count, process_t *out) {
     process_t found[MOST_PROCESSES];
-    u32 have = running(i, found), room = *count;
+    u32 have = running(i, knob, found), room = *count;
     *count = have;
     if (!have) return OK;
     if (!out || room < have) return INSUFFICIENT_SIZE;
     memcpy(out, found, have * sizeof *out);
     return OK;
 }
-int nvmlDeviceGetComputeRunningProcesses_v2(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, count, out); }
-int nvmlDeviceGetComputeRunningProcesses_v3(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, count, out); }
+int nvmlDeviceGetComputeRunningProcesses_v2(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, "set.pids", count, out); }
+int nvmlDeviceGetComputeRunningProcesses_v3(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, "set.pids", count, out); }
 int nvmlDeviceGetGraphicsRunningProcesses_v3(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; (void)out; *count = 0; return OK; }
-int nvmlDeviceGetMPSComputeRunningProcesses_v3(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; (void)out; *count = 0; return OK; }
+int nvmlDeviceGetMPSComputeRunningProcesses_v2(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, "set.mps", count, out); }
+int nvmlDeviceGetMPSComputeRunningProcesses_v3(gpu_t *gpu, u32 *count, process_t *out) { GPU_CALL; return list(i, "set.mps", count, out); }
 
 /* ---------------------------------------------------------------------------------------------- events */
 
@@ -391,15 +402,11 @@ int nvmlEventSetWait_v2(set_t *set, event_t *out, u32 timeout_ms) {
 /* ------------------------------------------------------------------------- what peers ask for besides */
 
 #define CONSTANT(name, type, value) int name(gpu_t *gpu, type *out) { GPU_CALL; *out = (value); return OK; }
-CONSTANT(nvmlDeviceGetFanSpeed, u32, 40)
 CONSTANT(nvmlDeviceGetPerformanceState, u32, 0)
-CONSTANT(nvmlDeviceGetPersistenceMode, u32, 1)
 CONSTANT(nvmlDeviceGetComputeMode, u32, 0)
 CONSTANT(nvmlDeviceGetDisplayMode, u32, 0)
 CONSTANT(nvmlDeviceGetDisplayActive, u32, 0)
 CONSTANT(nvmlDeviceGetNumGpuCores, u32, 16896)
-CONSTANT(nvmlDeviceGetCurrPcieLinkGeneration, u32, 5)
-CONSTANT(nvmlDeviceGetCurrPcieLinkWidth, u32, 16)
 int nvmlDeviceGetPcieThroughput(gpu_t *gpu, u32 counter, u32 *out) { GPU_CALL; (void)counter; *out = 1024; return OK; }
 int nvmlDeviceGetEncoderUtilization(gpu_t *gpu, u32 *out, u32 *period) { GPU_CALL; *out = 0; *period = 1000000; return OK; }
 int nvmlDeviceGetDecoderUtilization(gpu_t *gpu, u32 *out, u32 *period) { GPU_CALL; *out = 0; *period = 1000000; return OK; }
