@@ -28,7 +28,7 @@ def page() -> Page:
     made = Page()
     made.add("opsd_page_timestamp_seconds", NOW)
     made.add("opsd_gpu_devices_visible", 2)
-    made.add("opsd_gpu_driver_info", 1, driver="590.48.01", cuda="13.1")
+    made.add("opsd_gpu_driver_info", 1, driver="590.48.01", cuda="13.1", nvml="13.590.48.01")
     other = {"gpu": "10", "uuid": "GPU-b"}
     for labels, is_up in ((GPU, 1), (other, 0)):
         made.add("opsd_gpu_info", 1, **labels, name="NVIDIA H100 80GB HBM3", serial="", pci="", vbios="")
