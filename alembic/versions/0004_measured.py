@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("cluster", "job_id", "uuid", "started", name=op.f("pk_measured")),
     )
+    op.create_index("ix_measured_ended", "measured", ["ended"], unique=False)
     op.create_index("ix_measured_run_id", "measured", ["run_id"], unique=False)
     op.create_table(
         "spool",

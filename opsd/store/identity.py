@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection, Table, column, delete, select, table, update
 
 from opsd.core.records import RunRecord
-from opsd.store import tables
+from opsd.store import measured, tables
 from opsd.store.write import Reader, Writer
 
 _cluster = table("cluster", column("id"), column("former_names"))
@@ -62,6 +62,8 @@ def adopt(connection: Connection, names: Mapping[str, str], writer: Writer, rena
             _forget_accounts(connection, int(known))
         for named in _NAMED:
             _rename(connection, named, old, new)
+    if moved:
+        measured.match(connection, 0)
     return moved
 
 
@@ -86,6 +88,8 @@ def _taken_out(
             records[version.observed_at, version.import_id].append(rename(version.record))
     connection.execute(delete(_version).where(_version.c.run_id.in_(ids)))
     connection.execute(delete(_run).where(_run.c.id.in_(ids)))
+    of_these = update(tables.measured).where(tables.measured.c.run_id.in_(ids))
+    connection.execute(of_these.values(run_id=None))  # their ids are given anew, perhaps to others
     return records
 
 

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
-from opsd.core.measured import Measured, Span, run_of
+from opsd.core.measured import SLACK_SECONDS, Measured, Span, run_of
 from opsd.store import tables
 from opsd.store.intern import upsert
 
@@ -79,22 +79,32 @@ def forget(connection: Connection, agents: Collection[tuple[str, str]]) -> None:
 
 
 def match(connection: Connection, since: int) -> int:
-    """Find the runs of records that have none and ended since an instant; how many were found."""
-    waiting: dict[tuple[str, int], list[tuple[str, int, int]]] = defaultdict(list)
-    m = _measured.c
-    query = select(m.cluster, m.job_id, m.uuid, m.started, m.ended).where(
-        m.run_id.is_(None), m.ended >= since
-    )
-    for cluster, job, uuid, started, ended in connection.execute(query):
-        waiting[cluster, job].append((uuid, started, ended))
+    """Find the runs of records that ended since an instant; how many were found.
+
+    Looked up is a record without a run, and one that does not fit the run it has: a record may come before
+    the accounting tells that its run ended, or that the job ran again.
+    """
+    waiting: dict[tuple[str, int], list[tuple[str, int, int, int | None]]] = defaultdict(list)
+    m, run = _measured.c, _run.c
+    columns = (m.cluster, m.job_id, m.uuid, m.started, m.ended, m.run_id)
+    unknown = select(*columns).where(m.run_id.is_(None), m.ended >= since)
+    misfit = or_(
+        run.id.is_(None), run.finish.is_(None), m.started >= run.finish,
+        m.ended > run.finish + SLACK_SECONDS, m.started < run.begin - SLACK_SECONDS,
+    )  # fmt: skip
+    joined = select(*columns).join_from(_measured, _run, m.run_id == run.id, isouter=True)
+    for query in (unknown, joined.where(m.run_id.is_not(None), m.ended >= since, misfit)):
+        for cluster, job, *record in connection.execute(query):
+            waiting[cluster, job].append((record[0], record[1], record[2], record[3]))
+    spans = dict(_runs(connection, list(waiting)))
     found = 0
-    for (cluster, job), spans in _runs(connection, list(waiting)):
-        for uuid, started, ended in waiting[cluster, job]:
-            number = run_of(started, ended, spans)
-            if number is not None:
+    for (cluster, job), records in waiting.items():
+        for uuid, started, ended, before in records:
+            number = run_of(started, ended, spans.get((cluster, job), ()))
+            if number != before:
                 which = and_(m.cluster == cluster, m.job_id == job, m.uuid == uuid, m.started == started)
                 connection.execute(update(_measured).where(which).values(run_id=number))
-                found += 1
+                found += number is not None
     return found
 
 

@@ -360,6 +360,7 @@ measured = Table(
     Column("run_id", BigInteger),
 )
 Index("ix_measured_run_id", measured.c.run_id)
+Index("ix_measured_ended", measured.c.ended)
 
 # How far each agent's spool was fetched. Another `spool` is another file: its numbers begin anew.
 spool = Table(

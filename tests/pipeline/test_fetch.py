@@ -217,6 +217,24 @@ def test_a_run_that_comes_later(store: Store) -> None:
     assert (1, {CLUSTER: 0}) == (done.matched, done.unmatched)
 
 
+@pytest.mark.parametrize("length", [30, HOUR], ids=["short", "long"])
+def test_a_record_that_comes_before_its_run(store: Store, length: int) -> None:
+    """A job that ran again stood for its first run alone: known as open, then as ended just before."""
+    first = RunRecord(CLUSTER, 9, T, T, None, "RUNNING", "es-large", ONE_GPU)
+    books.read(store, [first._replace(hash=1)])
+    began = T + HOUR + 40
+    agents = Spooling(a1=[record(9, T + 2, T + HOUR), record(9, began, began + length)])
+    fetched(store, agents)
+    assert [T, T] == [row[4] for row in stored(store)]
+
+    books.read(store, [first._replace(end=T + HOUR, state="NODE_FAIL", elapsed=1)])
+    assert 0 == fetched(store, agents).matched
+    second = RunRecord(CLUSTER, 9, began - 30, began - 3, began + length, "COMPLETED", "es-large", ONE_GPU)
+    books.read(store, [second])
+    assert (1, {CLUSTER: 0}) == (fetched(store, agents).matched, fetched(store, agents).unmatched)
+    assert [T, began - 30] == [row[4] for row in stored(store)]
+
+
 def test_an_agent_of_no_cluster(store: Store) -> None:
     """Where there are two clusters each agent must be in one of them."""
     with store.write() as connection:

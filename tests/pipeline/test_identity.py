@@ -12,11 +12,13 @@ from sqlalchemy import delete, func, select
 from collectors.slurm.sacct import SacctReader
 from opsd.core.consortium import Consortium
 from opsd.core.errors import Refused
+from opsd.core.measured import Measured
 from opsd.core.parties import Cluster
 from opsd.core.period import DAY, Window
 from opsd.pipeline import consortium, ingest, rebuild, usage
 from opsd.store import identity, migrate, sweeps, tables
 from opsd.store.engine import Store, open_engine
+from tests.fakes.measured import store_records
 
 T = 1_790_000_000
 HEADER = "JobIDRaw|Cluster|Account|User|State|Submit|Eligible|Start|End|AllocTRES\n"
@@ -167,3 +169,21 @@ def forget(store: Store) -> None:
         for table in reversed(tables.METADATA.sorted_tables):
             if table.name not in ("word", "schema_mark"):
                 connection.execute(delete(table))
+
+
+def test_what_agents_measured_goes_with_its_run(store: Store) -> None:
+    """Runs are stored anew under the id; their records follow them, and no other run has them."""
+    read(store, [row("lab", 1), row("lab", 2, "b"), row("mn5", 7, "c")])
+    did = {
+        job: Measured(job, "GPU-1", T + 3_600 * job, T + 3_600 * job + 100, allocated_ms=job)
+        for job in (1, 2)
+    }
+    store_records(store, {("lab", job): [one] for job, one in did.items()})
+    declare(store, "lab")
+    read(store, [row("mn5", 8, "d")])
+    with store.read() as connection:
+        found = (
+            usage.run(connection, Window(T - DAY, T + 9 * DAY), ("account",), with_measured=True).uses or {}
+        )
+
+    assert {("a",): 1, ("b",): 2} == {key: use.allocated for key, use in found.items()}
