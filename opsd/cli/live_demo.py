@@ -24,9 +24,10 @@ from exporters.serve import Address
 from opsd import config
 from opsd.cli.context import open_store
 from opsd.core.errors import WrongUsage
+from opsd.core.period import DAY
 from opsd.daemon import Daemon
 from opsd.node import Agent, Options
-from opsd.pipeline import demo, demo_past, rebuild, sweep
+from opsd.pipeline import demo, demo_past, fetch, rebuild, sweep
 from opsd.pipeline.sources import ClusterSources
 from opsd.store.engine import Store
 from opsd.web import WebServer
@@ -38,6 +39,7 @@ NODE_SECONDS = 5.0
 INGEST_SECONDS = 30
 BALANCES_SECONDS = 15
 FETCH_SECONDS = 30
+MEASURED_DAYS = fetch.MATCHED_DAYS - 1  # of what ended before, the daemon would look for no run
 _PORTS = 2 + NODES
 _LAST_PORT = 65_535
 
@@ -147,7 +149,7 @@ def _first_look(
 
 def _measure_past(factory: LiveFactory, folder: Path, nodes: Sequence[str], start: int, seed: int) -> None:
     """What the nodes' agents have measured so far: they go on with it, and the daemon fetches it."""
-    past = factory.past(start, nodes, start - LENGTH)
+    past = factory.past(start, nodes, start - MEASURED_DAYS * DAY)
     for place, node in enumerate(nodes):
         held = [holding for holding in past if holding.node == node]
         demo_past.write(_spool(folder, node), held, GPUS, _seed(seed, place), start)
