@@ -153,6 +153,48 @@ def test_the_nodes_run_the_jobs(demo: Demo) -> None:
 
 
 @pytest.mark.slow
+def test_every_process_on_a_gpu_belongs_to_its_job(demo: Demo) -> None:
+    """Whoever holds a GPU has a process there or visibly none; nobody else computes."""
+    for url in demo.pages[1:]:
+        page = wait_for(url, "opsd_gpu_processes_unknown")
+        held = {(labels["uuid"], labels["jobid"]) for labels, _ in page.get("opsd_gpu_job_info", [])}
+        counted = {(labels["uuid"], labels["jobid"]) for labels, _ in page.get("opsd_gpu_job_processes", [])}
+        assert held == counted
+        assert [({}, 0)] == page["opsd_gpu_processes_unknown"]
+        assert [({}, 0)] == page["opsd_gpu_job_disagreements"]
+
+
+@pytest.mark.slow
+def test_what_gpus_did_reaches_the_reports(demo: Demo) -> None:
+    """The daemon fetches it from all nodes, finds every run, and usage shows who wastes what."""
+    page = wait_for(demo.pages[0], "opsd_measured_unmatched_records")
+    ran = subprocess.run(
+        [sys.executable, "-m", "opsd", "usage", "--from", "2000-01-01", "--to", "2100-01-01",
+         "--measured", "--format", "json"],
+        check=False, capture_output=True, text=True,
+        env={**environment(), "OPSD_DB": f"sqlite:///{demo.folder / 'opsd.db'}"},
+    )  # fmt: skip
+    assert ran.returncode in (0, 3), ran.stderr
+    (line,) = json.loads(ran.stdout)
+    seen, computed, idle, active = (
+        float(line[name])
+        for name in (
+            "measured_gpu_seconds",
+            "process_gpu_seconds",
+            "idle_gpu_seconds",
+            "sm_active_gpu_seconds",
+        )
+    )
+
+    assert [({"cluster": "demo"}, 0)] == page["opsd_measured_unmatched_records"]
+    assert {"answered": 4, "failed": 0} == {
+        labels["state"]: value for labels, value in page["opsd_spool_nodes"]
+    }
+    assert 0 < active < computed < seen
+    assert 0.05 < idle / seen < 0.4
+
+
+@pytest.mark.slow
 def test_prometheus_is_told_what_to_scrape(demo: Demo) -> None:
     """Target files name what really answers, with cluster and node."""
     nodes = json.loads((demo.folder / "targets" / "nodes.json").read_text())
