@@ -7,8 +7,11 @@ read is told and left out, the others go on.
 from __future__ import annotations
 
 import json
+import socket
 import ssl
-import time
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,7 @@ class Agents:
             timeout=timeout_seconds,
             follow_redirects=False,
             trust_env=False,
+            headers={"Accept-Encoding": "identity"},  # what is small on its way may be large when it is here
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
@@ -129,6 +133,39 @@ def _context(ca_file: str | None, cert_file: str | None, key_file: str | None) -
     return context
 
 
+class _Patience:
+    """Ends a request that takes too long: the client's time-outs are for each piece, be it one byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def watch(self, event: str, found: Mapping[str, Any]) -> None:
+        """Told by the client what it does."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = found["return_value"].get_extra_info("socket")
+            if self.is_over:
+                self._hang_up()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Wakes whoever reads; what belongs to TLS stays with that thread."""
+        if self._socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
 class NodeSpool:
     """One agent."""
 
@@ -148,26 +185,33 @@ class NodeSpool:
     def _page(self, after: int) -> Spooled:
         try:
             tree = json.loads(self._body(after))
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise Unavailable(f"{self._url}/spool: not JSON: {err}") from err
         return self._read(tree)
 
     def _body(self, after: int) -> bytes:
         """The answer, up to a size and in a time that no agent needs."""
-        until = time.monotonic() + self._seconds
+        patience = _Patience(self._seconds)
+        late = Unavailable(f"{self._url}/spool: no whole answer in {self._seconds:g} s")
+        asked = {"after": after, "limit": _LIMIT}
         try:
-            with self._client.stream(
-                "GET", f"{self._url}/spool", params={"after": after, "limit": _LIMIT}
-            ) as answer:
+            with (
+                patience,
+                self._client.stream(
+                    "GET", f"{self._url}/spool", params=asked, extensions={"trace": patience.watch}
+                ) as answer,
+            ):
                 body = b""
-                for piece in answer.iter_bytes():
+                for piece in answer.iter_raw():
                     body += piece
                     if len(body) > _MOST_BYTES:
                         raise Unavailable(f"{self._url}/spool: more than {_MOST_BYTES:,} bytes")
-                    if time.monotonic() > until:
-                        raise Unavailable(f"{self._url}/spool: no whole answer in {self._seconds:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL) as err:
+            if patience.is_over or isinstance(err, httpx2.TimeoutException):
+                raise late from err
             raise Unavailable(f"{self._url}/spool: {str(err) or type(err).__name__}") from err
+        if patience.is_over:  # an answer without a length ends where it is cut
+            raise late
         if answer.status_code != httpx2.codes.OK:
             said = body[:200].decode("utf-8", "replace").strip()
             raise Unavailable(f"{self._url}/spool: {answer.status_code} {said or answer.reason_phrase}")

@@ -7,6 +7,7 @@ that are too far apart is allocated, and not covered. Energy is a counter's, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ _OPTIONAL = frozenset(
     {"process_ms", "idle_ms", "sm_active_ms", "tensor_active_ms", "energy_mj", "memory_peak_bytes"}
 )
 _MOST = 2**52  # sums of thousands still fit into 64 bits
+_UNCLEAN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # not every database takes them
 
 
 def from_json(tree: object) -> Measured:
@@ -81,6 +83,8 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 (what the field's o
     if value is None and name in _OPTIONAL:
         return None
     kind = _KINDS.get(name, int)
+    if type(value) is str and _UNCLEAN.search(value):
+        raise BadText(f"measured record: {name} has characters that no name has", repr(value))
     if type(value) is not kind or (kind is int and not 0 <= value < _MOST):  # type: ignore[operator]
         raise BadText(f"measured record: {name} is not {kind.__name__} in its range", repr(value))
     return value
@@ -93,6 +97,35 @@ def _xids(value: object) -> tuple[tuple[int, int], ...]:
     ):
         raise BadText("measured record: xids are not pairs of whole numbers", repr(value))
     return tuple(sorted((code, times) for code, times in value))
+
+
+# ------------------------------------------------------------------------------------------ what can be
+
+_CLOCKS_SECONDS = 86_400  # so much may clocks differ, or be set
+_EARLIEST = 631_152_000  # 1990
+_MOST_WATTS = 20_000  # of one device
+_MOST_BYTES = 2**45
+
+
+def doubt(record: Measured, at: int) -> str:
+    """Why a record cannot be true at an instant, in words; empty where it can.
+
+    What cannot be is kept out, so that one agent's fault does not spoil everybody's sums.
+    """
+    most = 1_000 * (record.ended - record.started + _CLOCKS_SECONDS)
+    limits = {
+        "allocated_ms": most, "covered_ms": record.allocated_ms, "process_ms": record.covered_ms,
+        "idle_ms": record.covered_ms, "gpm_ms": record.covered_ms, "sm_active_ms": record.gpm_ms,
+        "tensor_active_ms": record.gpm_ms, "energy_mj": _MOST_WATTS * most,
+        "memory_peak_bytes": _MOST_BYTES,
+    }  # fmt: skip
+    if not _EARLIEST <= record.started <= record.ended <= at + _CLOCKS_SECONDS:
+        return f"from {record.started} to {record.ended}: that cannot be"
+    for name, limit in limits.items():
+        value = getattr(record, name)
+        if value is not None and value > limit:
+            return f"{name} {value}: {limit} at most"
+    return ""
 
 
 # ------------------------------------------------------------------------------------------- of which run

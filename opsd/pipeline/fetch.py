@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collectors.protocol import Agents, Spooled, Target
 from opsd.core.errors import BadInput, Unavailable
+from opsd.core.measured import Measured, doubt
 from opsd.core.period import DAY
 from opsd.store import identity, measured, sweeps
 from opsd.store.engine import Store
@@ -129,9 +130,15 @@ class _Round:
             return None
         at = Cursor(found.spool, found.cursor)
         with self._store.write() as connection:
-            self.records += measured.keep(connection, cluster, name, found.records, at, self._now)
+            records = [one for one in found.records if self._is_possible(name, one)]
+            self.records += measured.keep(connection, cluster, name, records, at, self._now)
         self.faults += [f"{name}: {fault}" for fault in found.faults]
         if found.more and asked.page < _MOST_PAGES:
             return at
         self.answered[cluster] += 1
         return None
+
+    def _is_possible(self, name: str, record: Measured) -> bool:
+        if why := doubt(record, self._now):
+            self.faults.append(f"{name}: job {record.job_id} on {record.uuid}: {why}")
+        return not why

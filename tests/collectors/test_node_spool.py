@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import bcrypt
@@ -122,11 +123,39 @@ def test_nobody_there(tmp_path: Path) -> None:
     made = Agents(str(tmp_path / "nodes.json"), timeout_seconds=0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = Target(f"127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(Unavailable, match="timed out"):
+        with pytest.raises(Unavailable, match=r"no whole answer in 0\.2 s"):
             made.spool(target).fetch("s", 0)
     with pytest.raises(Unavailable, match="refused"):
         made.spool(Target("127.0.0.1:1")).fetch("s", 0)
     made.close()
+
+
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n{"], ids=["head", "body"]
+)
+def test_an_answer_in_drops(piece: bytes, tmp_path: Path) -> None:
+    """A byte now and then, in whichever part of the answer, does not keep the daemon waiting."""
+    made = Agents(str(tmp_path / "nodes.json"), timeout_seconds=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        thread = threading.Thread(target=drip, args=(slow, piece), daemon=True)
+        thread.start()
+        with pytest.raises(Unavailable, match=r"no whole answer in 0\.3 s"):
+            made.spool(Target(f"127.0.0.1:{slow.getsockname()[1]}")).fetch("s", 0)
+        thread.join()
+    made.close()
+
+
+def drip(server: socket.socket, piece: bytes) -> None:
+    """A client's connection, on which a byte comes often enough, until it hangs up."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        connection.sendall(piece)
+        connection.settimeout(0.02)
+        while True:
+            connection.sendall(b"x")
+            with suppress(TimeoutError):
+                if not connection.recv(65_536):
+                    return
 
 
 def test_behind_tls_and_a_password(certificates: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from opsd.core.errors import BadText
-from opsd.core.measured import Measured, Span, from_json, run_of
+from opsd.core.measured import Measured, Span, doubt, from_json, run_of
 
 LEAST = {"job_id": 7, "uuid": "GPU-a", "started": 100, "ended": 200}
 FULL = Measured(
@@ -40,6 +40,8 @@ def test_of_another_version() -> None:
         ({"energy_mj": 0.5}, "energy_mj is not int"),
         ({"energy_mj": 2**62}, "energy_mj is not int"),
         ({"is_end_seen": 1}, "is_end_seen is not bool"),
+        ({"account": "es\0"}, "account has characters"),
+        ({"user": "\ud800"}, "user has characters"),
         ({"xids": [[79]]}, "xids are not pairs"),
         ({"xids": {"79": 1}}, "xids are not pairs"),
     ],
@@ -92,3 +94,40 @@ def test_what_no_job_does_is_refused() -> None:
     told = Measured(1, "GPU-1", 1, 2).as_json()
     with pytest.raises(BadText, match="energy_mj"):
         from_json(told | {"energy_mj": 2**60})
+
+
+# ------------------------------------------------------------------------------------------ what can be
+
+HOUR = Measured(
+    7, "GPU-a", 1_700_000_000, 1_700_003_600, allocated_ms=3_600_400, covered_ms=3_600_000,
+    process_ms=3_600_000, idle_ms=0, gpm_ms=3_500_000, sm_active_ms=3_500_000, tensor_active_ms=0,
+    energy_mj=2_500_000_000, memory_peak_bytes=2**36,
+)  # fmt: skip
+LATER = HOUR.ended + 300
+
+
+def test_what_can_be() -> None:
+    """An hour at full load, one of which nothing was seen, and one by a clock that is set an hour late."""
+    assert ["", "", ""] == [
+        doubt(one, LATER)
+        for one in (HOUR, Measured(7, "GPU-a", HOUR.started, HOUR.ended), HOUR._replace(ended=LATER + 3_600))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ended": LATER + 2 * 86_400}, "that cannot be"),
+        ({"started": 12}, "that cannot be"),
+        ({"allocated_ms": 10**9}, "allocated_ms 1000000000: 90000000 at most"),
+        ({"covered_ms": 3_600_401}, "covered_ms"),
+        ({"process_ms": 3_600_001}, "process_ms"),
+        ({"gpm_ms": 3_600_001}, "gpm_ms"),
+        ({"sm_active_ms": 3_500_001}, "sm_active_ms"),
+        ({"energy_mj": 2 * 10**12}, "energy_mj"),
+        ({"memory_peak_bytes": 2**46}, "memory_peak_bytes"),
+    ],
+)
+def test_what_cannot_be(change: dict[str, int], words: str) -> None:
+    """It is named with the most that it could be."""
+    assert words in doubt(HOUR._replace(**change), LATER)  # type: ignore[arg-type]

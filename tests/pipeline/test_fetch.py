@@ -158,6 +158,18 @@ def test_one_that_fails_hurts_nobody(store: Store) -> None:
         assert "" == gpu_use.fetched(connection)[1].failure
 
 
+def test_what_cannot_be_true(store: Store) -> None:
+    """It is left out and told, and the record beside it arrives; the next round goes on behind both."""
+    wrong = record(1, T + 2, T + HOUR, "GPU-9")._replace(covered_ms=10**12)
+    agents = Spooling(a1=[wrong, FOUR[0]])
+    done = fetched(store, agents)
+
+    assert (1, 1) == (done.records, done.unreadable)
+    assert ("a1:9751: job 1 on GPU-9: covered_ms 1000000000000: 3598000 at most",) == done.faults
+    assert ["GPU-0"] == [row[1] for row in stored(store)]
+    assert 0 == fetched(store, agents).unreadable
+
+
 def test_one_that_is_no_longer_listed_is_forgotten(store: Store) -> None:
     """It does not fail for ever; what it measured stays."""
     agents = Spooling(a2=[record(2, T, T + 3 * HOUR)])
