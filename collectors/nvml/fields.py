@@ -174,6 +174,11 @@ class Batch:
                 self._plan()
 
     @property
+    def refused(self) -> frozenset[str]:
+        """Fields that the GPU does not have, by the names that getters know them by."""
+        return frozenset(f"field {number}" for number, scope in self._refused if not scope)
+
+    @property
     def given(self) -> frozenset[str]:
         """Readings that may come."""
         return frozenset(str(field.reading) for field in self._wanted)

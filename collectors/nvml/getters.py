@@ -77,7 +77,7 @@ class Getter(NamedTuple):
     name: str
     gives: tuple[str, ...]
     call: Callable[[Handle], Values]
-    instead_of: str = ""  # only while that getter is unsupported
+    instead_of: str = ""  # only where that getter, or "field NUMBER", is unsupported
 
 
 def _of_one(function: str, reading: Reading, unit: float, *arguments: int, name: str = "") -> Getter:
@@ -198,6 +198,10 @@ GETTERS = (
     Getter("memory", tuple(map(str, (_TOTAL, _USED, _FREE, _RESERVED))), _memory),
     Getter("memory v1", (str(_TOTAL), str(_FREE)), _memory_v1, instead_of="memory"),
     Getter("bar1", (str(_BAR1),), _bar1),
+    # The mean of a second on some Ampere boards; nothing else is told by drivers that lack the field.
+    _of_one("nvmlDeviceGetPowerUsage", Reading("power_instant_watts"), _MILLI)._replace(
+        instead_of=f"field {nvml.NVML_FI_DEV_POWER_INSTANT}"
+    ),
     _of_one("nvmlDeviceGetEnforcedPowerLimit", Reading("power_limit_watts", ("enforced",)), _MILLI),
     _of_one("nvmlDeviceGetTemperatureV", _GPU_TEMPERATURE, 1, nvml.NVML_TEMPERATURE_GPU, name="temperature"),
     _of_one("nvmlDeviceGetTemperature", _GPU_TEMPERATURE, 1, nvml.NVML_TEMPERATURE_GPU)._replace(

@@ -91,8 +91,9 @@ class Reader:
 
     def _read(self, handle: Handle) -> dict[Reading, float]:
         found = dict(self._rare(handle))
-        self._call_all(self._getters, handle, found)
         self._fields.read(handle, found)
+        self._unsupported |= self._fields.refused
+        self._call_all(self._getters, handle, found)
         self._links.read(handle, found)
         self.processes = self._listed.read(handle)
         if self.processes is not None:

@@ -11,6 +11,7 @@
  *   set.field.94.3=7        a field's raw value on GPU 3       set.field.161.3.5=7  the same of one scope (here: link 5)
  *   nvlinks=18              of each GPU; 0: as passed through  nvlink5=1          counted as NVLink 5 does
  *   set.link.3.5=0          link 5 of GPU 3 is down            set.mps.3=71       clients of an MPS server, as set.pids
+ *   set.process_memory.3=7  bytes that each process of GPU 3 holds
  *   calls=FILE              each call adds a line FUNCTION:GPU there
  *   xid=1:3:79,2:0:31       events SERIAL:GPU:XID, each delivered once
  *   seed=b                  a letter in the identities: another machine
@@ -340,7 +341,7 @@ static u32 running(int i, const char *knob, process_t *out) {
         out[have] = (process_t){0, 0, ~0u, ~0u};
         if (sscanf(one, "%u@%u/%u", &out[have].pid, &out[have].gi, &out[have].ci) >= 1) have++;
     }
-    for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p].memory = memory_used(i) / have;
+    for (u32 p = 0; p < have && p < MOST_PROCESSES; p++) out[p].memory = (u64)of_gpu("set.process_memory", i, (long long)(memory_used(i) / have));
     return have < MOST_PROCESSES ? have : MOST_PROCESSES;
 }
 static int list(int i, const char *knob, u32 *count, process_t *out) {
