@@ -31,6 +31,7 @@ from opsd.core.holders import Job
 _MOST_BYTES = 65_536
 _HIGHEST_MINOR = 4_095
 _NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_JOB_ID = re.compile(r"[1-9][0-9]{0,9}")  # Slurm's has 32 bits
 _SLUID = re.compile(r"[0-9A-Za-z]{1,32}")
 _MOST_DIGITS = 12
 _KEYS = (
@@ -80,8 +81,10 @@ def parse(name: str, text: str) -> Job:
     missing = [key for key in _NEEDED if key not in entries]
     if missing:
         raise BadText(f"job file {name}: needs {missing[0]}", text)
-    if entries["job_id"] != name or not name.isdigit():
+    if entries["job_id"] != name:
         raise BadText(f"job file {name}: holds another job", entries["job_id"])
+    if not _JOB_ID.fullmatch(name):
+        raise BadText(f"job file {name[:40]}: job_id is not a job's number", name)
     return Job(
         job_id=name,
         account=entries.get("account", ""),

@@ -80,7 +80,7 @@ def _open(tree: Mapping[str, Any]) -> Open:
     holding = Holding(*tree["holding"])
     if list(map(type, holding)) != list(map(type, _HOLDING)):
         raise ValueError(f"{holding!r} is no holding")
-    if not holding.job_id.isdigit():
+    if not (holding.job_id.isascii() and holding.job_id.isdigit()):
         raise ValueError(f"{holding.job_id!r} is no job id")
     xids = {_whole(code): _whole(times) for code, times in tree["xids"]}
     return Open(holding=holding, xids=xids, **found)

@@ -223,6 +223,13 @@ def test_a_file_that_is_none(text: str, words: str) -> None:
     assert "4711" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["0", "007", "²", "٣", "12345678901", "-1", "core"])
+def test_a_name_that_is_no_job_s_number(name: str) -> None:
+    """It is refused here, not where the job's record is to be closed."""
+    with pytest.raises(BadText, match="is not a job's number"):
+        parse(name, GOOD.replace("4711", name))
+
+
 def test_what_else_lies_in_the_folder(tmp_path: Path) -> None:
     """A file being written is not looked at; pipes, links, folders and nonsense are faults, no obstacles."""
     (tmp_path / "4711").write_text(GOOD)
