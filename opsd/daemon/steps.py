@@ -290,7 +290,10 @@ def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
     done = housekeeping.run(work.store, now=work.now)
-    return Outcome({"readings_forgotten": done.readings_forgotten, "log_emptied": int(done.log_emptied)})
+    return Outcome({
+        "readings_forgotten": done.readings_forgotten, "matched": done.matched,
+        "log_emptied": int(done.log_emptied),
+    })  # fmt: skip
 
 
 STEPS: tuple[Step, ...] = (

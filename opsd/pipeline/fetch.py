@@ -22,6 +22,7 @@ from opsd.store.measured import Cursor
 
 AT_ONCE = 32
 MATCHED_DAYS = 30  # a run that has not come by then does not come
+_AGAIN_DAYS = 2  # in each round; housekeeping looks at all of them
 _MOST_PAGES = 50  # of one agent in one round: the rest comes in the next
 _SHOWN_FAULTS = 5
 
@@ -54,13 +55,27 @@ def run(store: Store, agents: Agents, *, now: int, go_on: Callable[[], None] = l
         measured.forget(connection, {(clusters[target.address], target.name) for target in targets})
     round_ = _Round(store, agents, clusters, now)
     round_.ask(targets, go_on)
-    with store.write() as connection:
-        matched = measured.match(connection, now - MATCHED_DAYS * DAY)
+    matched = match(store, now=now, again_days=_AGAIN_DAYS)
+    with store.read() as connection:
         unmatched = measured.unmatched(connection)
     return Result(
         dict(round_.answered), {name: tuple(why) for name, why in round_.failed.items()}, round_.records,
         tuple(round_.faults[:_SHOWN_FAULTS]), len(round_.faults), matched, unmatched,
     )  # fmt: skip
+
+
+def match(store: Store, *, now: int, again_days: int = MATCHED_DAYS) -> int:
+    """Find the runs of records; how many were found. Nothing waits for the search, only for what it found.
+
+    Args:
+        again_days: how far back records that have a run are looked at: it may turn out to be another.
+    """
+    with store.read() as connection:
+        found = measured.misplaced(connection, now - MATCHED_DAYS * DAY, now - again_days * DAY)
+    if not found:
+        return 0
+    with store.write() as connection:
+        return measured.place(connection, found)
 
 
 def _clusters(store: Store, targets: Sequence[Target]) -> dict[str, str]:

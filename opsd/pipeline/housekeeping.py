@@ -1,7 +1,7 @@
-"""What a database needs now and then: forget idle readings, refresh statistics, empty the write-ahead log.
+"""What a database needs now and then: forget idle readings, find runs late, refresh statistics.
 
-Never deleted: runs, their versions, day facts, the journal, the quarantine, and every reading that a run
-traces back to.
+Records of agents are looked at once more: their runs may have changed since. Never deleted: runs, their
+versions, day facts, the journal, the quarantine, and every reading that a run traces back to.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from opsd.core.period import DAY
+from opsd.pipeline import fetch
 from opsd.store import upkeep
 from opsd.store.engine import Store
 
@@ -20,6 +21,7 @@ class Result:
     """What was done."""
 
     readings_forgotten: int
+    matched: int  # records of agents that found their run, or another
     log_emptied: bool
 
 
@@ -28,4 +30,4 @@ def run(store: Store, *, now: int) -> Result:
     with store.read() as connection:
         idle = upkeep.idle_readings(connection, now - KEEP_DAYS * DAY)
     upkeep.forget(store, idle)
-    return Result(len(idle), upkeep.tidy(store))
+    return Result(len(idle), fetch.match(store, now=now), upkeep.tidy(store))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
@@ -18,8 +18,19 @@ from opsd.store import tables
 from opsd.store.intern import upsert
 
 _measured, _spool, _run, _word = tables.measured, tables.spool, tables.run, tables.word
-_KEY = ("cluster", "job_id", "uuid", "started")
 _AT_ONCE = 500
+
+
+class Key(NamedTuple):
+    """Which record."""
+
+    cluster: str
+    job_id: int
+    uuid: str
+    started: int
+
+
+_KEY = Key._fields
 
 
 class Cursor(NamedTuple):
@@ -79,33 +90,48 @@ def forget(connection: Connection, agents: Collection[tuple[str, str]]) -> None:
 
 
 def match(connection: Connection, since: int) -> int:
-    """Find the runs of records that ended since an instant; how many were found.
+    """Find the runs of all records that ended since an instant; how many were found."""
+    return place(connection, misplaced(connection, since, since))
+
+
+def misplaced(connection: Connection, since: int, again: int) -> dict[Key, int | None]:
+    """Records that belong to another run than they have, and to which; None: to none that is stored.
 
     Looked up is a record without a run, and one that does not fit the run it has: a record may come before
     the accounting tells that its run ended, or that the job ran again.
+
+    Args:
+        since: of records without a run, those that ended before are left out.
+        again: the same of those with one, of which there are many more.
     """
-    waiting: dict[tuple[str, int], list[tuple[str, int, int, int | None]]] = defaultdict(list)
+    waiting: dict[tuple[str, int], list[tuple[Key, int, int | None]]] = defaultdict(list)
     m, run = _measured.c, _run.c
-    columns = (m.cluster, m.job_id, m.uuid, m.started, m.ended, m.run_id)
+    columns = (*(m[name] for name in _KEY), m.ended, m.run_id)
     unknown = select(*columns).where(m.run_id.is_(None), m.ended >= since)
     misfit = or_(
         run.id.is_(None), run.finish.is_(None), m.started >= run.finish,
         m.ended > run.finish + SLACK_SECONDS, m.started < run.begin - SLACK_SECONDS,
     )  # fmt: skip
     joined = select(*columns).join_from(_measured, _run, m.run_id == run.id, isouter=True)
-    for query in (unknown, joined.where(m.run_id.is_not(None), m.ended >= since, misfit)):
-        for cluster, job, *record in connection.execute(query):
-            waiting[cluster, job].append((record[0], record[1], record[2], record[3]))
+    for query in (unknown, joined.where(m.run_id.is_not(None), m.ended >= again, misfit)):
+        for *key, ended, before in connection.execute(query):
+            waiting[key[0], key[1]].append((Key(*key), ended, before))
     spans = dict(_runs(connection, list(waiting)))
-    found = 0
-    for (cluster, job), records in waiting.items():
-        for uuid, started, ended, before in records:
-            number = run_of(started, ended, spans.get((cluster, job), ()))
+    found: dict[Key, int | None] = {}
+    for job, records in waiting.items():
+        for which, ended, before in records:
+            number = run_of(which.started, ended, spans.get(job, ()))
             if number != before:
-                which = and_(m.cluster == cluster, m.job_id == job, m.uuid == uuid, m.started == started)
-                connection.execute(update(_measured).where(which).values(run_id=number))
-                found += number is not None
+                found[which] = number
     return found
+
+
+def place(connection: Connection, found: Mapping[Key, int | None]) -> int:
+    """Give records their runs; how many have one now."""
+    for key, number in found.items():
+        which = and_(*(_measured.c[name] == value for name, value in key._asdict().items()))
+        connection.execute(update(_measured).where(which).values(run_id=number))
+    return sum(number is not None for number in found.values())
 
 
 def _runs(
@@ -130,7 +156,10 @@ def _runs(
 
 
 def unmatched(connection: Connection) -> dict[str, int]:
-    """Records whose run is not known, by cluster; a cluster with records and none of these has 0."""
-    missing = func.sum(func.coalesce(_measured.c.run_id * 0, 1))
-    query = select(_measured.c.cluster, missing).group_by(_measured.c.cluster)
-    return {cluster: int(count) for cluster, count in connection.execute(query)}
+    """Records whose run is not known, by cluster; one whose agents are asked and that has none of them: 0."""
+    found = dict.fromkeys(connection.scalars(select(_spool.c.cluster).distinct()), 0)
+    query = select(_measured.c.cluster, func.count()).where(_measured.c.run_id.is_(None))
+    found.update(
+        (cluster, int(count)) for cluster, count in connection.execute(query.group_by(_measured.c.cluster))
+    )
+    return found

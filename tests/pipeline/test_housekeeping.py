@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import func, select
 
-from opsd.core.period import DAY
+from opsd.core.measured import Measured
+from opsd.core.period import DAY, HOUR
 from opsd.pipeline import housekeeping
 from opsd.store import imports, tables
 from opsd.store.engine import Store, open_engine
 from tests.fakes import books
+from tests.fakes.consortia import CLUSTER
+from tests.fakes.measured import store_records
 
 LATER = books.NOW + 31 * DAY
 
@@ -115,3 +118,11 @@ def test_the_write_ahead_log_is_emptied(sqlite_url: str) -> None:
 
     assert housekeeping.run(store, now=books.NOW).log_emptied
     store.close()
+
+
+def test_records_find_their_runs_late(store: Store) -> None:
+    """A record of weeks ago whose run the accounting told otherwise since is looked at once more."""
+    did = Measured(1, "GPU-1", books.T + 5, books.T + 2 * HOUR, allocated_ms=7_195_000)
+    store_records(store, {(CLUSTER, 1): [did]}, matched=False)
+
+    assert [1, 0] == [housekeeping.run(store, now=books.T + 29 * DAY).matched for _ in range(2)]
