@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -106,6 +107,18 @@ def test_a_job_file_that_cannot_be_read_is_counted(jobs: Path, capsys: pytest.Ca
     page = Scraped(capsys.readouterr().out)
     assert 2 == page.value("opsd_gpu_job_unresolved")
     assert [1, 1] == page.values("opsd_gpu_job_info")
+
+
+def test_many_job_files_that_cannot_be_read(jobs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of them count; ten are said, and how many more there are: a log is to be read."""
+    for number in range(100, 400):
+        (jobs / str(number)).write_text("x")
+    node.main(["--once", "--simulated=2", f"--jobs.directory={jobs}"])
+
+    printed = capsys.readouterr()
+    assert 300 == Scraped(printed.out).value("opsd_gpu_job_unresolved")
+    assert ["109"] == re.findall(r"job file (109|110):", printed.err)
+    assert "; and 290 more\n" in printed.err
 
 
 @pytest.mark.prometheus

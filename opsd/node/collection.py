@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from opsd.node.measuring import Measuring
 
 DISTRIBUTION = "opsd-hpc"
+_MOST_TOLD = 10  # of many things of one kind: a log is to be read
 
 Clock = Callable[[], float]
 Say = Callable[[str], None]
@@ -144,14 +145,14 @@ class Node:
             trouble = ""
         except BadInput as err:
             self._jobs, faults, trouble = (), (), str(err)
-        self._tell("jobs", trouble or "; ".join(faults))
+        self._tell("jobs", trouble or _few("; ", faults))
         self._add_health(page, "jobs", started, is_up=not trouble)
         self._are_jobs_read = not trouble
         return len(faults)
 
     def _read_holders(self, page: Page, faults: int) -> None:
         self.holders = self._whose.holders(self._jobs, self.seen.gpus, faults)
-        stale = ", ".join(self.holders.stale)
+        stale = _few(", ", self.holders.stale)
         self._tell(
             "stale job files", f"{stale}: these jobs are over, and their files hold nothing" if stale else ""
         )
@@ -215,3 +216,9 @@ class Node:
         if self._said.get(thing, "") != trouble:
             self._say(f"{thing}: {trouble or 'well again'}")
         self._said[thing] = trouble
+
+
+def _few(between: str, texts: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    rest = len(texts) - _MOST_TOLD
+    return between.join([*texts[:_MOST_TOLD], *([f"and {rest} more"] if rest > 0 else [])])
