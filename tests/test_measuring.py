@@ -188,8 +188,12 @@ def test_over_the_wire(jobs: Path) -> None:
 
 @pytest.mark.parametrize(
     "off",
-    [{"spool_directory": None}, {"collectors": Options().collectors - {"spool"}}],
-    ids=["folder", "switch"],
+    [
+        {"spool_directory": None},
+        {"collectors": Options().collectors - {"spool"}},
+        {"collectors": Options().collectors - {"jobs"}},  # whose file tells who does anything
+    ],
+    ids=["folder", "switch", "jobs"],
 )
 def test_without_a_spool(jobs: Path, off: dict[str, object]) -> None:
     """There is nothing at /spool, nothing of it on the page, and nothing on the disk."""

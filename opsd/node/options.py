@@ -70,5 +70,5 @@ class Options:
 
     @property
     def keeps_spool(self) -> bool:
-        """Whether what jobs do is measured and kept."""
-        return self.spool_directory is not None and "spool" in self.collectors
+        """Whether what jobs do is measured and kept: without job files nobody does anything."""
+        return self.spool_directory is not None and {"jobs", "spool"} <= self.collectors
