@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from exporters.http_server import MOST_CONNECTIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 INSTALLED = "/opt/opsd/bin/"
+MOST_GPUS, OTHER_THREADS = 64, 16
 MOST_EXPOSED = 2.0  # of 10; systemd calls anything below 2.5 "OK"
 
 
@@ -118,6 +121,15 @@ def test_the_folders_can_be_made(tmp_path: Path) -> None:
 def test_what_a_service_may_not_do_is_refused_not_deadly(unit: Path) -> None:
     """A call that is filtered out gives an error: a library that only tries must not kill the service."""
     assert "\nSystemCallErrorNumber=EPERM\n" in unit.read_text(encoding="utf-8")
+
+
+def test_the_agent_may_have_all_its_threads() -> None:
+    """As many clients as it takes in at once, each with a thread, leave enough for the GPUs."""
+    unit = (ROOT / "systemd" / "opsd-node.service").read_text(encoding="utf-8")
+    most = re.search(r"^TasksMax=(\d+)$", unit, re.MULTILINE)
+
+    assert most
+    assert MOST_CONNECTIONS + MOST_GPUS + OTHER_THREADS <= int(most[1])
 
 
 def test_the_agent_sees_gpus_whose_driver_is_loaded_later() -> None:
