@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from exporters import serve
 from exporters.page import Page
 from opsd.node import Agent, Options, command_line, top
 from opsd.node.board import Device, Holder, board
@@ -170,6 +171,25 @@ def test_without_an_agent_it_reads_the_gpus(jobs: Path, capsys: pytest.CaptureFi
 
     assert "no agent: read here" in out
     assert "2 of 2 GPUs up" in out
+
+
+def test_beside_an_agent_that_gives_no_page_the_gpus_are_left_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be one behind TLS, or one that hangs: a second client of the driver is no help."""
+    server = serve.PageServer(serve.parse_address("127.0.0.1:0"), serve.Holder(), title="opsd-node")
+    monkeypatch.setattr(top, "DEFAULT_URL", server.url)
+    monkeypatch.setattr(top, "Local", lambda _: pytest.fail("the GPUs are read"))
+    server.start()
+    try:
+        assert 1 == top.main(["--once"])
+    finally:
+        server.stop()
+    said = capsys.readouterr().err
+
+    assert said.startswith(
+        f"opsd-node: {server.url}/metrics: 503 nothing collected yet: something listens there"
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:9751"
 _PATIENCE_SECONDS = 5.0
+_IS_THERE = (
+    "something listens there, so the GPUs are not read a second time: an agent behind TLS or passwords is "
+    "shown by --url, --ca-file, --cert-file or --username"
+)
 _LEAVE = ("q", "Q", "\x03", "\x1b")
+
+
+class NobodyThereError(OpsdError):
+    """Nothing listens at an agent's address."""
 
 
 class Source(Protocol):
@@ -64,6 +72,7 @@ class Remote:
         """Its page.
 
         Raises:
+            NobodyThereError: nothing listens there.
             OpsdError: it does not answer, or not with a page.
         """
         asked = urllib.request.Request(self._url, headers=self._headers)  # noqa: S310 (http or https, checked)
@@ -76,7 +85,8 @@ class Remote:
             raise OpsdError(f"{self._url}: {err.code} {said or err.reason}") from err
         except (OSError, ValueError) as err:
             reason = getattr(err, "reason", None) or err
-            raise OpsdError(f"{self._url}: {reason}") from err
+            refused = isinstance(reason, ConnectionRefusedError)
+            raise (NobodyThereError if refused else OpsdError)(f"{self._url}: {reason}") from err
 
     def close(self) -> None:
         """Nothing is open."""
@@ -139,8 +149,13 @@ def _source(given: argparse.Namespace) -> Source:
         remote.page()
         return remote
     if given.simulated is None:
-        with contextlib.suppress(OpsdError):  # no agent here: then we look ourselves
+        try:
             remote.page()
+        except NobodyThereError:
+            pass  # no agent here: then we look ourselves
+        except OpsdError as err:
+            raise OpsdError(f"{err}: {_IS_THERE}") from err
+        else:
             return remote
     return Local(
         Options(
