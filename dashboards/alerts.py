@@ -217,6 +217,14 @@ ALERTS: tuple[Alert, ...] = (
         board.STEPS, ("cluster",),
     ),
     Alert(
+        "OpsdSpoolNotFetched", f"{accounting_age('opsd_spool_oldest_fetch_timestamp_seconds')} > 604800",
+        "15m", "warning", "operations",
+        "An agent of {{ $labels.cluster }} was last asked {{ $value | humanizeDuration }} ago",
+        "What jobs did with GPUs is kept for 14 days by the agent, then lost. opsd status names the agents "
+        "that do not answer the daemon; one that is gone for good is taken out of the file of [nodes].",
+        board.STEPS, ("cluster",),
+    ),
+    Alert(
         "OpsdCollectorFailing", f"{series('opsd_node_collector_up')} == 0", "10m", "warning", "operations",
         "{{ $labels.collector }} fails on {{ $labels.node }}",
         "The collector {{ $labels.collector }} of {{ $labels.node }} has failed for ten minutes: its "

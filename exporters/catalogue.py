@@ -271,6 +271,8 @@ METRICS: tuple[Metric, ...] = (
     # ---- opsd daemon: what agents measured
     Metric("opsd_spool_nodes", "gauge", "daemon", ("cluster", "state"), 64,
            "Agents that were asked for what jobs did with their GPUs in the last round: answered or failed."),
+    Metric("opsd_spool_oldest_fetch_timestamp_seconds", "gauge", "daemon", ("cluster",), 32,
+           "When the agent that has been away longest last handed over what it kept."),
     Metric("opsd_measured_unmatched_records", "gauge", "daemon", ("cluster",), 32,
            "Records of agents whose run is not in the accounting."),
     # ---- opsd daemon: usage beside Slurm's own report

@@ -273,7 +273,7 @@ def _fetch(work: Work) -> Outcome:
         "answered": sum(done.answered.values()), "failed": sum(failed.values()), "records": done.records,
         "unreadable": done.unreadable, "matched": done.matched, "unmatched": sum(done.unmatched.values()),
     }  # fmt: skip
-    page = spools.page(done.answered, failed, done.unmatched).render()
+    page = spools.page(done.answered, failed, done.unmatched, done.oldest).render()
     none = f"no agent answers: {reasons[0]}" if reasons and not counts["answered"] else ""
     return Outcome(counts, page, failed=none, served=not none)
 

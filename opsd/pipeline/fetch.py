@@ -38,6 +38,7 @@ class Result:
     unreadable: int
     matched: int
     unmatched: Mapping[str, int]  # records whose run is not known, by cluster
+    oldest: Mapping[str, int]  # when, of agents that ever did, the one away longest last answered, by cluster
 
 
 def run(store: Store, agents: Agents, *, now: int, go_on: Callable[[], None] = lambda: None) -> Result:
@@ -58,9 +59,10 @@ def run(store: Store, agents: Agents, *, now: int, go_on: Callable[[], None] = l
     matched = match(store, now=now, again_days=_AGAIN_DAYS)
     with store.read() as connection:
         unmatched = measured.unmatched(connection)
+        oldest = measured.oldest(connection)
     return Result(
         dict(round_.answered), {name: tuple(why) for name, why in round_.failed.items()}, round_.records,
-        tuple(round_.faults[:_SHOWN_FAULTS]), len(round_.faults), matched, unmatched,
+        tuple(round_.faults[:_SHOWN_FAULTS]), len(round_.faults), matched, unmatched, oldest,
     )  # fmt: skip
 
 

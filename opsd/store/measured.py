@@ -163,3 +163,9 @@ def unmatched(connection: Connection) -> dict[str, int]:
         (cluster, int(count)) for cluster, count in connection.execute(query.group_by(_measured.c.cluster))
     )
     return found
+
+
+def oldest(connection: Connection) -> dict[str, int]:
+    """When, of the agents that ever did, the one that is away longest last answered, by cluster."""
+    query = select(_spool.c.cluster, func.min(_spool.c.fetched_at)).where(_spool.c.fetched_at.is_not(None))
+    return {cluster: int(at) for cluster, at in connection.execute(query.group_by(_spool.c.cluster))}

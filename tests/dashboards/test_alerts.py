@@ -108,6 +108,7 @@ def certificate(cells: int, unknowable: int, seconds: int, reported: int = 1_000
 
 
 COMPARED = of("opsd_certificate_made_timestamp_seconds", DAEMON, {"cluster": "mn5"})
+FETCHED = of("opsd_spool_oldest_fetch_timestamp_seconds", DAEMON, {"cluster": "mn5"})
 NOT_ADDED_UP = of("opsd_certificate_hours_not_added_up", DAEMON, {"cluster": "mn5"})
 UNEXPLAINED = "Usage of mn5 differs from Slurm's, unexplained"
 
@@ -174,6 +175,11 @@ FIRING = [
         on_daemon(balances_as_of_timestamp_seconds="0+3600x90") | {COMPARED: "0x90"}, 70,
         DAEMON | {"cluster": "mn5"}, "Usage of mn5 was last compared with Slurm's 2d 22h 0m 0s ago",
     ),
+    Case(
+        "OpsdSpoolNotFetched",
+        on_daemon(balances_as_of_timestamp_seconds="0+21600x90") | {FETCHED: "0x90"}, 60,
+        DAEMON | {"cluster": "mn5"}, "An agent of mn5 was last asked 15d 0h 0m 0s ago",
+    ),
     Case("OpsdCollectorFailing", {COLLECTOR: "0x30"}, 15, NODE | {"collector": "nvml"},
          "nvml fails on acc01"),
     Case("OpsdJobFilesUnresolved", {UNRESOLVED: "2x30"}, 20, NODE, "Job files on acc01 name no GPU"),
@@ -223,6 +229,13 @@ QUIET = [
     Case(
         "OpsdCertificateOld",
         on_daemon(balances_as_of_timestamp_seconds="0+60x90") | {COMPARED: "0x90"}, 80,
+    ),
+    Case(
+        "OpsdSpoolNotFetched", on_daemon(balances_as_of_timestamp_seconds="0+60x90") | {FETCHED: "0x90"}, 80,
+    ),
+    Case(  # it is back
+        "OpsdSpoolNotFetched",
+        on_daemon(balances_as_of_timestamp_seconds="0+21600x90") | {FETCHED: "0x50 1080000+21600x40"}, 60,
     ),
     Case("OpsdCollectorFailing", {COLLECTOR: "1x30"}, 15),
     Case("OpsdJobFilesUnresolved", {UNRESOLVED: "0x30"}, 20),

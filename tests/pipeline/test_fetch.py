@@ -158,6 +158,19 @@ def test_one_that_fails_hurts_nobody(store: Store) -> None:
         assert "" == gpu_use.fetched(connection)[1].failure
 
 
+def test_who_is_away_longest(store: Store) -> None:
+    """The oldest answer of a cluster is of who does not answer; who never did has none."""
+    agents = Spooling()
+    agents.away = {"a1", "a2"}
+    assert {} == fetched(store, agents).oldest
+    oldest = []
+    for day, away in enumerate((set(), {"a2"}, {"a1"}, {"a1"})):
+        agents.away = away
+        oldest.append(fetch.run(store, agents, now=NOW + day * DAY).oldest[CLUSTER] - NOW)
+
+    assert [0, 0, DAY, DAY] == oldest
+
+
 def test_what_cannot_be_true(store: Store) -> None:
     """It is left out and told, and the record beside it arrives; the next round goes on behind both."""
     wrong = record(1, T + 2, T + HOUR, "GPU-9")._replace(covered_ms=10**12)
