@@ -62,6 +62,15 @@ def drawn(made: Page, width: int, now: float = NOW) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.parametrize("width", [60, 80, 114, 140])
+def test_no_fault_loses_a_letter(width: int) -> None:
+    """What has no room goes on in the next line; a small terminal shows fewer columns."""
+    text = drawn(page(), width)
+
+    assert "".join(text.split()).endswith(("hungfor42sXID79", "hungfor42s,XID79"))
+    assert width >= max(map(len, text.splitlines()))
+
+
 def test_the_rows_of_a_page() -> None:
     """Each GPU is a row with its holders; what the page does not say is None."""
     shown = board(page(), NOW)

@@ -21,7 +21,8 @@ _GIB = 2.0**30
 _QUIET = "dim"
 _WARM, _HOT = 75, 85  # degrees Celsius
 _STALE_SECONDS = 15.0
-_WIDE, _MEDIUM = 136, 114  # columns of a terminal from which everything fits, or all but account and clock
+# Columns of a terminal from which everything fits, all but account and clock, or at least user and memory.
+_WIDE, _MEDIUM, _NARROW = 136, 114, 72
 
 
 def table(board: Board, source: str, width: int, now: float) -> RenderableType:
@@ -79,20 +80,21 @@ def _columns(activity: str) -> Sequence[Column]:
     return (
         Column("GPU", 0, _name),
         Column("job", 0, lambda device, _: _jobs(device)),
-        Column("user", 0, lambda device, _: _names([holder.user for holder in device.holders])),
+        Column("user", _NARROW, lambda device, _: _names([holder.user for holder in device.holders])),
         Column("account", _WIDE, lambda device, _: _names([holder.account for holder in device.holders])),
         Column(activity, 0, lambda device, width: _share(device.activity, _activity_style(device), width)),
         Column("tensor", _MEDIUM, lambda device, _: _number(_part(device.tensor, 0.01), "{:.0f} %"), True),
-        Column("memory", 0, _memory),
+        Column("memory", _NARROW, _memory),
         Column("power", 0, _power),
         Column("°C", 0, lambda device, _: _temperature(device), True),
         Column("GHz", _WIDE, lambda device, _: _number(_part(device.clock, 1e9), "{:.2f}"), True),
-        Column("faults", 0, lambda device, _: _faults(device)),
+        Column("faults", 0, _faults),
     )
 
 
 def _devices(board: Board, width: int) -> Table:
-    shown = Table(box=None, pad_edge=False, padding=(0, 1), expand=False)
+    gap = (0, 1) if width >= _MEDIUM else (0, 1, 0, 0)
+    shown = Table(box=None, pad_edge=False, padding=gap, expand=False)
     has_sm = any(device.is_sm_activity for device in board.devices)
     columns = [column for column in _columns("SM active" if has_sm else "busy") if column.least <= width]
     for column in columns:
@@ -100,7 +102,6 @@ def _devices(board: Board, width: int) -> Table:
             column.title,
             justify="right" if column.is_right else "left",
             no_wrap=column.title != "faults",
-            min_width=12 if column.title == "faults" else None,
             overflow="fold" if column.title == "faults" else "ellipsis",
         )
     for device in board.devices:
@@ -164,7 +165,7 @@ def _memory(device: Device, width: int) -> RenderableType:
 def _power(device: Device, width: int) -> RenderableType:
     if device.power is None:
         return Text("-", _QUIET)
-    if not device.power_limit:
+    if not device.power_limit or width < _MEDIUM:
         return Text(f"{device.power:.0f} W")
     return _barred(device.power / device.power_limit, f"{device.power:.0f} W", "magenta", width)
 
@@ -176,12 +177,13 @@ def _temperature(device: Device) -> Text:
     return Text(f"{device.temperature:.0f}", style)
 
 
-def _faults(device: Device) -> Text:
+def _faults(device: Device, width: int) -> Text:
+    """Each on a line of its own where there is little room: what is broken within a word is hard to read."""
     said = list(device.faults)
     if device.state != "up":
         age = f" for {device.age:.0f} s" if device.age is not None else ""
         said.insert(0, f"{device.state}{age}")
-    return Text(", ".join(said), "bold red" if said else "")
+    return Text((", " if width >= _WIDE else "\n").join(said), "bold red" if said else "")
 
 
 def _barred(share: float, said: str, style: str, width: int) -> Table:
