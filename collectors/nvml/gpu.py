@@ -56,6 +56,7 @@ class GpuThread:
         self._wanted = wanted
         self._reader = self._new_reader()
         self._insides = Insides(wanted)
+        self._was_late = False  # since the last run began
         self._identity: Identity | None = None
         self._good: Sampled | None = None
         self._last: Sampled | None = None
@@ -74,6 +75,7 @@ class GpuThread:
     def state(self, until: float, heard: Heard) -> Gpu:
         """The GPU now, given time until then (monotonic) to answer, with what was heard of it."""
         answer = self.worker.answer(until)
+        self._was_late |= answer is None
         self._last = answer or self._last
         if answer and answer.condition == "up":
             self._good = answer
@@ -106,6 +108,9 @@ class GpuThread:
     def _sample(self) -> Sampled:
         """Runs in the thread."""
         started = time.monotonic()
+        if self._was_late:
+            self._was_late = False
+            self._reader.forget()
         values: Mapping[Reading, float] = {}
         condition: Condition = "up"
         trouble = ""

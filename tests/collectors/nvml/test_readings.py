@@ -79,6 +79,21 @@ print(json.dumps(seen))
     assert [0, 0, 0, 7, None, 9, None, None, 11] == run(fake_nvml, program)
 
 
+def test_what_is_rare_does_not_outlive_a_hang(fake_nvml: FakeNvml) -> None:
+    """After a hang it is read again, although the minute is not over."""
+    fake_nvml.set(gpus=1)
+    begin = BEGIN.replace("Stepped()", "Stepped(deadline=0.5)")
+    program = """
+before = look_at(100)
+hung = look_at(105, hang__0=1, set__field__94__0=7)
+machine.at(110, hang__0=None)
+while (after := machine.look()[0]).condition != "up":
+    pass
+print(json.dumps([[gpu.condition, read(gpu).get("pcie_replays_total")] for gpu in (before, hung, after)]))
+"""
+    assert [["up", 0], ["hung", None], ["up", 7]] == run(fake_nvml, program, begin)
+
+
 # ------------------------------------------------------------------------------------ what cannot be true
 
 
