@@ -201,6 +201,19 @@ def test_beside_an_agent_that_gives_no_page_the_gpus_are_left_alone(
     )
 
 
+def test_the_page_of_another_agent_is_shown_as_far_as_it_goes() -> None:
+    """A label that is no number, or that an older agent did not know, ends nothing."""
+    text = (
+        'opsd_gpu_up{gpu="0",uuid="GPU-a"} 1\nopsd_gpu_up{gpu="first",uuid="GPU-b"} 1\n'
+        'opsd_gpu_utilization_ratio{gpu="0",uuid="GPU-a"} NaN\n'
+        'opsd_gpu_mig_info{gpu="0",uuid="MIG-a",parent="GPU-a"} 1\n'
+    )
+    made = top.parse(text)
+
+    assert ["GPU-b", "GPU-a", "MIG-a"] == [device.uuid for device in board(made, NOW).devices]
+    assert "2 of 2 GPUs up" in drawn(made, 80)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -92,7 +92,7 @@ def board(page: Page, now: float) -> Board:
     """The rows of a page, in the order of the GPUs' numbers, MIG devices below their GPU."""
     shown = Shown(page)
     devices: list[Device] = []
-    ups = sorted(shown.series("opsd_gpu_up"), key=lambda pair: int(pair[0]["gpu"]))
+    ups = sorted(shown.series("opsd_gpu_up"), key=lambda pair: _in_order(pair[0]["gpu"]))
     for labels, _ in ups:
         devices.append(_gpu(shown, labels["gpu"], labels["uuid"], now))
         devices += _slices(shown, labels["gpu"], labels["uuid"])
@@ -108,6 +108,11 @@ def board(page: Page, now: float) -> Board:
         at=shown.value("opsd_page_timestamp_seconds"),
         is_released=bool(shown.value("opsd_node_released")),
     )
+
+
+def _in_order(number: str) -> tuple[int, str]:
+    """Numbers by their size; another agent's page may hold something else, or nothing."""
+    return (int(number) if number.isdecimal() else -1, number)
 
 
 def _gpu(shown: Shown, gpu: str, uuid: str, now: float) -> Device:
@@ -145,7 +150,7 @@ def _gpu(shown: Shown, gpu: str, uuid: str, now: float) -> Device:
 
 def _slices(shown: Shown, gpu: str, parent: str) -> Iterator[Device]:
     found = shown.series("opsd_gpu_mig_info", gpu=gpu, parent=parent)
-    for labels, _ in sorted(found, key=lambda pair: int(pair[0]["instance"])):
+    for labels, _ in sorted(found, key=lambda pair: _in_order(pair[0]["instance"])):
         me = {"gpu": gpu, "uuid": labels["uuid"]}
         active = shown.value("opsd_gpu_mig_sm_active_ratio", **me)
         yield Device(
