@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core.gpu_use import MS, Use
+from opsd.core.measured import SLACK_SECONDS
 from opsd.core.period import Window
 from opsd.core.usage import spread
 
@@ -19,7 +20,7 @@ RUNNING, NOT_FETCHED, AGENT_FAILED, NO_RECORD = "running", "not_fetched", "agent
 REASONS = (RUNNING, NOT_FETCHED, AGENT_FAILED, NO_RECORD)
 MEANINGS: Mapping[str, str] = {
     RUNNING: "goes on: a record comes when the GPU is given back",
-    NOT_FETCHED: "a node of it was not asked since its end",
+    NOT_FETCHED: "a node of it was not asked since a minute after its end",
     AGENT_FAILED: "a node of it does not answer",
     NO_RECORD: "its nodes were asked and told nothing of it",
 }
@@ -41,8 +42,8 @@ def reason(nodes: Iterable[str], finish: int, asked: Mapping[str, Asked], *, is_
     """Why a run has no record, by its nodes."""
     if is_open:
         return RUNNING
-    never = Asked(None, "")
-    late = [one for one in (asked.get(node, never) for node in nodes) if one.at is None or one.at < finish]
+    never, due = Asked(None, ""), finish + SLACK_SECONDS
+    late = [one for one in (asked.get(node, never) for node in nodes) if one.at is None or one.at < due]
     if any(one.failure for one in late):
         return AGENT_FAILED
     return NOT_FETCHED if late else NO_RECORD

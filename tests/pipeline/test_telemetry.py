@@ -166,10 +166,11 @@ def test_lines_balance(store_url: str, keys: tuple[str, ...]) -> None:
         ({"gpu1": Asked(99, "")}, False, "not_fetched"),
         ({"gpu1": Asked(99, "refused")}, False, "agent_failed"),
         ({"gpu1": Asked(None, "refused")}, False, "agent_failed"),
-        ({"gpu1": Asked(101, "refused")}, False, "not_fetched"),  # it was asked after the end; gpu2 never
-        ({"gpu1": Asked(100, ""), "gpu2": Asked(101, "")}, False, "no_record"),
+        ({"gpu1": Asked(161, "refused")}, False, "not_fetched"),  # it was asked after the end; gpu2 never
+        ({"gpu1": Asked(160, ""), "gpu2": Asked(161, "")}, False, "no_record"),
+        ({"gpu1": Asked(159, ""), "gpu2": Asked(161, "")}, False, "not_fetched"),  # its epilog may still run
     ],
-    ids=["open", "never", "too early", "fails since", "never answered", "only one", "all asked"],
+    ids=["open", "never", "too early", "fails since", "never answered", "only one", "all asked", "epilog"],
 )
 def test_why_a_run_has_no_record(asked: dict[str, Asked], why: str, *, is_open: bool) -> None:
     """By what is known of its nodes' spools at its end."""
