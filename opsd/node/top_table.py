@@ -158,7 +158,8 @@ def _memory(device: Device, width: int) -> RenderableType:
     if device.memory_used is None or not device.memory_total:
         return Text("-", _QUIET)
     whole = f"/{device.memory_total / _GIB:.0f}" if width >= _MEDIUM else ""
-    said = f"{device.memory_used / _GIB:.0f}{whole} GiB"
+    digits = len(f"{device.memory_total / _GIB:.0f}")  # so that the numbers stand one below the other
+    said = f"{device.memory_used / _GIB:{digits}.0f}{whole} GiB"
     return _barred(device.memory_used / device.memory_total, said, "blue", width)
 
 
@@ -167,7 +168,7 @@ def _power(device: Device, width: int) -> RenderableType:
         return Text("-", _QUIET)
     if not device.power_limit or width < _MEDIUM:
         return Text(f"{device.power:.0f} W")
-    return _barred(device.power / device.power_limit, f"{device.power:.0f} W", "magenta", width)
+    return _barred(device.power / device.power_limit, f"{device.power:3.0f} W", "magenta", width)
 
 
 def _temperature(device: Device) -> Text:
