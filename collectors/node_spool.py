@@ -45,7 +45,20 @@ def targets(path: Path) -> tuple[Target, ...]:
         for target in _group(path, place, group):
             if found.setdefault(target.address, target) != target:
                 raise BadInput(f"nodes.file {path}: {target.address} stands there twice, and differently")
+    _require_names(path, found)
     return tuple(found[address] for address in sorted(found))
+
+
+def _require_names(path: Path, found: Mapping[str, Target]) -> None:
+    """How far an agent's spool was fetched stands under its name: two of one name would be one."""
+    named: dict[tuple[str, str], str] = {}
+    for address, target in sorted(found.items()):
+        other = named.setdefault((target.cluster, target.name), address)
+        if other != address:
+            raise BadInput(
+                f"nodes.file {path}: {other} and {address} are both node {target.node}: give each a group"
+                " with a label node of its own, or none"
+            )
 
 
 def _group(path: Path, place: int, group: object) -> list[Target]:

@@ -234,6 +234,10 @@ def test_targets_of_prometheus(tmp_path: Path) -> None:
             '[{"targets": ["a:1"]}, {"targets": ["a:1"], "labels": {"cluster": "x"}}]',
             "a:1 stands there twice, and differently",
         ),
+        (
+            '[{"targets": ["b:1", "a:1"], "labels": {"node": "x"}}]',
+            "a:1 and b:1 are both node x: give each a group",
+        ),
     ],
 )
 def test_what_is_no_list(text: str, message: str, tmp_path: Path) -> None:
