@@ -54,22 +54,53 @@ def keep(
     Returns:
         How many records were new, or longer than before.
     """
-    changed = 0
-    for record in found:
-        host, xids = node.rpartition(":")[0], json.dumps(record.xids)
-        values = {
-            **record._asdict(), "cluster": cluster, "node": host, "xids": xids,
-            "is_energy_estimated": int(record.is_energy_estimated), "is_end_seen": int(record.is_end_seen),
-            "fetched_at": now, "run_id": None,
-        }  # fmt: skip
-        insert = upsert(connection, _measured).values(values)
-        changes = {name: insert.excluded[name] for name in values if name not in _KEY}
-        longer = insert.excluded.allocated_ms > _measured.c.allocated_ms
+    longest = _longest(cluster, found)
+    known = _held(connection, longest)
+    rows = [
+        _row(cluster, node, record, now)
+        for key, record in longest.items()
+        if record.allocated_ms > known.get(key, -1)
+    ]
+    if rows:
+        insert = upsert(connection, _measured)
+        changes = {name: insert.excluded[name] for name in rows[0] if name not in _KEY}
+        longer = insert.excluded.allocated_ms > _measured.c.allocated_ms  # another daemon may be at it, too
         kept = insert.on_conflict_do_update(index_elements=list(_KEY), set_=changes, where=longer)
-        changed += len(connection.execute(kept.returning(_measured.c.job_id)).all())
+        connection.execute(kept, rows)
     further = {"spool": at.spool, "cursor": at.after, "fetched_at": now, "failure": ""}
     _note(connection, cluster, node, further)
-    return changed
+    return len(rows)
+
+
+def _longest(cluster: str, found: Sequence[Measured]) -> dict[Key, Measured]:
+    """Of a page, each record once."""
+    longest: dict[Key, Measured] = {}
+    for record in found:
+        key = Key(cluster, record.job_id, record.uuid, record.started)
+        if key not in longest or record.allocated_ms > longest[key].allocated_ms:
+            longest[key] = record
+    return longest
+
+
+def _held(connection: Connection, keys: Collection[Key]) -> dict[Key, int]:
+    """How long the records of these jobs are that are stored."""
+    m = _measured.c
+    jobs = sorted({(key.cluster, key.job_id) for key in keys})
+    found: dict[Key, int] = {}
+    for at in range(0, len(jobs), _AT_ONCE):
+        some = [job for _, job in jobs[at : at + _AT_ONCE]]
+        query = select(*(m[name] for name in _KEY), m.allocated_ms)
+        for *key, held in connection.execute(query.where(m.cluster == jobs[at][0], m.job_id.in_(some))):
+            found[Key(*key)] = held
+    return found
+
+
+def _row(cluster: str, node: str, record: Measured, now: int) -> dict[str, object]:
+    return {
+        **record._asdict(), "cluster": cluster, "node": node.rpartition(":")[0],
+        "xids": json.dumps(record.xids), "is_energy_estimated": int(record.is_energy_estimated),
+        "is_end_seen": int(record.is_end_seen), "fetched_at": now, "run_id": None,
+    }  # fmt: skip
 
 
 def failed(connection: Connection, cluster: str, node: str, why: str) -> None:
