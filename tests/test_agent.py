@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -9,13 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from opsd.core.telemetry import Driver, Gpu, Identity, Snapshot, Xid, merged
 from opsd.node import Agent, Options
+from opsd.node.agent import to_stderr
 from opsd.node.kernel_xids import KernelXids
 from tests.fakes.nvml.build import FakeNvml
 from tests.fakes.nvml.running import Scraped, running
@@ -357,3 +359,28 @@ def test_without_nvml(source: Source, jobs: Path, said: list[str]) -> None:
         agent.stop()
     assert ["close"] == source.calls
     assert [] == said
+
+
+def test_a_log_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that hangs costs what would be said, not the collection."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        saying = threading.Thread(target=to_stderr, args=("lost",), daemon=True)
+        saying.start()
+        saying.join(10)
+        is_said = not saying.is_alive()
+        os.set_blocking(reading, False)
+        while reader.read1():
+            pass
+        saying.join(10)
+        to_stderr("heard")
+        heard = reader.read1()
+
+    assert is_said
+    assert b"opsd-node: heard\n" == heard

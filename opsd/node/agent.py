@@ -7,6 +7,7 @@ fails, or none has ended for three intervals, there is no page but a reason.
 
 from __future__ import annotations
 
+import select
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import traceback
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from exporters.serve import Answer, Holder, PageServer, Request, parse_address
 from opsd.node.collection import DISTRIBUTION, Clock, GpuSource, Node, Say
@@ -176,9 +177,21 @@ def _web(path: Path | None) -> Web | None:
 
 
 def to_stderr(text: str) -> None:
-    """One line for the log of whoever started the agent."""
+    """One line for the log of whoever started the agent; one that takes nothing now is not waited for."""
     if sys.stderr is None:
         return
     with suppress(OSError):  # a log that is full or gone must not end the collection
-        sys.stderr.write(f"opsd-node: {text}\n")
-        sys.stderr.flush()
+        if _takes_now(sys.stderr):
+            sys.stderr.write(f"opsd-node: {text}\n")
+            sys.stderr.flush()
+
+
+def _takes_now(log: TextIO) -> bool:
+    """Whether it can be written to without waiting for a reader, such as a journal that hangs."""
+    try:
+        number = log.fileno()
+    except (OSError, ValueError):  # kept in memory
+        return True
+    waiting = select.poll()
+    waiting.register(number, select.POLLOUT)
+    return bool(waiting.poll(0))
