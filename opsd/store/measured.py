@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, update
 
 from opsd.core.measured import SLACK_SECONDS, Measured, Span, run_of
 from opsd.store import tables
@@ -159,9 +159,13 @@ def misplaced(connection: Connection, since: int, again: int) -> dict[Key, int |
 
 def place(connection: Connection, found: Mapping[Key, int | None]) -> int:
     """Give records their runs; how many have one now."""
-    for key, number in found.items():
-        which = and_(*(_measured.c[name] == value for name, value in key._asdict().items()))
-        connection.execute(update(_measured).where(which).values(run_id=number))
+    if found:
+        which = and_(*(_measured.c[name] == bindparam(f"of_{name}") for name in _KEY))
+        rows = [
+            {"number": number} | {f"of_{name}": value for name, value in key._asdict().items()}
+            for key, number in found.items()
+        ]
+        connection.execute(update(_measured).where(which).values(run_id=bindparam("number")), rows)
     return sum(number is not None for number in found.values())
 
 
