@@ -43,6 +43,7 @@ _reached = f"max by ({AWARD}) ({bridged('max', 'opsd_award_threshold_reached_rat
 _SUCCESS = "opsd_step_last_success_timestamp_seconds"
 _page = series("opsd_page_timestamp_seconds")
 _visible = series("opsd_gpu_devices_visible")
+_expected = series("opsd_gpu_devices_expected")
 _paging = 'xid=~"' + "|".join(map(str, PAGING_XIDS)) + '"'
 _daemon, _node = f'job="{DAEMON}"', f'job="{NODE}"'
 
@@ -101,10 +102,11 @@ ALERTS: tuple[Alert, ...] = (
         board.GPUS, ("node",),
     ),
     Alert(
-        "OpsdGpuMissing", f"{_visible} < max_over_time({_visible}[6h])", "10m", "warning", "operations",
-        "{{ $labels.node }} has fewer GPUs than before",
-        "The driver of {{ $labels.node }} counts {{ $value }} GPUs, fewer than within the last six hours. "
-        "Unless somebody took one out: drain the node, look at its kernel log.",
+        "OpsdGpuMissing", f"{_visible} < {_expected} or {_visible} < max_over_time({_visible}[6h])",
+        "10m", "warning", "operations",
+        "{{ $labels.node }} has fewer GPUs than it should",
+        "The driver of {{ $labels.node }} counts {{ $value }} GPUs, fewer than the node should have or had "
+        "within the last six hours. Unless somebody took one out: drain the node, look at its kernel log.",
         board.GPUS, ("node",),
     ),
     Alert(

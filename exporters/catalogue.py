@@ -60,6 +60,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_gpu_driver_info", "gauge", "node", ("driver", "cuda", "nvml"), 1,
            "Versions of the NVIDIA driver, of the CUDA it supports and of NVML; the value is always 1."),
     Metric("opsd_gpu_devices_visible", "gauge", "node", (), 1, "GPUs the driver counts."),
+    Metric("opsd_gpu_devices_expected", "gauge", "node", (), 1,
+           "GPUs this node should have, as its agent was told; absent where it was not."),
     Metric("opsd_gpu_up", "gauge", "node", _GPU, _GPUS,
            "Whether the GPU answered in the last collection: 1 or 0. At 0 its other readings are absent."),
     Metric("opsd_gpu_hung", "gauge", "node", _GPU, _GPUS,

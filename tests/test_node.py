@@ -121,6 +121,15 @@ def test_many_job_files_that_cannot_be_read(jobs: Path, capsys: pytest.CaptureFi
     assert "; and 290 more\n" in printed.err
 
 
+def test_how_many_gpus_there_should_be(jobs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the agent was told stands beside what is there; told nothing, it claims nothing."""
+    for words, expected in ((["--gpus.expected=4"], 4), ([], None)):
+        node.main(["--once", "--simulated=2", f"--jobs.directory={jobs}", *words])
+        page = Scraped(capsys.readouterr().out)
+        assert 2 == page.value("opsd_gpu_devices_visible")
+        assert expected == page.value("opsd_gpu_devices_expected")
+
+
 @pytest.mark.prometheus
 def test_promtool_has_nothing_to_say(jobs: Path, promtool: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The simulated page is as Prometheus wants it."""
@@ -169,7 +178,8 @@ def test_durations(text: str, expected: float) -> None:
         (["--interval=1s", "--deadline=1s"], "must be less than --interval 1s"),
         (["--interval=0s"], "must be more than nothing"),
         (["--interval=99999999m"], "must be a day at most"),
-        (["--simulated=0"], "a node has 1 to 64 GPUs"),
+        (["--simulated=0"], "--simulated 0: a node has 1 to 64 GPUs"),
+        (["--gpus.expected=0"], "--gpus.expected 0: a node has 1 to 64 GPUs"),
         (["--web.listen-address=9751"], "not an address"),
         (["--simulated=1", "--web.listen-address=0.0.0.0:0"], "not on the loopback"),
         (["--simulated=1", "--web.config.file=/absent"], "No such file"),

@@ -64,6 +64,7 @@ class Node:
             listens: whether XIDs are listened for.
             gpus: where GPUs are read; default: as the options say.
         """
+        self._expected = options.expected_gpus
         self._build = {"version": version(DISTRIBUTION), "python": platform.python_version()}
         self._clock = clock
         self._say = say
@@ -87,6 +88,8 @@ class Node:
         """Collect once."""
         page = Page()
         page.add("opsd_node_build_info", 1, **self._build)
+        if self._expected is not None:
+            page.add("opsd_gpu_devices_expected", self._expected)
         faults = self._read_jobs(page)
         self._read_kernel_log(page)
         if self.is_wanted_released:

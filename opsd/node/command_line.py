@@ -26,6 +26,7 @@ def options(given: argparse.Namespace) -> Options:
         interval=given.interval,
         deadline=given.deadline,
         jobs_directory=given.jobs_directory,
+        expected_gpus=given.expected_gpus,
         simulated=given.simulated,
         simulated_seed=given.simulated_seed,
         spool_directory=given.spool_directory,
@@ -132,6 +133,13 @@ def parser() -> argparse.ArgumentParser:
             default=switch.is_on,
             help=f"{switch.help} (default: {state})",
         )
+    add(
+        "--gpus.expected",
+        dest="expected_gpus",
+        type=int,
+        metavar="N",
+        help="how many GPUs this node should have, to be told beside those it has",
+    )
     add(
         "--simulated",
         type=int,

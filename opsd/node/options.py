@@ -53,6 +53,7 @@ class Options:
     cgroupfs: Path = Path("/sys/fs/cgroup")
     kernel_log: Path = Path("/dev/kmsg")
     collectors: frozenset[str] = DEFAULT
+    expected_gpus: int | None = None
     simulated: int | None = None
     simulated_seed: str = "0"
 
@@ -65,6 +66,8 @@ class Options:
             object.__setattr__(self, "deadline", min(_DEADLINE_SECONDS, self.interval / 2))
         if not 0 < self.deadline < self.interval:
             raise BadInput(f"--deadline {self.deadline:g}s: must be less than --interval {self.interval:g}s")
+        if self.expected_gpus is not None and not 0 < self.expected_gpus <= _MOST_GPUS:
+            raise BadInput(f"--gpus.expected {self.expected_gpus}: a node has 1 to {_MOST_GPUS} GPUs")
         if self.simulated is not None and not 0 < self.simulated <= _MOST_GPUS:
             raise BadInput(f"--simulated {self.simulated}: a node has 1 to {_MOST_GPUS} GPUs")
 

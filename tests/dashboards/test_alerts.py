@@ -93,6 +93,7 @@ COVERED = of("opsd_ingest_covered_timestamp_seconds", DAEMON, {"cluster": "mn5"}
 COLLECTOR = of("opsd_node_collector_up", NODE, {"collector": "nvml"})
 DROPPED = of("opsd_series_dropped", DAEMON, {"family": "opsd_award_left_seconds"})
 VISIBLE, UNRESOLVED = of("opsd_gpu_devices_visible", NODE), of("opsd_gpu_job_unresolved", NODE)
+EXPECTED = of("opsd_gpu_devices_expected", NODE)
 PAGE, UP, NODE_UP = of("opsd_page_timestamp_seconds", DAEMON), of("up", DAEMON), of("up", NODE)
 
 
@@ -139,7 +140,10 @@ FIRING = [
          ACCOUNT | {"resource": "cpu"}, "No award pays for account etur77 on mn5"),
     Case("OpsdGpuHung", gpus(hung="1x20"), 3, GPU, "GPU 2 of acc01 is hung"),
     Case("OpsdGpuLost", gpus(lost="1x20"), 3, GPU, "GPU 2 of acc01 is lost"),
-    Case("OpsdGpuMissing", {VISIBLE: "8x30 7x60"}, 45, NODE, "acc01 has fewer GPUs than before"),
+    Case("OpsdGpuMissing", {VISIBLE: "8x30 7x60"}, 45, NODE, "acc01 has fewer GPUs than it should"),
+    Case(
+        "OpsdGpuMissing", {VISIBLE: "7x60", EXPECTED: "8x60"}, 45, NODE, "acc01 has fewer GPUs than it should"
+    ),
     Case("OpsdGpuXid", xids("79"), 25, GPU | {"xid": "79"}, "XID 79 on GPU 2 of acc01"),
     Case("OpsdDaemonDown", {UP: "1x5 0x20"}, 12, DAEMON, "No opsd daemon is scraped"),
     Case("OpsdDaemonDown", {NODE_UP: "1x20"}, 12, {"job": "opsd"}, "No opsd daemon is scraped"),
@@ -201,6 +205,7 @@ QUIET = [
     Case("OpsdGpuHung", gpus(hung="0x5 1x1 0x20"), 8),  # it answered after all
     Case("OpsdGpuLost", gpus(lost="0x20"), 3),
     Case("OpsdGpuMissing", {VISIBLE: "8x90"}, 45),
+    Case("OpsdGpuMissing", {VISIBLE: "8x90", EXPECTED: "8x90"}, 45),
     Case("OpsdGpuXid", xids("79"), 60),  # long ago
     Case("OpsdGpuXid", xids("13"), 25),  # the job's own fault
     Case("OpsdDaemonDown", {UP: "1x20"}, 12),
