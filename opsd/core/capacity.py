@@ -303,9 +303,9 @@ class _Sweep:
             if self.away[1] or self.away[0]:
                 self._count_away(sums, at, idle, count * seconds)
             elif idle and (self.whole or self.parts):
-                kept = min(idle, self._kept(resource, count) * seconds)
-                sums[at + _RESERVED] += kept
-                sums[at + _FREE] += idle - kept
+                free = self._beside(a, b, resource, count, idle)
+                sums[at + _RESERVED] += idle - free
+                sums[at + _FREE] += free
             else:
                 sums[at + _FREE] += idle
 
@@ -315,6 +315,13 @@ class _Sweep:
             sums[at + _PLANNED_ALL] += in_all
         if self.away[0]:
             sums[at + _DOWN_ALL] += in_all
+
+    def _beside(self, a: int, b: int, resource: int, count: int, idle: int) -> int:
+        """Of what is idle, what no reservation keeps; each second for itself, as what is held."""
+        rest = count - min(count, self._kept(resource, count))
+        if resource == 0 and self.unplaced:
+            return rest * (b - a) - self._spread(a, b, self.held[0], rest)[0]
+        return max(0, idle - (count - rest) * (b - a))
 
     def _kept(self, resource: int, count: int) -> int:
         """How many are reserved and not held by the reservation's own runs."""

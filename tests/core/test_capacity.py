@@ -320,6 +320,18 @@ def test_any_cut_adds_up_in_any_order(world: Any, edges: list[int], chance: rand
     assert summed(cut_at([]), world) == summed(cut_at(edges), shuffled)  # type: ignore[arg-type]
 
 
+def test_a_reservation_beside_a_run_suspended_at_unknown_times() -> None:
+    """What is reserved and idle is counted second by second, as what the run holds: cuts add up."""
+    world = (
+        [Place("a", 0, SPAN, "two", (4, 2))],
+        [Held(0, 0, 2, ("a",), 2, 0, suspended=1)],
+        [],
+        [Reserved(1, 0, 2, ("a",), (3, 0))],
+    )
+    assert by_the_second(world) == summed(cut_at([]), world) == summed(cut_at([1]), world)  # type: ignore[arg-type]
+    assert [4 * SPAN, 2, 5, 0, 0, 4 * SPAN - 7] == by_the_second(world)["two", 0]
+
+
 # ------------------------------------------------------------------------------------------ which nodes
 
 ACC = NodeClass("lab", "acc", nodes="n[1-2]", cpus=80, gpus=4)
