@@ -80,7 +80,7 @@ def _until_told(store: Store, asked: Settings, clusters: Sequence[ClusterSources
         )  # fmt: skip
         daemon.start()
         notify("READY=1")
-        why = told.get()
+        why = signals.wait(told)
         notify("STOPPING=1")
         all_ended = daemon.stop()
     if not why.startswith("SIG"):

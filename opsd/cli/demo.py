@@ -89,7 +89,7 @@ def _live(args: Namespace, folder: Path) -> int:
             shown.close()
             with signals.told() as ends:
                 _print_addresses(started, folder, args.db)
-                ends.get()
+                signals.wait(ends)
             note("stopping ...")
     note(f"stopped; the database stays until the next start, which makes a new one: {args.db}")
     return 0

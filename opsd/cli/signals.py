@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
+_LOOK_SECONDS = 0.5
 
 
 @contextmanager
@@ -27,3 +28,14 @@ def told() -> Iterator[SimpleQueue[str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait(names: SimpleQueue[str]) -> str:
+    """The first of them.
+
+    Looked for again and again: a signal that comes just before Python blocks, while it hands the
+    interpreter to one of many threads, is heard of only when it wakes up.
+    """
+    while True:
+        with suppress(Empty):
+            return names.get(timeout=_LOOK_SECONDS)

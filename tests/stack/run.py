@@ -39,7 +39,7 @@ def main() -> int:
         return 1
     try:
         with signals.told() as ends, stack(args, ends):
-            ends.get()
+            signals.wait(ends)
             print("stopping ...", flush=True)
     except Interrupted:
         return 130
