@@ -142,15 +142,6 @@ class Daemon:
             say=lambda text: event("web_config", level=logging.WARNING, text=text),
         )
 
-    def reload(self) -> None:
-        """Read the web configuration and its certificates again.
-
-        Raises:
-            BadInput, Refused: they cannot be used; the old ones stay.
-        """
-        if self._server is not None:
-            self._server.reload()
-
     def _healthy(self) -> bool:
         return time.monotonic() - self._beaten < self._unwell_after
 
