@@ -336,3 +336,34 @@ class Agents(Protocol):
     def spool(self, target: Target) -> Spool:
         """One agent's spool."""
         ...
+
+
+class Present(Protocol):
+    """What a cluster is doing now, in Slurm's own words, so that everything goes through the same parsers.
+
+    Each is one cheap question to slurmctld, and raises Unavailable where no whole answer came.
+    """
+
+    def queue(self) -> str:
+        """Every job that slurmctld knows: one squeue, as `collectors.slurm.commands.QUEUE` asks."""
+        ...
+
+    def nodes(self) -> str:
+        """Every node: `scontrol --oneliner show node`."""
+        ...
+
+    def scheduler(self) -> str:
+        """slurmctld's statistics: `sdiag`."""
+        ...
+
+    def shares(self) -> str:
+        """Accounts' shares: one sshare, as `collectors.slurm.commands.ACCOUNT_SHARES` asks."""
+        ...
+
+    def reservations(self) -> str:
+        """Every reservation: `scontrol --oneliner show reservation`."""
+        ...
+
+    def licenses(self) -> str:
+        """Every licence: `scontrol --oneliner show license`."""
+        ...

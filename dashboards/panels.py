@@ -68,6 +68,9 @@ class Column(NamedTuple):
     steps: tuple[Step, ...] = ()
     texts: tuple[tuple[str, str, str], ...] = ()  # value, text, colour
     show: str = "color-text"  # how thresholds and texts are shown
+    link: str = (
+        ""  # uid of a dashboard that opens with this cell's value chosen, as the variable of its label
+    )
 
 
 Shaped = BuilderOf[models.Panel]  # a finished builder
@@ -236,7 +239,16 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
         }
     elif column.steps or column.texts:
         found["custom.cellOptions"] = {"type": column.show}
+    if column.link:
+        found["links"] = [_link(column)]
     return [models.DynamicConfigValue(id_val=key, value=value) for key, value in found.items()]
+
+
+def _link(column: Column) -> dict[str, object]:
+    """To another dashboard, with the time range and the data source kept."""
+    chosen = f"var-{column.field}=${{__value.raw:percentencode}}"
+    url = f"/d/{column.link}?${{__url_time_range}}&var-datasource=${{datasource}}&{chosen}"
+    return {"title": f"Look at this {column.heading.lower()}", "url": url}
 
 
 def _mapping(texts: Sequence[tuple[str, str, str]]) -> models.ValueMap:

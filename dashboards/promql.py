@@ -6,6 +6,7 @@ Invariant: a metric or label that no page has cannot stand in a dashboard or an 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from exporters.catalogue import BY_NAME
@@ -30,11 +31,19 @@ def series(name: str, *matchers: str) -> str:
         close = get_close_matches(name, BY_NAME, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UnknownName(f"exporters/catalogue.py has no metric {name}{hint}")
-    allowed = (*BY_NAME[name].labels, *TARGET_LABELS)
+    return checked(name, (*BY_NAME[name].labels, *TARGET_LABELS), matchers)
+
+
+def checked(name: str, labels: Sequence[str], matchers: Sequence[str]) -> str:
+    """A selector whose matchers name labels that the series has.
+
+    Raises:
+        UnknownName: one of them does not.
+    """
     for matcher in matchers:
         found = _MATCHER.fullmatch(matcher)
-        if not found or found[1] not in allowed:
-            raise UnknownName(f"{name}: {matcher}: not a matcher of one of its labels {', '.join(allowed)}")
+        if not found or found[1] not in labels:
+            raise UnknownName(f"{name}: {matcher}: not a matcher of one of its labels {', '.join(labels)}")
     return f"{name}{{{', '.join(matchers)}}}" if matchers else name
 
 

@@ -36,6 +36,7 @@ _KNOWN: dict[str, dict[str, type]] = {
         "ingest_seconds": int,
         "balances_seconds": int,
         "fetch_seconds": int,
+        "slurm_seconds": int,
     },
     "web": {"listen_address": str},
     "nodes": {
@@ -46,6 +47,17 @@ _KNOWN: dict[str, dict[str, type]] = {
         "username": str,
         "password": str,
         "password_file": str,
+        "timeout_seconds": int,
+    },
+    "mail": {
+        "host": str,
+        "port": int,
+        "tls": str,
+        "username": str,
+        "password": str,
+        "password_file": str,
+        "sender": str,
+        "reply_to": str,
         "timeout_seconds": int,
     },
     "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
@@ -81,6 +93,7 @@ class Daemon:
     ingest_seconds: int = 300
     balances_seconds: int = 60
     fetch_seconds: int = 300
+    slurm_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,20 @@ class Nodes:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """How notices leave; without a host none does."""
+
+    host: str | None = None
+    port: int | None = None  # None: 587 with starttls, 465 with tls, 25 with none
+    tls: str = "starttls"  # or tls, none
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sender: str | None = None
+    reply_to: str | None = None
+    timeout_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Grafana:
     """Where dashboards are pushed."""
 
@@ -123,6 +150,7 @@ class Settings:
     web: Web = Web()
     grafana: Grafana = Grafana()
     nodes: Nodes = Nodes()
+    mail: Mail = Mail()
     clusters: Mapping[str, Slurm] = field(default_factory=dict)  # by name; empty: the one local cluster
 
 
@@ -146,6 +174,7 @@ def settings(
         Web(**tree.get("web", {})),
         Grafana(**_with_secret(path, "grafana", "token", tree.get("grafana", {}))),
         Nodes(**_with_secret(path, "nodes", "password", tree.get("nodes", {}))),
+        Mail(**_with_secret(path, "mail", "password", tree.get("mail", {}))),
         _clusters(path, tree),
     )
 

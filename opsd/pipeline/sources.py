@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from collectors.protocol import AccountingSource, AccountingTables, Machine, Partial
+from collectors.protocol import AccountingSource, AccountingTables, Machine, Partial, Present
 from opsd.core.errors import Unavailable
 from opsd.pipeline.pace import Pace
 from opsd.pipeline.sweep import Means, Result
@@ -31,7 +31,7 @@ class ClusterSources:
         label: its name in the configuration; "" for the one local cluster, whose name Slurm tells.
         since: how far back its very first reading goes (`opsd.pipeline.sweep.beginning`).
         turn: waits until nobody else reads; None: nobody else can.
-        open_machine, open_tables: make the other two from the cluster's name; None: there is none.
+        open_machine, open_tables, open_present: make the others from the cluster's name; None: there is none.
     """
 
     accounting: AccountingSource
@@ -40,11 +40,13 @@ class ClusterSources:
     pace: Pace = field(default_factory=Pace)
     open_machine: Callable[[str, AccountingTables | None], Machine] | None = None
     open_tables: Callable[[str], AccountingTables] | None = None
+    open_present: Callable[[str], Present] | None = None
     turn: Turn | None = None
     _told: set[str] = field(default_factory=set)  # notes
     _cluster: str = ""
     _machine: Machine | None = None
     _tables: AccountingTables | None = None
+    _present: Present | None = None
 
     @property
     def shown(self) -> str:
@@ -86,6 +88,13 @@ class ClusterSources:
                 raise Unavailable(f"cluster {self.shown}: nothing tells what it consists of")
             self._machine = self.open_machine(self.cluster, self.tables)
         return self._machine
+
+    @property
+    def present(self) -> Present | None:
+        """What it is doing now; None: nobody tells."""
+        if self._present is None and self.open_present is not None:
+            self._present = self.open_present(self.cluster)
+        return self._present
 
     def means(self, go_on: Callable[[], None] = lambda: None) -> Means:
         """How its accounting is read."""

@@ -373,3 +373,37 @@ spool = Table(
     Column("fetched_at", BigInteger),  # the last time that it answered
     Column("failure", Text, nullable=False, server_default=text("''")),  # why it did not, since
 )
+
+# GPU-seconds of each cluster by what its GPUs were doing: counters that only rise, also over restarts.
+gpu_seconds = Table(
+    "gpu_seconds",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("gpu_class", Text, primary_key=True),
+    Column("state", Text, primary_key=True),  # opsd.core.present.GPU_STATES, or unseen
+    Column("seconds", BigInteger, nullable=False),
+)
+
+# The last look that `gpu_seconds` were counted up to, and what was seen then.
+gpu_seen = Table(
+    "gpu_seen",
+    METADATA,
+    Column("cluster", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("counts", Text, nullable=False),  # as JSON: [[class, state, GPUs], ...]
+)
+
+# Notices to people: each is sent once to each of them.
+notice = Table(
+    "notice",
+    METADATA,
+    Column("award", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # threshold, over, grace, ending, report
+    Column("mark", Text, primary_key=True),  # what makes it news again: 80, or the end it speaks of
+    Column("recipient", Text, primary_key=True),  # a mail address
+    Column("due_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),  # NULL: not yet
+    Column("message_id", Text, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error", Text, nullable=False, server_default=text("''")),
+)
