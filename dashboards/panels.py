@@ -246,7 +246,7 @@ def _properties(column: Column) -> list[models.DynamicConfigValue]:
 
 def _link(column: Column) -> dict[str, object]:
     """To another dashboard, with the time range and the data source kept."""
-    chosen = f"var-{column.field}=${{__value.raw:percentencode}}"
+    chosen = f"var-{column.field}=${{__value.raw}}"
     url = f"/d/{column.link}?${{__url_time_range}}&var-datasource=${{datasource}}&{chosen}"
     return {"title": f"Look at this {column.heading.lower()}", "url": url}
 
