@@ -24,6 +24,7 @@ class Recorded(NamedTuple):
 INTERVAL = "1m"  # how often the rules are evaluated
 
 _AWARD = ("award", "project", "organisation", "country", "pool", "unit")
+_KEY = ("by", "key", "unit")
 
 
 def _jobs() -> str:
@@ -68,6 +69,45 @@ RECORDED: tuple[Recorded, ...] = (
         "opsd:gpus_held:sum", ("cluster", "project", "organisation", "country", "pool"),
         "sum by (cluster, project, organisation, country, pool) (opsd:gpu_held:share)",
         "GPUs that the jobs of a project hold.",
+    ),
+    *(
+        Recorded(
+            f"opsd:award_{it}:seconds", _AWARD,
+            f"{which} by ({', '.join(_AWARD)}) ({series(f'opsd_award_{it}_seconds')})",
+            f"Of an award, {it}, once.",
+        )
+        for it, which in (("granted", "max"), ("left", "min"))
+    ),
+    Recorded(
+        "opsd:award_used:seconds", _AWARD, "opsd:award_granted:seconds - opsd:award_left:seconds",
+        "Charged for ended and open runs: granted less left, because both are always there.",
+    ),
+    *(
+        Recorded(
+            f"opsd:balance_{it}:seconds", _KEY,
+            f"{which} by ({', '.join(_KEY)}) ({series(f'opsd_balance_{it}_seconds')})",
+            f"Of a project, organisation, country or pool, {it}, once.",
+        )
+        for it, which in (("granted", "max"), ("left", "min"))
+    ),
+    Recorded(
+        "opsd:balance_used:seconds", _KEY, "opsd:balance_granted:seconds - opsd:balance_left:seconds",
+        "Charged to it for ended and open runs.",
+    ),
+    Recorded(
+        "opsd:slurm_jobs:sum", ("cluster", "partition", "state"),
+        "sum by (cluster, partition, state) "
+        f"(max by (cluster, partition, account, state) ({series('opsd_slurm_jobs')}))",
+        "Jobs by partition and state.",
+    ),
+    *(
+        Recorded(
+            f"opsd:slurm_{it}_gpus:sum", ("cluster", "partition"),
+            "sum by (cluster, partition) "
+            f"(max by (cluster, partition, account) ({series(f'opsd_slurm_{it}_gpus')}))",
+            f"GPUs of {it} jobs by partition.",
+        )
+        for it in ("pending", "running")
     ),
 )  # fmt: skip
 
