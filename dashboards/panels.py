@@ -130,6 +130,16 @@ def number(
     return made.text_mode(kinds.BigValueTextMode.VALUE)  # type: ignore[no-any-return]
 
 
+def several(
+    head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, none: str = "no data"
+) -> Shaped:
+    """One number a series under its name: what must not be added up."""
+    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(_instant(0, query))
+    made = made.decimals(decimals).no_value(none).reduce_options(_last())
+    made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(kinds.BigValueGraphMode.NONE)
+    return made.text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)  # type: ignore[no-any-return]
+
+
 def lines(
     head: Head,
     queries: Sequence[Query],
