@@ -37,8 +37,9 @@ def boards() -> dict[str, dict[str, Any]]:
 def files(site: Site = Site()) -> dict[str, str]:  # noqa: B008 (frozen)
     """Every file, by its path below the folder."""
     made = {f"grafana/dashboards/{uid}.json": _pretty(board) for uid, board in boards().items()}
-    from dashboards.rules import rules  # after boards(): alerts name panels, and so the SDK
+    from dashboards.rules import recording_rules, rules  # after boards(): alerts name panels, and so the SDK
 
+    made["rules/opsd-recorded.yml"] = recording_rules()
     made["rules/opsd.yml"] = rules(site.grafana, site.runbook)
     made["prometheus.yml"] = configuration.prometheus(site)
     made["alertmanager.yml"] = configuration.alertmanager(site)

@@ -34,6 +34,7 @@ global:
   evaluation_interval: 15s
 
 rule_files:
+  - rules/opsd-recorded.yml
   - rules/opsd.yml
 
 alerting:

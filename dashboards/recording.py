@@ -7,19 +7,10 @@ catalogue names, or of rows above it. Several daemons that publish the same thin
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from dashboards.promql import UnknownName, checked, series
-
-
-class Recorded(NamedTuple):
-    """One rule. Its expression uses no variable of a dashboard."""
-
-    name: str
-    labels: tuple[str, ...]
-    expr: str
-    help: str
-
+from dashboards.recorded_gpus import RECORDED_OF_GPUS
+from dashboards.recorded_series import Recorded
 
 INTERVAL = "1m"  # how often the rules are evaluated
 
@@ -27,49 +18,8 @@ _AWARD = ("award", "project", "organisation", "country", "pool", "unit")
 _KEY = ("by", "key", "unit")
 
 
-def _jobs() -> str:
-    """Each GPU's jobs by their shares of it, together one GPU at most.
-
-    Jobs on MIG devices share their GPU by how many of them each holds, as if no other were there.
-    """
-    gpus, devices = series("opsd_gpu_job_info", 'parent=""'), series("opsd_gpu_job_info", 'parent!=""')
-    job = "jobid, account, user"
-    whole = f"max by (cluster, node, uuid, {job}) ({gpus})"
-    parts = f"sum by (cluster, node, parent, {job}) (max by (cluster, node, uuid, parent, {job}) ({devices}))"
-    moved = f'label_join({parts}, "uuid", "", "parent")'
-    jobs = f"({whole} or sum by (cluster, node, uuid, {job}) ({moved}))"
-    held_of_it = f"clamp_min(sum by (cluster, node, uuid) ({jobs}), 1)"
-    return f"{jobs} / on (cluster, node, uuid) group_left () {held_of_it}"
-
-
-def _of_project(jobs: str) -> str:
-    """Whose jobs they are: also of an account that no award pays for."""
-    whose = "project, organisation, country, pool"
-    # Bindings of one partition or QOS give an account several awards: one is shown.
-    known = f"max by (cluster, account, {whose}) ({series('opsd_account_info')})"
-    one = f"topk by (cluster, account) (1, {known})"
-    unknown = f"{jobs} unless on (cluster, account) {known}"
-    for label in whose.split(", "):
-        unknown = f'label_replace({unknown}, "{label}", "unattributed", "", "")'
-    return f"({jobs} * on (cluster, account) group_left ({whose}) {one}) or {unknown}"
-
-
-_HELD = ("cluster", "node", "uuid", "jobid", "account", "user", "project", "organisation", "country", "pool")
-
 RECORDED: tuple[Recorded, ...] = (
-    Recorded(
-        "opsd:gpu_jobs:share", ("cluster", "node", "uuid", "jobid", "account", "user"), _jobs(),
-        "The share of a GPU that each of its jobs holds; together one GPU at most.",
-    ),
-    Recorded(
-        "opsd:gpu_held:share", _HELD, _of_project("opsd:gpu_jobs:share"),
-        "The same, and whose the job is; an account that no award pays for is `unattributed`.",
-    ),
-    Recorded(
-        "opsd:gpus_held:sum", ("cluster", "project", "organisation", "country", "pool"),
-        "sum by (cluster, project, organisation, country, pool) (opsd:gpu_held:share)",
-        "GPUs that the jobs of a project hold.",
-    ),
+    *RECORDED_OF_GPUS,
     *(
         Recorded(
             f"opsd:award_{it}:seconds", _AWARD,

@@ -1,4 +1,4 @@
-"""Prometheus rules from the table of alerts.
+"""Prometheus rules from the tables of alerts and of recorded series.
 
 Invariant: what routes an alert (severity, audience) are labels; what a person reads are annotations.
 """
@@ -11,6 +11,7 @@ import yaml
 
 from dashboards.alerts import ALERTS, Alert, Audience
 from dashboards.allocations_and_gpus import UID
+from dashboards.recording import INTERVAL, RECORDED
 
 _GROUPS: tuple[Audience, ...] = ("allocations", "operations")
 
@@ -29,6 +30,16 @@ def rules(grafana: str, runbook: str) -> str:
         }
         for audience in _GROUPS
     ]
+    return _text(groups)
+
+
+def recording_rules() -> str:
+    """The rule file of what Prometheus keeps computed: one group, so that each row finds those above it."""
+    kept = [{"record": it.name, "expr": it.expr} for it in RECORDED]
+    return _text([{"name": "opsd-recorded", "interval": INTERVAL, "rules": kept}])
+
+
+def _text(groups: list[dict[str, Any]]) -> str:
     return str(yaml.safe_dump({"groups": groups}, sort_keys=False, allow_unicode=True, width=10_000))
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import promql_parser as promql
 
+from dashboards.recording import RECORDED
 from exporters.catalogue import BY_NAME
 
 OF_PROMETHEUS = {"up": ("job", "instance", "cluster", "node")}
@@ -53,6 +54,7 @@ def foreign(expression: str) -> list[str]:
     found = named(expression)
     known = {name: set(BY_NAME[name].labels) | TARGET for name in BY_NAME}
     known |= {name: set(labels) for name, labels in OF_PROMETHEUS.items()}
+    known |= {it.name: set(it.labels) for it in RECORDED}
     somewhere = set().union(*(known.get(name, set()) for name, _ in found.metrics))
     return [
         *(name for name, _ in found.metrics if name not in known),

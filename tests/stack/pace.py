@@ -15,7 +15,7 @@ WAITING = {
     "evaluation_interval", "for", "group_interval", "group_wait", "interval", "refresh_interval",
     "repeat_interval", "resolve_timeout", "scrape_interval", "scrape_timeout",
 }  # fmt: skip
-FILES = ("prometheus.yml", "alertmanager.yml", "rules/opsd.yml")
+FILES = ("prometheus.yml", "alertmanager.yml", "rules/opsd-recorded.yml", "rules/opsd.yml")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LEAST_MS = 100  # Prometheus refuses to wait for nothing
 
