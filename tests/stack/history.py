@@ -1,175 +1,169 @@
-"""A day of a machine that does not exist, as Prometheus' own blocks: something to draw a dashboard from.
+"""Thirty days of the demonstration, as Prometheus' own blocks: something to draw dashboards from.
 
 Run it:  python tests/stack/history.py FOLDER   then   prometheus --storage.tsdb.path=FOLDER/tsdb …
-Allocations and jobs are the demonstration's; readings of GPUs are made up, and one of them is lost.
+Invariant: the past is that of the demonstration which goes on from there: the same jobs on the same GPUs, the
+same accounts, under the labels of the same targets, so that a graph goes on and nothing is there twice.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import math
-import subprocess
+import json
+import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.simulated.live import Holding, LiveFactory
-from exporters.catalogue import BY_NAME
-from exporters.page import Page
+sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a program: `tests` is beside `opsd`
+
+from collectors.simulated.live import LiveFactory
+from dashboards.alerts import ALERTS
+from dashboards.build import boards
+from dashboards.promql import DAEMON, NODE
+from dashboards.recording import RECORDED
+from opsd.cli import live_demo
 from opsd.pipeline import demo
-from opsd.store import migrate
-from opsd.store.engine import open_engine
+from opsd.store.engine import open_engine, sqlite_address
+from tests.stack.blocks import Blocks, Labels, wanted
+from tests.stack.past_daemon import PastDaemon
+from tests.stack.past_nodes import PastNode, troubles
+from tests.stack.past_rules import record
 
-DAY, STEP, SEED, NODES, GPUS = 86_400, 120, 1, 4, 4
-CLUSTER, LOST = "demo", (2, 1)  # the node's place and the GPU that is lost in the last half hour
-GIB = 2**30
-STEPS = {"ingest": (900, 4.2), "rebuild": (900, 1.1), "balances": (300, 0.4), "housekeeping": (172_800, 2.0)}
+DAY, HOUR = 86_400, 3_600
+DAYS, STEP = 30, 300
+FINE_HOURS, FINE_STEP = 6, 30  # the last hours are finer: rates over minutes are drawn there
+SEED = 1
 
-Sample = tuple[str, dict[str, str], float, float]  # name, labels, value, seconds
-
-
-def write(folder: Path, until: int) -> None:
-    """Blocks of the day before `until`, below `folder`/tsdb."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = folder / "day.om"
-    with text.open("w", encoding="utf-8") as out:
-        for name, samples in by_family(day(folder, until)).items():
-            family = name.removesuffix("_total")
-            kind = BY_NAME[name].kind if name in BY_NAME else "gauge"
-            out.write(f"# TYPE {family} {kind}\n")
-            out.writelines(samples)
-        out.write("# EOF\n")
-    command = [
-        "promtool",
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        "--max-block-duration=240h",
-        "--quiet",
-    ]
-    subprocess.run([*command, str(text), str(folder / "tsdb")], check=True)
+Progress = Callable[[str], None]
 
 
-def by_family(samples: Iterator[Sample]) -> dict[str, list[str]]:
-    """OpenMetrics wants a family's samples together."""
-    found: dict[str, list[str]] = {}
-    for name, labels, value, at in samples:
-        shown = ",".join(f'{key}="{text}"' for key, text in labels.items())
-        found.setdefault(name, []).append(f"{name}{{{shown}}} {value} {at}\n")
-    return found
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One that lives: where it is, and when it began."""
+
+    folder: Path
+    start: int
+    seed: int = SEED
+
+    def targets(self, name: str, job: str) -> list[dict[str, str]]:
+        """The labels that Prometheus gives to each of its targets."""
+        found = json.loads((self.folder / demo.TARGETS / f"{name}.json").read_text(encoding="utf-8"))
+        return [
+            {"job": job, "instance": address, **target["labels"]}
+            for target in found
+            for address in target["targets"]
+        ]
 
 
-def day(folder: Path, until: int) -> Iterator[Sample]:
-    """All samples of the day."""
-    from opsd.pipeline import figures
-
-    start = until - DAY
-    factory = LiveFactory(start, SEED)
-    nodes = factory.busy_nodes(start, NODES)
-    store = open_engine(f"sqlite:///{folder / 'opsd.db'}")
-    migrate.ensure_current(store)
-    (folder / "demo").mkdir(exist_ok=True)
-    demo.prepare(folder / "demo", until, SEED)
-    demo.run(store, folder / "demo", until)
-    ends = [balances(figures.run(store, now=moment)) for moment in (start, until)]
-    store.close()
-    for at in range(start, until + 1, STEP):
-        yield from daemon(at, (at - start) / DAY, *ends)
-        holdings = factory.holdings(at, nodes)
-        for place, node in enumerate(nodes):
-            mine = [it for it in holdings if it.node == node]
-            sick = {LOST[1]} if place == LOST[0] and at > until - 1_800 else set()
-            yield from agent(node, at, mine, sick, until)
-
-
-def balances(figures: object) -> Page:
-    """The daemon's page at one moment."""
-    from exporters import balances as made
-
-    return made.page(figures)
+def fill(tsdb: Path, told: Demonstration, days: float = DAYS, progress: Progress = print) -> int:
+    """Write the blocks of the time before a living demonstration; how many samples."""
+    begin = told.start - int(days * DAY)
+    begin -= begin % STEP
+    names = used()
+    progress(f"history: {days:g} days, {len(names)} of the catalogue's families")
+    daemon, nodes = _daemon(told, begin, progress), _nodes(told)
+    made = Blocks(tsdb, names)
+    shown = time.monotonic()
+    for at in times(begin, told.start):
+        for target, source in [*daemon, *nodes]:
+            made.add_page(source.page(at), target, at)
+            for name, value in SCRAPE.items():
+                made.add(name, target, value, at)
+        if time.monotonic() - shown > 5:
+            shown = time.monotonic()
+            progress(f"history: {(at - begin) / (told.start - begin):4.0%}, {made.samples:,} samples")
+    progress(f"history: {made.samples:,} samples; making blocks")
+    made.close()
+    return made.samples + record(tsdb, _spans(begin, told.start), progress)
 
 
-def daemon(at: int, part: float, first: Page, last: Page) -> Iterator[Sample]:
-    """The daemon's page, moved from the first to the last by `part`."""
-    target = {"job": "opsd", "instance": "127.0.0.1:9750"}
-    yield "up", target, 1, at
-    yield "opsd_page_timestamp_seconds", target, at, at
-    yield "opsd_balances_as_of_timestamp_seconds", target, at, at
-    for name, metric in BY_NAME.items():
-        shown = {} if name == "opsd_balances_as_of_timestamp_seconds" else last.series(name)
-        for key, value in shown.items():
-            labels = target | dict(zip(metric.labels, key, strict=True))
-            before = first.series(name).get(key, value)
-            moved = before + (value - before) * part if name.startswith("opsd_award") else value
-            if name.endswith(("over_quota", "reached_ratio")):
-                moved = value if part > 0.8 else before
-            yield name, labels, moved, at
-    yield "opsd_ingest_covered_timestamp_seconds", target | {"cluster": CLUSTER}, at - 120 - at % 300, at
-    for step, (stale, seconds) in STEPS.items():
-        labels, since = target | {"step": step}, at - at % (stale // 3)
-        yield "opsd_step_success", labels, 1, at
-        yield "opsd_step_last_success_timestamp_seconds", labels, since, at
-        yield "opsd_step_next_timestamp_seconds", labels, since + stale // 3, at
-        yield "opsd_step_stale_after_seconds", labels, stale, at
-        yield "opsd_step_duration_seconds", labels, round(seconds * (1 + noise(step, at) / 3), 2), at
-        yield "opsd_step_consecutive_failures", labels, 0, at
+# What Prometheus says itself of each scrape.
+SCRAPE = {"up": 1.0, "scrape_duration_seconds": 0.004, "scrape_samples_scraped": 620.0}
 
 
-def agent(node: str, at: int, holdings: list[Holding], sick: set[int], until: int) -> Iterator[Sample]:
-    """One node's page."""
-    target = {"job": "opsd-node", "instance": f"{node}:9751", "cluster": CLUSTER, "node": node}
-    yield "up", target, 1, at
-    yield "opsd_page_timestamp_seconds", target, at, at
-    yield "opsd_gpu_devices_visible", target, GPUS, at
-    yield "opsd_gpu_job_unresolved", target, 0, at
-    yield "opsd_node_collector_up", target | {"collector": "nvml"}, 1, at
-    held = {gpu: it for it in holdings for gpu in it.gpus}
-    for gpu in range(GPUS):
-        uuid = "GPU-" + hashlib.sha256(f"{node}/{gpu}".encode()).hexdigest()[:12]
-        labels = target | {"gpu": str(gpu), "uuid": uuid}
-        yield "opsd_gpu_up", labels, int(gpu not in sick), at
-        yield "opsd_gpu_hung", labels, 0, at
-        yield "opsd_gpu_lost", labels, int(gpu in sick), at
-        if it := held.get(gpu):
-            job = {"uuid": uuid, "jobid": str(it.job), "account": it.account, "user": it.user}
-            yield "opsd_gpu_job_info", target | job, 1, at
-        if gpu not in sick:
-            yield from readings(labels, at, it.job if it else 0, gpu)
-        else:
-            xid = labels | {"xid": "79"}
-            yield "opsd_gpu_xid_errors_total", xid, 1, at
-            yield "opsd_gpu_xid_last_timestamp_seconds", xid, until - 1_750, at
+def used() -> set[str]:
+    """The metrics that dashboards, alerts and recording rules ask for."""
+    texts = [json.dumps(board) for board in boards().values()]
+    return wanted([*texts, *(it.expr for it in RECORDED), *(it.expr for it in ALERTS)])
 
 
-def readings(labels: dict[str, str], at: int, job: int, gpu: int) -> Iterator[Sample]:
-    """A job works as hard as it does: some always, some in turns, some hardly."""
-    level = 0.0
-    if job:
-        habit = noise("habit", job)
-        level = max(0.0, 0.97 - habit * habit * 0.9 + 0.05 * math.sin(at / 600 + gpu) - 0.08 * noise(job, at))
-        if noise("turns", job) > 0.7 and (at // 900 + job) % 3 == 0:
-            level *= 0.2
-    watts = 70 + level * 560
-    values = {
-        "opsd_gpu_utilization_ratio": round(level, 2),
-        "opsd_gpu_memory_total_bytes": 64 * GIB,
-        "opsd_gpu_memory_used_bytes": int((0.25 + 0.65 * noise("memory", job)) * 64 * GIB) if job else 0,
-        "opsd_gpu_power_average_watts": round(watts, 1),
-    }
-    for name, value in values.items():
-        yield name, labels, value, at
-    degrees = round(31 + watts / 15 + 3 * noise("air", gpu))
-    yield "opsd_gpu_temperature_celsius", labels | {"sensor": "gpu"}, degrees, at
+def times(begin: int, end: int) -> Iterator[int]:
+    """The moments of which there are samples."""
+    for first, last, step in _spans(begin, end):
+        yield from range(first, last, step)
 
 
-def noise(*what: object) -> float:
-    """A number from 0 to 1 that is always the same for the same."""
-    digest = hashlib.blake2b(repr(what).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") / 2**32
+def _spans(begin: int, end: int) -> list[tuple[int, int, int]]:
+    """[first, last) and the step in it."""
+    fine = max(begin, end - FINE_HOURS * HOUR)
+    fine += -fine % STEP
+    return [(begin, fine, STEP), (fine, end, FINE_STEP)]
+
+
+def _daemon(told: Demonstration, begin: int, progress: Progress) -> list[tuple[Labels, PastDaemon]]:
+    progress("history: balances of past days")
+    store = open_engine(sqlite_address(told.folder / demo.DATABASE))
+    try:
+        past = PastDaemon(store, begin, told.start)
+    finally:
+        store.close()
+    return [(target, past) for target in told.targets("daemon", DAEMON)]
+
+
+def _nodes(told: Demonstration) -> list[tuple[Labels, PastNode]]:
+    targets = told.targets("nodes", NODE)
+    factory = LiveFactory(told.start, told.seed)
+    names = [target["node"] for target in targets]
+    holdings = factory.past(told.start, names, told.start - live_demo.MEASURED_DAYS * DAY)
+    found = troubles(told.start, names, holdings)
+    return [
+        (
+            target,
+            PastNode(
+                [it for it in holdings if it.node == target["node"]], live_demo.GPUS, f"{told.seed}/{place}",
+                [it for it in found if it.place == place],
+            ),
+        )
+        for place, target in enumerate(targets)
+    ]  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Let a demonstration live for as long as its past is being written."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="gets tsdb/ and demo/")
+    parser.add_argument("--days", type=float, default=DAYS, help=f"(default: {DAYS})")
+    args = parser.parse_args(arguments)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    folder, start = (args.folder / "demo").absolute(), int(time.time())
+    asked = argparse.Namespace(
+        db=sqlite_address(folder / demo.DATABASE), config=None, port=0, seed=SEED, dir=str(folder)
+    )
+    clock = live_demo.clock_from(start)
+    with live_demo.living(asked, folder, clock, print) as started:
+        wait_for_page(started.daemon, "opsd_balances_as_of_timestamp_seconds")
+        began = time.monotonic()
+        count = fill(args.folder / "tsdb", Demonstration(folder, start), args.days)
+        print(f"{count:,} samples in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def wait_for_page(daemon: str, name: str, seconds: float = 120) -> None:
+    """Until the daemon shows a metric.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{daemon.rstrip('/')}/metrics", timeout=10) as answer:
+            if f"\n{name}" in answer.read().decode():
+                return
+        time.sleep(0.5)
+    raise TimeoutError(f"{daemon}: no {name} within {seconds:g} s")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder, int(time.time()) // STEP * STEP)
+    raise SystemExit(main())

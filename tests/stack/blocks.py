@@ -1,0 +1,129 @@
+"""Samples of pages as Prometheus' own blocks, by way of OpenMetrics text and promtool.
+
+Invariant: a series carries what a scrape would give it: the page's labels, and under them the target's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from exporters.catalogue import BY_NAME
+from exporters.page import Page
+
+BLOCK_SECONDS = 162 * 3600  # promtool's largest below --max-block-duration; a file for each is read once
+_COMMAND = ("promtool", "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=240h", "--quiet")
+
+Labels = Mapping[str, str]
+
+
+class BlocksFailed(Exception):
+    """promtool did not take the samples."""
+
+
+class Blocks:
+    """Takes samples in the order of time; a span's blocks are made while the next one is written."""
+
+    def __init__(self, folder: Path, names: Collection[str] | None = None) -> None:
+        """Nothing is written yet.
+
+        Args:
+            folder: Prometheus' own (its --storage.tsdb.path).
+            names: metrics to keep; None: all of them.
+        """
+        self.samples = 0
+        self._folder = folder
+        self._names = [name for name in BY_NAME if names is None or name in names]
+        self._prefixes: dict[tuple[str, tuple[str, ...], str], str] = {}
+        self._span = -1
+        self._out: TextIO | None = None
+        self._making: list[tuple[subprocess.Popen[str], Path]] = []
+
+    def add_page(self, page: Page, target: Labels, at: int) -> None:
+        """What a scrape of this page would have stored."""
+        known, whose = self._prefixes, target["instance"]
+        lines = [
+            f"{known.get((name, key, whose)) or self._prefix(name, key, target)}{float(value)} {at}\n"
+            for name in self._names
+            for key, value in page.series(name).items()
+        ]
+        self._write(lines, at)
+
+    def add(self, name: str, labels: Labels, value: float, at: int) -> None:
+        """One sample of a series of any name."""
+        self._write([f"{name}{shown(labels)} {float(value)} {at}\n"], at)
+
+    def close(self) -> None:
+        """Wait until all blocks are there.
+
+        Raises:
+            BlocksFailed: promtool refuses what was written.
+        """
+        self._end_span()
+        while self._making:
+            self._wait()
+
+    def _prefix(self, name: str, key: tuple[str, ...], target: Labels) -> str:
+        """As with honor_labels: what the page says of itself stands, an empty label is none."""
+        labels = dict(target) | {
+            label: text for label, text in zip(BY_NAME[name].labels, key, strict=True) if text
+        }
+        made = f"{name}{shown(labels)} "
+        self._prefixes[name, key, target["instance"]] = made
+        return made
+
+    def _write(self, lines: list[str], at: int) -> None:
+        span = at // BLOCK_SECONDS
+        if span != self._span:
+            self._end_span()
+            self._span = span
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._out = tempfile.NamedTemporaryFile(  # noqa: SIM115 (promtool reads it, then it is removed)
+                "w", dir=self._folder.parent, suffix=".om", delete=False, encoding="utf-8"
+            )  # fmt: skip
+        assert self._out
+        self._out.writelines(lines)
+        self.samples += len(lines)
+
+    def _end_span(self) -> None:
+        if self._out is None:
+            return
+        self._out.write("# EOF\n")
+        self._out.close()
+        text = Path(self._out.name)
+        self._out = None
+        if self._making:  # one at a time: memory
+            self._wait()
+        process = subprocess.Popen(
+            [*_COMMAND, str(text), str(self._folder)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._making.append((process, text))
+
+    def _wait(self) -> None:
+        process, text = self._making.pop()
+        said, _ = process.communicate()
+        text.unlink(missing_ok=True)
+        if process.returncode:
+            raise BlocksFailed(f"promtool: {said.strip()}")
+
+
+def shown(labels: Labels) -> str:
+    """`{name="text",…}`; nothing without labels."""
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items()) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def wanted(texts: Iterable[str]) -> set[str]:
+    """The metrics that these queries name."""
+    import re
+
+    return {name for text in texts for name in re.findall(r"\bopsd_\w+", text)} & BY_NAME.keys()

@@ -1,0 +1,120 @@
+"""What the daemon's page would have shown in the past: allocations as they grew, steps as they ran.
+
+Invariant: figures are the daemon's own, of the living demonstration's database as of past days; between two
+days amounts move evenly, and what is no amount stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from exporters import balances, health
+from exporters.catalogue import BY_NAME
+from exporters.health import StepHealth
+from exporters.page import Page
+from opsd import config
+from opsd.cli import live_demo
+from opsd.daemon.steps import STEPS, Daily, Every, Step, Weekly
+from opsd.pipeline import figures
+from opsd.store.engine import Store
+
+DAY, HOUR = 86_400, 3_600
+LONG_AGO = 4 * DAY + 5 * HOUR  # before the end: an hour in which the accounting could not be read
+SILENT_SECONDS = 3_000
+SETTINGS = config.Daemon(
+    ingest_seconds=live_demo.INGEST_SECONDS,
+    balances_seconds=live_demo.BALANCES_SECONDS,
+    fetch_seconds=live_demo.FETCH_SECONDS,
+)
+_DURATIONS = {"ingest": 0.4, "rebuild": 0.1, "balances": 0.3, "fetch": 0.05, "slurm": 0.06, "reread": 21.0}
+_AMOUNTS = (
+    "granted_seconds", "settled_seconds", "accrued_seconds", "committed_seconds", "left_seconds",
+    "free_seconds", "burn_seconds", "elapsed_ratio", "outside_seconds", "unattributed_seconds",
+    "gpu_seconds", "joules",
+)  # fmt: skip
+# Made for each moment from the factory, or here.
+_MADE = ("opsd_page_timestamp_seconds", "opsd_step_", "opsd_slurm_", "opsd_build_info")
+
+
+def moments(begin: int, end: int) -> list[int]:
+    """The days whose figures are asked for."""
+    return [*range(begin, end, DAY), end]
+
+
+class PastDaemon:
+    """The daemon's page; asked moment after moment."""
+
+    def __init__(self, store: Store, begin: int, end: int) -> None:
+        """Asks the database for each day's figures."""
+        self._end = end
+        self._at = moments(begin, end)
+        self._pages = [balances.page(figures.run(store, now=at)) for at in self._at]
+        self._place = 0
+
+    def page(self, at: int) -> Page:
+        """Its page at a moment, which must not lie before the last one."""
+        while self._place + 2 < len(self._at) and self._at[self._place + 1] <= at:
+            self._place += 1
+        silent = self._end - LONG_AGO
+        made = health.page(steps(at, silent, silent + SILENT_SECONDS), at)
+        place = self._place
+        between(made, self._pages[place], self._pages[place + 1], self._at[place], self._at[place + 1], at)
+        self._add_moments(made, at, silent)
+        return made
+
+    def _add_moments(self, made: Page, at: int, silent: int) -> None:
+        made.add("opsd_balances_as_of_timestamp_seconds", at - at % live_demo.BALANCES_SECONDS)
+        covered = silent if silent <= at < silent + SILENT_SECONDS else at
+        made.add("opsd_ingest_covered_timestamp_seconds", covered - covered % 30, cluster="demo")
+
+
+def between(made: Page, first: Page, last: Page, begin: int, end: int, at: int) -> None:
+    """The figures at a moment between two, added to a page."""
+    part = min(1.0, max(0.0, (at - begin) / (end - begin)))
+    for name, metric in BY_NAME.items():
+        if name.startswith(_MADE):
+            continue
+        after = last.series(name)
+        for key, value in first.series(name).items():
+            moved = value
+            if name.endswith(_AMOUNTS) and key in after:
+                moved = value + (after[key] - value) * part
+            made.add(name, moved, **dict(zip(metric.labels, key, strict=True)))
+
+
+def steps(at: int, silent: int, heard: int) -> Iterator[StepHealth]:
+    """How each step stands; the accounting cannot be read in [silent, heard)."""
+    for step in STEPS:
+        last, following = _ran(step, at)
+        failing = step.name == "ingest" and silent <= at < heard
+        yield StepHealth(
+            step.name, step.stale_seconds(SETTINGS), late=False,
+            failures=1 + (at - silent) // 300 if failing else 0, success=not failing, last_start=last,
+            last_success=silent if failing else last, next=following,
+            duration_seconds=round(_DURATIONS.get(step.name, 1.0) * (0.8 + at // 300 % 7 / 15), 3),
+        )  # fmt: skip
+
+
+def _ran(step: Step, at: int) -> tuple[int, int]:
+    """When it ran last, and when it runs next."""
+    if isinstance(step.trigger, Every):
+        seconds = int(step.interval(SETTINGS))
+        return at - at % seconds, at - at % seconds + seconds
+    interval = int(step.interval(SETTINGS))
+    first = _first(step.trigger)
+    last = first + (at - first) // interval * interval
+    return last, last + interval
+
+
+def _first(trigger: Daily | Weekly) -> int:
+    """Its first moment after 1970-01-01, which was a Thursday."""
+    seconds = trigger.hour * HOUR + trigger.minute * 60
+    return seconds + ((trigger.weekday - 3) % 7) * DAY if isinstance(trigger, Weekly) else seconds
+
+
+def merged(pages: Sequence[Page]) -> Page:
+    """Pages of different families on one."""
+    made = Page()
+    for page in pages:
+        made.update(page)
+    return made
