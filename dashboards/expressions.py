@@ -6,6 +6,7 @@ Invariant: what several daemons publish about the same thing is counted once.
 from __future__ import annotations
 
 from dashboards.promql import bridged, series
+from exporters.catalogue import BY_NAME
 
 GPU = "cluster, node, gpu, uuid"  # what makes a GPU
 AWARD = "award, project, organisation, country, pool, unit"
@@ -14,6 +15,11 @@ AWARD = "award, project, organisation, country, pool, unit"
 def gpu(name: str, *matchers: str) -> str:
     """A metric of the chosen nodes."""
     return series(name, 'cluster=~"$cluster"', 'node=~"$node"', *matchers)
+
+
+def once(name: str, *matchers: str) -> str:
+    """A metric of the daemon's page, once, however many daemons publish it."""
+    return f"max by ({', '.join(BY_NAME[name].labels)}) ({series(name, *matchers)})"
 
 
 def award(name: str) -> str:
