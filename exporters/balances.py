@@ -1,4 +1,4 @@
-"""Balances, accounts and the state of the accounting as metrics.
+"""Balances and their outlook, accounts and the state of the accounting as metrics.
 
 Invariant: values are whole numbers until they become samples here; what is not known is not published.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import NamedTuple
 
 from exporters import certificates
@@ -16,8 +17,27 @@ from opsd.core.amounts import MICRO
 RESOURCES = ("gpu", "cpu", "node")
 
 
+class Amounts(NamedTuple):
+    """What was granted and what became of it, in whole micro-unit-seconds."""
+
+    granted: int
+    settled: int
+    accrued: int
+    committed: int | None  # None: some limit is not known
+    left: int
+    free: int | None
+
+
+class Outlook(NamedTuple):
+    """What is burned, and when it will be used up."""
+
+    burn: Mapping[int, int]  # micro-unit-seconds by days
+    forecast: str  # none, expected, already
+    exhaustion: int | None = None  # of `expected`
+
+
 class Award(NamedTuple):
-    """An award's names and its balance, in whole micro-unit-seconds."""
+    """An award: its names, its balance and its dates."""
 
     award: str
     project: str
@@ -25,14 +45,28 @@ class Award(NamedTuple):
     country: str
     pool: str
     unit: str
-    granted: int
-    settled: int
-    accrued: int
-    committed: int | None  # None: some limit is not known
-    left: int
-    outside: int
+    amounts: Amounts
+    outside: int  # micro-unit-seconds
+    outlook: Outlook
     reached_percent: int  # the highest threshold that its use has reached; 0: none
+    state: str
+    phase: str
+    start: int
     end: int | None  # None: it has no end
+    elapsed: Fraction | None  # of its time; None: it has no end
+    over_since: int | None = None
+    grace_end: int | None = None
+    report_due: int | None = None
+
+
+class Balance(NamedTuple):
+    """What all awards of a project, organisation, country or pool come to."""
+
+    by: str
+    key: str
+    unit: str
+    amounts: Amounts
+    outlook: Outlook
 
 
 class Account(NamedTuple):
@@ -63,6 +97,7 @@ class Figures:
 
     as_of: int
     awards: Sequence[Award] = ()
+    balances: Sequence[Balance] = ()
     accounts: Sequence[Account] = ()
     unattributed: Sequence[Unattributed] = ()
     covered: Mapping[str, int] = field(default_factory=dict)
@@ -77,6 +112,9 @@ def page(figures: Figures) -> Page:
     made = Page()
     for award in figures.awards:
         _add_award(made, award)
+    for balance in figures.balances:
+        labels = {"by": balance.by, "key": balance.key, "unit": balance.unit}
+        _add_amounts(made, "opsd_balance", balance.amounts, balance.outlook, labels)
     for account in figures.accounts:
         made.add("opsd_account_info", 1, **account._asdict())
     _add_unattributed(made, figures.unattributed)
@@ -94,17 +132,33 @@ def page(figures: Figures) -> Page:
 
 def _add_award(made: Page, award: Award) -> None:
     labels = dict(zip(Award._fields[:6], award[:6], strict=True))
-    amounts = {
-        "granted": award.granted, "settled": award.settled, "accrued": award.accrued,
-        "committed": award.committed, "left": award.left, "outside": award.outside,
-    }  # fmt: skip
-    for name, micro in amounts.items():
-        if micro is not None:
-            made.add(f"opsd_award_{name}_seconds", micro / MICRO, **labels)
-    made.add("opsd_award_over_quota", int(award.left < 0), **labels)
+    _add_amounts(made, "opsd_award", award.amounts, award.outlook, labels)
+    made.add("opsd_award_outside_seconds", award.outside / MICRO, **labels)
+    made.add("opsd_award_over_quota", int(award.amounts.left < 0), **labels)
     made.add("opsd_award_threshold_reached_ratio", award.reached_percent / 100, **labels)
-    if award.end is not None:
-        made.add("opsd_award_end_timestamp_seconds", award.end, **labels)
+    made.add("opsd_award_state_info", 1, **labels, state=award.state, phase=award.phase)
+    instants = {
+        "start": award.start, "end": award.end, "over_quota_since": award.over_since,
+        "grace_end": award.grace_end, "report_due": award.report_due,
+    }  # fmt: skip
+    for name, instant in instants.items():
+        if instant is not None:
+            made.add(f"opsd_award_{name}_timestamp_seconds", instant, **labels)
+    if award.elapsed is not None:
+        made.add("opsd_award_elapsed_ratio", float(award.elapsed), **labels)
+
+
+def _add_amounts(
+    made: Page, prefix: str, amounts: Amounts, outlook: Outlook, labels: Mapping[str, str]
+) -> None:
+    for name, micro in amounts._asdict().items():
+        if micro is not None:
+            made.add(f"{prefix}_{name}_seconds", micro / MICRO, **labels)
+    for days, micro in outlook.burn.items():
+        made.add(f"{prefix}_burn_seconds", micro / MICRO, **labels, days=str(days))
+    made.add(f"{prefix}_forecast_info", 1, **labels, forecast=outlook.forecast)
+    if outlook.exhaustion is not None:
+        made.add(f"{prefix}_exhaustion_timestamp_seconds", outlook.exhaustion, **labels)
 
 
 def _add_unattributed(made: Page, found: Sequence[Unattributed]) -> None:

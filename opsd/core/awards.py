@@ -13,7 +13,7 @@ from opsd.core import fields
 from opsd.core.amounts import UNITS, exact_text, micro_unit_seconds
 from opsd.core.errors import BadText
 from opsd.core.fields import BadField
-from opsd.core.period import isoformat
+from opsd.core.period import DAY, isoformat
 
 THRESHOLDS = (80, 95, 100)
 
@@ -48,7 +48,7 @@ class Award:
     policy: str
     mode: str = ""  # access mode: Playground, Fast Lane, Large Scale, national call, …
     thresholds: tuple[int, ...] = THRESHOLDS  # percent of the grant
-    grace_days: int = 0
+    grace_days: int = 0  # after it was exhausted or ended, whichever came first: use is still tolerated
     report_due: int | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +78,35 @@ class Award:
             micro_unit_seconds(self.amount)
         except BadText as err:
             raise BadField("amount", err.what, err.text, err.remedy) from err
+
+
+UPCOMING, RUNNING, GRACE, ENDED = "upcoming", "running", "grace", "ended"
+
+
+def grace_end(award: Award, as_of: int, over_since: int | None) -> int | None:
+    """When use is tolerated no longer; None while the award has neither been exhausted nor ended.
+
+    Args:
+        over_since: since when more is charged than granted; None: it is not.
+    """
+    ended = award.end if award.end is not None and award.end <= as_of else None
+    since = [instant for instant in (ended, over_since) if instant is not None]
+    return min(since) + award.grace_days * DAY if since else None
+
+
+def phase(award: Award, as_of: int, tolerated_until: int | None) -> str:
+    """Where an award stands in its life.
+
+    One that is over quota with its grace used up is `running` until its end: it can still be drawn on.
+
+    Args:
+        tolerated_until: from `grace_end`.
+    """
+    if as_of < award.start:
+        return UPCOMING
+    if tolerated_until is not None and as_of < tolerated_until:
+        return GRACE
+    return RUNNING if award.end is None or as_of < award.end else ENDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ beside each other, and beside the command line.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from exporters import balances
@@ -22,6 +23,7 @@ from opsd.daemon.log import event
 from opsd.store.engine import Store
 
 if TYPE_CHECKING:
+    from opsd.pipeline.present import Result as Seen
     from opsd.pipeline.sources import ClusterSources
     from opsd.pipeline.sweep import Result as Sweep
 
@@ -45,6 +47,7 @@ class Work:
     now: int
     go_on: Callable[[], None]  # call between transactions; raises Stopped when the daemon ends
     nodes: config.Nodes = field(default_factory=config.Nodes)
+    daemon: config.Daemon = field(default_factory=config.Daemon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,7 @@ def _balances(work: Work) -> Outcome:
     from opsd.pipeline import figures
 
     found = figures.run(work.store, now=work.now)
-    over = sum(award.left < 0 for award in found.awards)
+    over = sum(award.amounts.left < 0 for award in found.awards)
     return Outcome({"awards": len(found.awards), "over_quota": over}, balances.page(found).render())
 
 
@@ -286,6 +289,42 @@ def stable_name(store: Store, one: ClusterSources) -> str:
         return identity.of(connection, one.cluster)
 
 
+def _slurm(work: Work) -> Outcome:
+    """What Slurm is doing now. A source that fails stands on the page; a silent cluster fails the step."""
+    from exporters import slurm
+    from opsd.pipeline import present
+
+    seen: list[Seen] = []
+
+    def look(one: ClusterSources) -> dict[str, int]:
+        if one.present is None:
+            return {}
+        done = present.run(
+            work.store, one.present, cluster=stable_name(work.store, one), now=work.now,
+            interval=work.daemon.slurm_seconds, stopwatch=time.monotonic, answered=one.answered,
+        )  # fmt: skip
+        work.go_on()  # a daemon that ends has ended its commands
+        seen.append(done)
+        one.answered = done.look.answered
+        for source in one.new_silences(done.failed):
+            event(
+                "slurm_silent",
+                level=logging.WARNING,
+                cluster=one.shown,
+                source=source,
+                error=done.failed[source],
+            )
+        return done.counts
+
+    outcome = each_cluster(work, look)
+    silent = [f"cluster {done.look.cluster}: {done.why_silent}" for done in seen if done.is_silent]
+    return replace(
+        outcome, page=slurm.page([done.look for done in seen]).render() if seen else None,
+        failed="; ".join(filter(None, (outcome.failed, *silent))),
+        served=outcome.served and (not seen or len(silent) < len(seen)),
+    )  # fmt: skip
+
+
 def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
@@ -303,6 +342,7 @@ STEPS: tuple[Step, ...] = (
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
+    Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),
     Step("fetch", _fetch, Every(lambda daemon: daemon.fetch_seconds), 900, 3),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from fractions import Fraction
@@ -124,22 +124,22 @@ def run(connection: Connection, *, as_of: int, by: str = "award") -> Balances:
         as_of: nothing after it is charged; a run that ends later is open.
         by: one of KEYS; awards of different units stay on lines of their own.
     """
+    by = check_key(by)
+    ledger = Ledger(connection, parties.load(connection), as_of)
+    return ledger.balances(ledger.lines(), by)
+
+
+def check_key(by: str) -> str:
+    """The key if it exists."""
     if by not in KEYS:
         raise WrongUsage(f"--by {by!r}: no such key" + nearest(by, KEYS, f"keys: {' '.join(KEYS)}"))
-    consortium = parties.load(connection)
-    ledger = Ledger(connection, consortium, as_of)
-    lines = ledger.lines()
-    attribution = Attribution(consortium)
-    return Balances(
-        by, as_of, _grouped(lines, by, attribution), ledger.unknown_limits, tuple(sorted(ledger.reasons)),
-        ledger.unattributed,
-    )  # fmt: skip
+    return by
 
 
-def _grouped(lines: Iterable[Line], by: str, attribution: Attribution) -> tuple[Line, ...]:
+def _grouped(lines: Iterable[Line], key_of: Callable[[str], str]) -> tuple[Line, ...]:
     groups: dict[tuple[str, str], Line] = {}
     for line in lines:
-        key = attribution.of_award((by,), line.key)[0]
+        key = key_of(line.key)
         known = groups.get((key, line.unit))
         groups[key, line.unit] = replace(line, key=key) if known is None else _sum(known, line)
     return tuple(groups[key] for key in sorted(groups))
@@ -238,6 +238,17 @@ class Ledger:
             for _, award in sorted(self.consortium.awards.items())
         ]
 
+    def balances(self, lines: Iterable[Line], by: str) -> Balances:
+        """The awards' lines by a key, with what a reader must know about them."""
+        return Balances(
+            by, self.as_of, _grouped(lines, lambda award: self.key_of(award, by)), self.unknown_limits,
+            tuple(sorted(self.reasons)), self.unattributed,
+        )  # fmt: skip
+
+    def key_of(self, award: str, by: str) -> str:
+        """What an award stands under."""
+        return self.labeller.attribution.of_award((by,), award)[0]
+
     def _line(
         self,
         award: Award,
@@ -268,7 +279,7 @@ class Ledger:
                 self.unattributed |= bool(run or suspended)
                 continue
             label = Label(*cell.labels)
-            charges[label.award, not label.outside] += self._charge(label, cell.shape, run, suspended)
+            charges[label.award, not label.outside] += self.charge(label, cell.shape, run, suspended)
         return charges
 
     def policy(self, label: Label) -> Policy | None:
@@ -286,7 +297,8 @@ class Ledger:
         node_class = self.consortium.node_class(label.cluster, shape.node_class, label.instant)
         return charge(policy, shape, node_class)
 
-    def _charge(self, label: Label, shape_id: int, run: int, suspended: int) -> Fraction:
+    def charge(self, label: Label, shape_id: int, run: int, suspended: int) -> Fraction:
+        """What seconds of a shape cost, exactly; what cannot be known is noted, and nothing."""
         rates = self.rates(label, shape_id)
         if isinstance(rates, Unpriced):
             return self._missing(label, rates.reason)
@@ -304,7 +316,7 @@ class Ledger:
             label = self.label_now(limited.held)
             if label is None or label.outside:
                 continue
-            if not self._charge(label, limited.held.shape, 1, 0):
+            if not self.charge(label, limited.held.shape, 1, 0):
                 continue  # CPUs alone under GPU-hours commit nothing, whatever their limit
             seconds = self.seconds_left(limited)
             if seconds is None:
@@ -313,7 +325,7 @@ class Ledger:
                 continue
             known = promised.get(label.award, Fraction(0))
             if known is not None:
-                promised[label.award] = known + self._charge(label, limited.held.shape, seconds, 0)
+                promised[label.award] = known + self.charge(label, limited.held.shape, seconds, 0)
         return promised
 
     def label_now(self, held: read.Held) -> Label | None:

@@ -7,29 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from exporters.balances import RESOURCES, Account, Award, Figures, Unattributed
+from exporters.balances import (
+    RESOURCES,
+    Account,
+    Amounts,
+    Award,
+    Balance,
+    Figures,
+    Outlook,
+    Unattributed,
+)
 from exporters.certificates import Standing
 from opsd.core.attribution import UNATTRIBUTED, Attribution
+from opsd.core.awards import grace_end, phase
 from opsd.core.consortium import Consortium
 from opsd.core.fields import in_force
 from opsd.core.period import DAY, Window
-from opsd.pipeline import balance, usage
-from opsd.store import certificates, imports, parties, sweeps
+from opsd.pipeline import burn, outlook, usage
+from opsd.pipeline.balance import Line
+from opsd.pipeline.outlook import AWARD, Outlooks, Reading
+from opsd.store import certificates, imports, sweeps
 from opsd.store.engine import Connection, Store
 
 UNATTRIBUTED_DAYS = 30
-_LABELS = ("project", "organisation", "country", "pool")
+LABELS = ("project", "organisation", "country", "pool")
 
 
 def run(store: Store, *, now: int) -> Figures:
     """Collect everything."""
     with store.read() as connection:
-        consortium = parties.load(connection)
-        attribution, found = Attribution(consortium), sweeps.every(connection)
+        reading, found = Reading(connection, now), sweeps.every(connection)
+        attribution, outlooks = reading.ledger.labeller.attribution, reading.by(AWARD)
         return Figures(
             as_of=now,
-            awards=tuple(_awards(connection, consortium, attribution, now)),
-            accounts=tuple(_accounts(consortium, attribution, now)),
+            awards=tuple(_award(reading, outlooks, line) for line in reading.lines),
+            balances=tuple(balance for key in LABELS for balance in _balances(reading, key)),
+            accounts=tuple(_accounts(reading.ledger.consortium, attribution, now)),
             unattributed=tuple(_unattributed(connection, now)),
             covered={read.cluster: read.covered_until for read in found},
             open_runs=sweeps.open_runs(connection),
@@ -45,16 +58,30 @@ def _certificates(connection: Connection) -> Iterator[Standing]:
         yield Standing(kept.cluster, kept.made_at, kept.end, *cells, kept.seconds, kept.hours_not_added_up)
 
 
-def _awards(
-    connection: Connection, consortium: Consortium, attribution: Attribution, now: int
-) -> Iterable[Award]:
-    for line in balance.run(connection, as_of=now).lines:
-        project, organisation, country, pool = attribution.of_award(_LABELS, line.key)
-        yield Award(
-            line.key, project, organisation, country, pool, line.unit, line.granted, line.settled,
-            line.accrued, line.committed, line.left, line.after_end, line.reached,
-            consortium.awards[line.key].end,
-        )  # fmt: skip
+def _award(reading: Reading, outlooks: Outlooks, line: Line) -> Award:
+    ledger, as_of, found = reading.ledger, reading.ledger.as_of, outlooks.of(line)
+    award, over_since = ledger.consortium.awards[line.key], reading.over_since.get(line.key)
+    project, organisation, country, pool = ledger.labeller.attribution.of_award(LABELS, line.key)
+    tolerated = grace_end(award, as_of, over_since) if over_since is not None or not line.over else None
+    return Award(
+        line.key, project, organisation, country, pool, line.unit, _amounts(line), line.after_end,
+        _outlook(found), line.reached, line.state, phase(award, as_of, tolerated), award.start, award.end,
+        found.elapsed, over_since, tolerated, award.report_due,
+    )  # fmt: skip
+
+
+def _balances(reading: Reading, key: str) -> Iterator[Balance]:
+    found = reading.by(key)
+    for line in found.balances.lines:
+        yield Balance(key, line.key, line.unit, _amounts(line), _outlook(found.of(line)))
+
+
+def _amounts(line: Line) -> Amounts:
+    return Amounts(line.granted, line.settled, line.accrued, line.committed, line.left, line.free)
+
+
+def _outlook(found: outlook.Outlook) -> Outlook:
+    return Outlook(dict(zip(burn.DAYS, found.burn, strict=True)), *found.forecast)
 
 
 def _accounts(consortium: Consortium, attribution: Attribution, now: int) -> Iterable[Account]:
@@ -70,7 +97,7 @@ def _accounts(consortium: Consortium, attribution: Attribution, now: int) -> Ite
         whole, _ = attribution.award_at(cluster, account, "", "", now)
         award = whole or (consortium.awards.get(next(iter(awards))) if len(awards) == 1 else None)
         if award and in_force(award.start, award.end, now):
-            project, organisation, country, pool = attribution.of_award(_LABELS, award.id)
+            project, organisation, country, pool = attribution.of_award(LABELS, award.id)
             yield Account(cluster, account, award.id, project, organisation, country, pool)
 
 

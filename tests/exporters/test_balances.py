@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from exporters import balances
-from exporters.balances import Account, Award, Figures, Unattributed
+from exporters.balances import Account, Amounts, Award, Balance, Figures, Outlook, Unattributed
 
 MICRO = 1_000_000
 AWARD = Award(
-    "A", "p", "o", "ES", "pool", "gpu-hours", 100 * MICRO, 70 * MICRO, 20 * MICRO, 5, 10 * MICRO, 0, 80, 7200
-)
+    "A", "p", "o", "ES", "pool", "gpu-hours",
+    Amounts(100 * MICRO, 70 * MICRO, 20 * MICRO, 5, 10 * MICRO, 10 * MICRO - 5), 0,
+    Outlook({1: 0, 7: 3 * MICRO, 30: 4 * MICRO}, "expected", 7100), 80, "threshold-80", "running", 3600, 7200,
+    Fraction(1, 4), report_due=9000,
+)  # fmt: skip
 LABELS = AWARD[:6]
+SIX = ("granted", "settled", "accrued", "committed", "left", "free")
 
 
 def values(figures: Figures, *names: str) -> list[float | None]:
@@ -27,6 +33,7 @@ def test_amounts_in_seconds_with_all_names() -> None:
     assert {LABELS: 20.0} == page.series("opsd_award_accrued_seconds")
     assert {LABELS: 0.000005} == page.series("opsd_award_committed_seconds")
     assert {LABELS: 10.0} == page.series("opsd_award_left_seconds")
+    assert {LABELS: 9.999995} == page.series("opsd_award_free_seconds")
     assert {LABELS: 0.0} == page.series("opsd_award_outside_seconds")
     assert {LABELS: 0.8} == page.series("opsd_award_threshold_reached_ratio")
 
@@ -39,10 +46,54 @@ def test_an_award_without_an_end_has_no_sample_of_it() -> None:
     assert [None] == values(Figures(0, awards=[AWARD._replace(end=None)]), name)
 
 
+def test_dates_and_states() -> None:
+    """When it begins, when it will be used up, when it reports, what it is; a burn for each span of days."""
+    names = ("start", "exhaustion", "report_due", "over_quota_since", "grace_end")
+    page = balances.page(Figures(0, awards=[AWARD]))
+
+    assert [3600, 7100, 9000, None, None] == values(
+        Figures(0, awards=[AWARD]), *(f"opsd_award_{name}_timestamp_seconds" for name in names)
+    )
+    assert {(*LABELS, "1"): 0, (*LABELS, "7"): 3, (*LABELS, "30"): 4} == page.series(
+        "opsd_award_burn_seconds"
+    )
+    assert {(*LABELS, "expected"): 1} == page.series("opsd_award_forecast_info")
+    assert {(*LABELS, "threshold-80", "running"): 1} == page.series("opsd_award_state_info")
+    assert {LABELS: 0.25} == page.series("opsd_award_elapsed_ratio")
+
+
+def test_an_award_that_is_over() -> None:
+    """Since when, and until when that is tolerated; nobody tells when it will be used up."""
+    over = AWARD._replace(
+        outlook=Outlook({7: 0}, "already"), over_since=4000, grace_end=5000, elapsed=None, report_due=None
+    )
+    names = ("over_quota_since", "grace_end", "exhaustion", "report_due")
+
+    found = [f"opsd_award_{name}_timestamp_seconds" for name in names]
+    assert [4000, 5000, None, None] == values(Figures(0, awards=[over]), *found)
+    assert [None] == values(Figures(0, awards=[over]), "opsd_award_elapsed_ratio")
+
+
+def test_balances_of_others_than_awards() -> None:
+    """The same amounts, burn and forecast, under the key and what it is a key of."""
+    labels = ("country", "ES", "gpu-hours")
+    page = balances.page(Figures(0, balances=[Balance(*labels, AWARD.amounts, AWARD.outlook)]))
+
+    amounts = [page.series(f"opsd_balance_{name}_seconds") for name in SIX]
+    assert [{labels: value} for value in (100, 70, 20, 0.000005, 10, 9.999995)] == amounts
+    assert {(*labels, "1"): 0, (*labels, "7"): 3, (*labels, "30"): 4} == page.series(
+        "opsd_balance_burn_seconds"
+    )
+    assert {(*labels, "expected"): 1} == page.series("opsd_balance_forecast_info")
+    assert {labels: 7100} == page.series("opsd_balance_exhaustion_timestamp_seconds")
+
+
 def test_an_unknown_commitment_is_absent() -> None:
-    """Where a limit is not known there is no number, not a zero."""
-    assert [None] == values(
-        Figures(0, awards=[AWARD._replace(committed=None)]), "opsd_award_committed_seconds"
+    """Where a limit is not known there is no number of it nor of what would be free, not a zero."""
+    unknown = AWARD._replace(amounts=AWARD.amounts._replace(committed=None, free=None))
+
+    assert [None, None] == values(
+        Figures(0, awards=[unknown]), "opsd_award_committed_seconds", "opsd_award_free_seconds"
     )
 
 
@@ -50,8 +101,11 @@ def test_over_quota_begins_below_nothing_left() -> None:
     """All used up is not over; one micro-second more is."""
     names = ("opsd_award_over_quota", "opsd_award_left_seconds")
 
-    assert [0, 0] == values(Figures(0, awards=[AWARD._replace(left=0)]), *names)
-    assert [1, -0.000001] == values(Figures(0, awards=[AWARD._replace(left=-1)]), *names)
+    def left(micro: int) -> Figures:
+        return Figures(0, awards=[AWARD._replace(amounts=AWARD.amounts._replace(left=micro))])
+
+    assert [0, 0] == values(left(0), *names)
+    assert [1, -0.000001] == values(left(-1), *names)
 
 
 def test_the_state_of_the_accounting() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.balances import Account, Figures, Unattributed
+from exporters.balances import Account, Amounts, Figures, Unattributed
 from opsd.core.awards import Binding
 from opsd.core.consortium import Item
 from opsd.core.period import DAY, HOUR
@@ -28,6 +28,11 @@ def store(sqlite_url: str) -> Iterator[Store]:
     store.close()
 
 
+def hours(amounts: Amounts) -> tuple[int, ...]:
+    """All that are known, in whole hours."""
+    return tuple(amount // GPU_HOUR for amount in amounts if amount is not None)
+
+
 def accounts_of(store: Store, *items: Item) -> list[tuple[str, str]]:
     """(account, award) of the accounts bound by these awards and bindings."""
     with store.write() as connection:
@@ -42,9 +47,12 @@ def test_balances_of_every_award(store: Store) -> None:
     large, small = figures.run(store, now=books.NOW).awards
 
     assert ("large", "health", "uv", "ES", "ct", "gpu-hours") == large[:6]
-    assert (100, 8, 4, 2, 88, 0, 0) == (*(amount // GPU_HOUR for amount in large[6:12]), large[12])
+    assert (100, 8, 4, 2, 88, 86) == hours(large.amounts)
+    assert (0, 0, "ok", "running", None) == (*large[7:8], *large[9:12], large.over_since)
     assert ("small", "climate", "fct", "PT", "pt", "gpu-hours") == small[:6]
-    assert (10, 12, 0, 0, -2, 0, 100) == (*(amount // GPU_HOUR for amount in small[6:12]), small[12])
+    assert (10, 12, 0, 0, -2, -2) == hours(small.amounts)
+    assert (0, 100, "over", "running") == (*small[7:8], *small[9:12])
+    assert (books.T + 2 * HOUR + 1800 + 1,) * 2 == (small.over_since, small.grace_end)
 
 
 def test_when_awards_end(store: Store) -> None:
