@@ -80,6 +80,24 @@ def node() -> Variable:
     return panels.choice("node", "Node", series("opsd_gpu_devices_visible", 'cluster=~"$cluster"'))
 
 
+def one_node() -> Variable:
+    """One node with GPUs."""
+    of = series("opsd_gpu_devices_visible", 'cluster=~"$cluster"')
+    return panels.choice("node", "Node", of, single=True)
+
+
+def job() -> Variable:
+    """One job that held GPUs within the time shown, the newest first."""
+    of = series("opsd_gpu_job_info", 'cluster=~"$cluster"')
+    return panels.choice("jobid", "Job", of, single=True, latest=True)
+
+
+def nodes_of_job() -> Variable:
+    """The nodes whose GPUs the job held: with them Prometheus need not look at those of others."""
+    of = series("opsd_gpu_job_info", 'cluster=~"$cluster"', 'jobid="$jobid"')
+    return panels.choice("node", "Nodes", of, hidden=True)
+
+
 def country() -> Variable:
     """Countries that lead projects."""
     return panels.choice("country", "Country", series("opsd_award_granted_seconds"))

@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from grafana_foundation_sdk.builders import (
+    bargauge,
     common,
     dashboard,
     prometheus,
     stat,
+    statetimeline,
     statushistory,
     table,
     timeseries,
@@ -25,6 +27,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PERCENT, COUNT, SECONDS, WATTS, CELSIUS, BYTES = "percentunit", "none", "s", "watt", "celsius", "bytes"
+HERTZ, BYTES_A_SECOND, JOULES, HOURS = "hertz", "binBps", "joule", "suffix: GPU-h"
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
 
 Builder = Any  # the SDK's builders share methods but no type that has them
@@ -120,14 +123,76 @@ def row(id_: int, y: int, title: str) -> dashboard.Row:
 
 
 def number(
-    head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, course: bool = True
+    head: Head,
+    query: Query,
+    unit: str,
+    steps: Sequence[Step],
+    *,
+    decimals: int = 0,
+    course: bool = True,
+    filled: bool = False,
+    none: str = "no data",
+    link: str = "",
 ) -> Shaped:
-    """One number, coloured by its thresholds, with its course behind it."""
-    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(_range(0, query))
-    made = made.decimals(decimals).no_value("no data").reduce_options(_last())
-    graph = kinds.BigValueGraphMode.AREA if course else kinds.BigValueGraphMode.NONE
-    made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(graph)
-    return made.text_mode(kinds.BigValueTextMode.VALUE)  # type: ignore[no-any-return]
+    """One number, coloured by its thresholds, with its course behind it.
+
+    Args:
+        course: also what it was over the time shown; without it only the end of that time is asked for.
+        filled: the whole panel is coloured, to be seen from afar.
+        none: what stands there where nobody knows.
+        link: uid of the dashboard that tells more.
+    """
+    target = _range(0, query) if course else _instant(0, query)
+    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(target)
+    made = made.decimals(decimals).no_value(none).reduce_options(_last())
+    graph = kinds.BigValueGraphMode.AREA if course and not filled else kinds.BigValueGraphMode.NONE
+    color = kinds.BigValueColorMode.BACKGROUND_SOLID if filled else kinds.BigValueColorMode.VALUE
+    made = made.color_mode(color).graph_mode(graph).text_mode(kinds.BigValueTextMode.VALUE)
+    if link:
+        made = made.links([_onward(link)])
+    return made  # type: ignore[no-any-return]
+
+
+def word(head: Head, query: Query, steps: Sequence[Step], *, none: str = "no data") -> Shaped:
+    """What a label says now; the value of its series gives the colour."""
+    made: Builder = _dressed(stat.Panel(), head, COUNT, steps).with_target(_instant(0, query))
+    made = made.no_value(none).reduce_options(_last()).color_mode(kinds.BigValueColorMode.VALUE)
+    made = made.graph_mode(kinds.BigValueGraphMode.NONE)
+    return made.text_mode(kinds.BigValueTextMode.NAME)  # type: ignore[no-any-return]
+
+
+def _onward(uid: str) -> dashboard.DashboardLink:
+    """From a panel to a dashboard, with the time range and what is chosen."""
+    url = f"/d/{uid}?${{__url_time_range}}&${{__all_variables}}"
+    return dashboard.DashboardLink("Tell more").type(models.DashboardLinkType.LINK).url(url)
+
+
+def bars(
+    head: Head,
+    query: Query,
+    unit: str,
+    steps: Sequence[Step],
+    *,
+    most: float | None = None,
+    decimals: int = 0,
+) -> Shaped:
+    """One bar a series, of the present: a comparison of a few."""
+    made: Builder = _dressed(bargauge.Panel(), head, unit, steps).with_target(_instant(0, query)).min(0)
+    if most is not None:
+        made = made.max(most)
+    made = made.decimals(decimals).no_value("none").reduce_options(_last())
+    made = made.orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
+    return made.show_unfilled(True)  # type: ignore[no-any-return]
+
+
+def timeline(head: Head, queries: Sequence[Query], unit: str, steps: Sequence[Step]) -> Shaped:
+    """One line of blocks a series, as long as its value stays: what was the case, and when."""
+    made: Builder = _dressed(statetimeline.Panel(), head, unit, steps)
+    for place, query in enumerate(queries):
+        made = made.with_target(_range(place, query))
+    made = made.show_value(kinds.VisibilityMode.AUTO).row_height(0.8).fill_opacity(70).line_width(0)
+    made = made.merge_values(True).max_data_points(300).legend(_legend(shown=False)).no_value("none")
+    return made.color_scheme(_color(models.FieldColorModeId.THRESHOLDS))  # type: ignore[no-any-return]
 
 
 def several(
@@ -150,9 +215,20 @@ def lines(
     most: float | None = None,
     marked: bool = False,
     colors: Mapping[str, str] = MappingProxyType({}),
+    dashed: Sequence[str] = (),
+    below: str = "",
 ) -> Shaped:
-    """Series over time, from zero; `marked` draws the thresholds into them, `colors` are of some series."""
-    made: Builder = _dressed(timeseries.Panel(), head, unit, steps).min(0)
+    """Series over time, from zero.
+
+    Args:
+        marked: the thresholds are drawn into it.
+        colors: of some series, by their names.
+        dashed: series that are limits rather than readings.
+        below: what the names of series begin with that are drawn downwards.
+    """
+    made: Builder = _dressed(timeseries.Panel(), head, unit, steps)
+    if not below:
+        made = made.min(0)
     for place, query in enumerate(queries):
         made = made.with_target(_range(place, query))
     if most is not None:
@@ -166,12 +242,21 @@ def lines(
     for name, color in colors.items():
         fixed = {"mode": models.FieldColorModeId.FIXED.value, "fixedColor": color}
         made = made.override_by_name(name, [models.DynamicConfigValue(id_val="color", value=fixed)])
+    for name in dashed:
+        made = made.override_by_name(name, [_DASHES, _GREY])
+    if below:
+        mirrored = models.DynamicConfigValue(id_val="custom.transform", value="negative-Y")
+        made = made.override_by_regexp(f"/^{below}/", [mirrored])
     tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
     return made.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))  # type: ignore[no-any-return]
 
 
-def _legend() -> common.VizLegendOptions:
-    made = common.VizLegendOptions().show_legend(True).display_mode(kinds.LegendDisplayMode.LIST)
+_DASHES = models.DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [8, 6]})
+_GREY = models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": "#9b9b93"})
+
+
+def _legend(*, shown: bool = True) -> common.VizLegendOptions:
+    made = common.VizLegendOptions().show_legend(shown).display_mode(kinds.LegendDisplayMode.LIST)
     return made.placement(kinds.LegendPlacement.BOTTOM).calcs([])
 
 
@@ -274,18 +359,26 @@ def source() -> dashboard.DatasourceVariable:
     return dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
 
 
-def choice(name: str, label: str, of: str) -> dashboard.QueryVariable:
+def choice(
+    name: str, label: str, of: str, *, single: bool = False, latest: bool = False, hidden: bool = False
+) -> dashboard.QueryVariable:
     """Values of a label to choose from, several or all.
 
     Args:
         of: the metric, with matchers, that carries the label.
+        single: one at a time.
+        latest: the largest number comes first.
+        hidden: nobody chooses; it stands for all values there are, named one by one.
     """
     made = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
     made = made.query({"query": f"label_values({of}, {name})", "refId": name}).definition(
         f"label_values({of}, {name})"
     )
-    made = made.multi(True).include_all(True).all_value(".*")
-    made = made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(
-        models.VariableSort.ALPHABETICAL_ASC
-    )
+    made = made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    order = models.VariableSort.NUMERICAL_DESC if latest else models.VariableSort.ALPHABETICAL_ASC
+    made = made.sort(order)
+    if single:
+        return made.multi(False).include_all(False)
+    made = made.multi(True).include_all(True)
+    made = made.hide(models.VariableHide.HIDE_VARIABLE) if hidden else made.all_value(".*")
     return made.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
