@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,11 +28,19 @@ class Client:
     Args:
         folder: where they are; None: on PATH.
         conf: the slurm.conf they read; None: as SLURM_CONF says, or Slurm's own default.
+        more: what they find set besides.
     """
 
-    def __init__(self, *, folder: str | None, conf: str | None, timeout_seconds: int) -> None:
+    def __init__(
+        self,
+        *,
+        folder: str | None,
+        conf: str | None,
+        timeout_seconds: int,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
-        self._environment = {**commands.ENVIRONMENT, **command.found("SLURM_CONF")}
+        self._environment = {**commands.ENVIRONMENT, **(more or {}), **command.found("SLURM_CONF")}
         if conf is not None:
             self._environment["SLURM_CONF"] = str(Path(conf).absolute())
         self._timeout_seconds = timeout_seconds

@@ -41,8 +41,9 @@ LOST = {
 LATER = ("SLUID",)
 
 # What a site or a user may have set in the environment and what would change an answer: SACCT_FORMAT,
-# SLURM_CLUSTERS, SLURM_TIME_FORMAT, SLURM_BITSTR_LEN, … SLURM_CONF is given back where it was set.
-CLEARED = ("SACCT_", "SACCTMGR_", "SLURM_")
+# SQUEUE_PARTITION, SCONTROL_FUTURE, SLURM_CLUSTERS, SLURM_TIME_FORMAT, … SLURM_CONF is given back where it
+# was set.
+CLEARED = ("SACCT_", "SACCTMGR_", "SCONTROL_", "SLURM_", "SQUEUE_")
 
 ENVIRONMENT = {
     "TZ": "UTC",  # times of -S and -E, and the hour that would come twice in autumn
@@ -179,6 +180,45 @@ def alive(cluster: str, at: int) -> list[str]:
     return [
         *_sacct(ALIVE_FIELDS, cluster), f"--starttime={_text(at - _A_MINUTE)}", f"--endtime={_text(at)}"
     ]  # fmt: skip
+
+
+# What a cluster is doing now: one question to slurmctld each. Where another cluster than the local one is
+# meant, `at` names it.
+QUEUE_FIELDS = (
+    "JobArrayID", "Partition", "Account", "UserName", "QOS", "State", "NumNodes", "SubmitTime",
+    "EligibleTime", "StartTime", "tres-alloc", "Reason",
+)  # fmt: skip
+QUEUE = (
+    "squeue",
+    "--all",  # partitions that are hidden from whom opsd runs as, too
+    # Without it, what ended in the last minutes (MinJobAge) is left out, and with it every failure.
+    "--states=all",
+    "--noconvert",
+    # A colon without a width: the whole column, cut nowhere. tres-alloc is what a job was given, or asks for,
+    # whichever of sbatch's ways it took; %b and --Format=gres miss --gpus and are gone in later versions. No
+    # free text (job name, comment, …), and why a job waits stands last: it may hold commas and spaces.
+    f"--Format={','.join(f'{name}:|' for name in QUEUE_FIELDS[:-1])},{QUEUE_FIELDS[-1]}:",
+)  # and no --array: a pending array is one line, whose brackets say how many tasks still wait
+# The brackets whole, however long: else they are cut after 64 bytes, and tasks would be missing.
+PRESENT_ENVIRONMENT = {"SLURM_BITSTR_LEN": "0"}
+# --details: which GPUs are used, by type, also where the accounting does not keep that type.
+PRESENT_NODES = ("scontrol", "--all", "--details", "--oneliner", "show", "node")
+PRESENT_RESERVATIONS = ("scontrol", "--all", "--oneliner", "show", "reservation")
+PRESENT_LICENSES = ("scontrol", "--oneliner", "show", "license")
+ACCOUNT_SHARE_FIELDS = ("Account", "User", "NormShares", "EffectvUsage", "LevelFS")
+# Without --all: accounts, and of users one's own alone; there may be thousands.
+ACCOUNT_SHARES = ("sshare", "--parsable2", f"--format={','.join(ACCOUNT_SHARE_FIELDS)}")
+
+
+def at(cluster: str, question: Sequence[str]) -> list[str]:
+    """A question to the controller of a cluster; "" is the local one, which needs no slurmdbd to be found."""
+    program, *others = question
+    return [program, *([f"--clusters={cluster}"] if cluster else []), *others]
+
+
+def queue(cluster: str) -> list[str]:
+    """The queue of one cluster alone, also in a federation."""
+    return [*QUEUE, of(cluster)]
 
 
 def _text(epoch: int) -> str:
