@@ -15,10 +15,11 @@ TARGET = {"job", "instance", "cluster", "node"}
 
 
 class Named(NamedTuple):
-    """Metrics with the labels of their matchers; labels of aggregations and joins."""
+    """Metrics with the labels of their matchers; labels of aggregations and joins; labels that are made."""
 
     metrics: tuple[tuple[str, tuple[str, ...]], ...]
     labels: tuple[str, ...]
+    made: tuple[str, ...]
 
 
 def named(expression: str) -> Named:
@@ -26,7 +27,8 @@ def named(expression: str) -> Named:
     nodes = list(_nodes(promql.parse(expression)))
     selectors = [it for it in nodes if isinstance(it, promql.VectorSelector)]
     metrics = tuple((it.name, tuple(one.name for one in it.matchers.matchers)) for it in selectors)
-    return Named(metrics, tuple(label for node in nodes for label in _labels(node)))
+    made = tuple(label for node in nodes for label in _made(node))
+    return Named(metrics, tuple(label for node in nodes for label in _labels(node)), made)
 
 
 def _nodes(expr: promql.Expr) -> Iterator[promql.Expr]:
@@ -49,13 +51,22 @@ def _labels(node: promql.Expr) -> Iterator[str]:
         yield from modifier.group_labels or ()
 
 
+def _made(node: promql.Expr) -> Iterator[str]:
+    """Labels that a function or `count_values` writes."""
+    if isinstance(node, promql.Call) and node.func.name in ("label_replace", "label_join"):
+        yield node.args[1].val
+    if isinstance(node, promql.AggregateExpr) and isinstance(node.param, promql.StringLiteral):
+        yield node.param.val
+
+
 def foreign(expression: str) -> list[str]:
     """Names in an expression that no page has."""
     found = named(expression)
     known = {name: set(BY_NAME[name].labels) | TARGET for name in BY_NAME}
     known |= {name: set(labels) for name, labels in OF_PROMETHEUS.items()}
+    known |= {name: set(it.labels) for name, it in RECORDED_BY_NAME.items()}
     known |= {it.name: set(it.labels) for it in RECORDED}
-    somewhere = set().union(*(known.get(name, set()) for name, _ in found.metrics))
+    somewhere = set(found.made).union(*(known.get(name, set()) for name, _ in found.metrics))
     return [
         *(name for name, _ in found.metrics if name not in known),
         *(f"{name}.{it}" for name, labels in found.metrics for it in labels if it not in known.get(name, ())),

@@ -1,0 +1,282 @@
+"""The dashboard *Allocations*: who is out of hours, who will be, what ends unused, what nobody pays for.
+
+Invariant: units are never added up, and what several daemons publish about an award counts once.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels, uids
+from dashboards.expressions import AWARD, award, ended, once
+from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, NOT_BELOW_ZERO, SHARE, ZERO_IS_BEST, ZERO_IS_GOOD
+from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Column, Head, Query, Shaped, Step
+from dashboards.promql import series
+from dashboards.recording import recorded
+
+_CHOSEN = ('country=~"$country"', 'project=~"$project"')
+_HOUR, _DAY = 3600, 86_400
+_SOON = 30  # days
+_LATER = 60
+_MOST = 6  # awards in a graph
+_LIVING = once("opsd_award_state_info", 'phase!="ended"')
+_DATE = "time:YYYY-MM-DD"
+_ELAPSED = (Step(None, "blue"),)
+_DAYS_LEFT = (Step(None, BAD), Step(7, WARN), Step(30, PLAIN))
+_PACE = (Step(None, "blue"), Step(0.5, GOOD), Step(1.2, WARN), Step(2, BAD))
+_STATES = (
+    ("ok", "ok", GOOD),
+    ("threshold-80", "past 80 %", "yellow"),
+    ("threshold-95", "past 95 %", WARN),
+    ("threshold-100", "all used", WARN),
+    ("over", "over quota", BAD),
+)
+_PHASES = (
+    ("upcoming", "to come", PLAIN),
+    ("running", "running", GOOD),
+    ("grace", "in grace", WARN),
+    ("ended", "ended", "#7d7d78"),
+)
+_FORECASTS = (
+    ("none", "lasts", GOOD),
+    ("expected", "runs out", WARN),
+    ("already", "used up", BAD),
+)
+
+
+def dashboard() -> builders.Dashboard:
+    """The whole of it."""
+    return board.board(
+        uids.ALLOCATIONS,
+        "Allocations",
+        "Who is out of hours, who will be, what ends unused or unreported, and what nobody pays for.",
+        [board.country(), board.project()],
+        [
+            board.Row(1, 0, "What needs somebody", _eyes()),
+            board.Row(2, 5, "Awards", [_awards(), _forecasts()]),
+            board.Row(3, 29, "Ending, and nobody's", _loose_ends()),
+            board.Row(4, 39, "Course of the fullest of the chosen projects", _courses()),
+        ],
+        time="now-30d",
+        refresh="5m",
+    )
+
+
+def granted() -> str:
+    """Of the chosen awards, in seconds of their units."""
+    return recorded("opsd:award_granted:seconds", *_CHOSEN)
+
+
+def used() -> str:
+    """For ended and open runs."""
+    return recorded("opsd:award_used:seconds", *_CHOSEN)
+
+
+def left() -> str:
+    """Negative when over quota."""
+    return recorded("opsd:award_left:seconds", *_CHOSEN)
+
+
+def share() -> str:
+    """Used of what was granted; an award of nothing has none."""
+    return f"{used()} / ({granted()} > 0)"
+
+
+def until(moment: str) -> str:
+    """Days until a moment of an award, by the accounting's clock; below 0: since."""
+    clock = series("opsd_balances_as_of_timestamp_seconds")
+    then = f"{series(f'opsd_award_{moment}_timestamp_seconds', *_CHOSEN)}"
+    return f"max by ({AWARD}) ({then} - on (job, instance) group_left () {clock}) / {_DAY}"
+
+
+def burn(days: int) -> str:
+    """Charged a day, in hours of the award's unit, on average of so many days."""
+    found = series("opsd_award_burn_seconds", f'days="{days}"', *_CHOSEN)
+    return f"max by ({AWARD}) ({found}) / {days * _HOUR}"
+
+
+def _alive(expr: str) -> str:
+    """Without awards that have ended, their days of grace included: nobody need look after them."""
+    return f"({expr}) and on ({AWARD}) {_LIVING}"
+
+
+def _counted(condition: str) -> str:
+    """How many meet it: 0 where none does, absent where no balances are known."""
+    return f"count({condition}) or 0 * count({granted()})"
+
+
+def _eyes() -> list[Shaped]:
+    over, reached = award("opsd_award_over_quota"), award("opsd_award_threshold_reached_ratio")
+    soon = f"({until('exhaustion')} < {_SOON}) unless {ended()}"
+    ends = f"({until('end')} < {_SOON}) >= 0"
+    due = f"({until('report_due')} < {_SOON}) > -{_LATER}"
+    unattributed = once("opsd_unattributed_seconds", 'resource=~"gpu.*"')
+    return [
+        panels.number(
+            Head(10, 0, 1, 4, 4, "Over quota",
+                 "Awards that have been charged more than was granted, and have not ended. Extend them, or "
+                 "have their jobs held."),
+            Query(_counted(f"({over} == 1) unless {ended()}")), COUNT, ZERO_IS_GOOD,
+        ),
+        panels.number(
+            Head(11, 4, 1, 4, 4, "Past threshold",
+                 "Awards that have passed one of their thresholds (80, 95 and 100 % by default), are not "
+                 "over quota, and have not ended. Their leads should know."),
+            Query(_counted(f"({reached} > 0) unless ({over} == 1) unless {ended()}")), COUNT, ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(12, 8, 1, 4, 4, "Used up in 30 days",
+                 "Awards that will have nothing left within 30 days, and before they end, if use goes on as "
+                 "in the last 7 days."),
+            Query(_counted(soon)), COUNT, ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(13, 12, 1, 4, 4, "Ending in 30 days",
+                 "Awards that end within 30 days. The table below says how much each would leave unused."),
+            Query(_counted(ends)), COUNT, ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(14, 16, 1, 4, 4, "Reports due",
+                 "Awards whose report is due within 30 days, or was within the last 60."),
+            Query(_counted(due)), COUNT, ZERO_IS_BEST,
+        ),
+        panels.number(
+            Head(15, 20, 1, 4, 4, "Unattributed",
+                 "GPU-hours of the last 30 days that no award pays for: opsd account list says whose they "
+                 "are, whatever country or project is chosen."),
+            Query(f"sum({unattributed}) / {_HOUR} or 0 * count({granted()})"), "suffix: GPU-h", ZERO_IS_BEST,
+        ),
+    ]  # fmt: skip
+
+
+def _awards() -> Shaped:
+    elapsed = award("opsd_award_elapsed_ratio")
+    free = award("opsd_award_free_seconds")
+    shown = (
+        share(), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}", f"{granted()} / {_HOUR}", burn(7),
+        once("opsd_award_state_info", *_CHOSEN),
+    )  # fmt: skip
+    return panels.grid(
+        Head(uids.AWARDS.id, 0, 6, 24, 13, "Awards, the fullest first",
+             "Used beside elapsed: well above it, the award will not last; well below, it will end unused. "
+             "In hours of the award's own unit. Free: left, less what open runs may still use. Ended awards are "
+             "left out."),
+        [Query(_alive(it)) for it in shown],
+        [
+            Column("project", "Project", None, link=uids.ALLOCATIONS),
+            Column("award", "Award", 135),
+            Column("country", "Country", 75, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
+            Column("state", "State", 95, texts=_STATES),
+            Column("phase", "Phase", 80, texts=_PHASES),
+            Column("Value #A", "Used", 160, PERCENT, 0, bar=True, steps=SHARE),
+            Column("Value #B", "Elapsed", 160, PERCENT, 0, bar=True, steps=_ELAPSED),
+            Column("Value #C", "Left, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #D", "Free, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #E", "Granted, h", 95, "locale", 0),
+            Column("Value #F", "A day, h", 85, "locale", 0),
+            Column("unit", "Unit", 100),
+            Column("pool", "Pool"),
+        ],
+        sort=("-Used", "Award"), none="no award",
+    )  # fmt: skip
+
+
+def _forecasts() -> Shaped:
+    affordable = f"({left()} > 0) / {_HOUR} / clamp_min({until('end')}, 1)"
+    shown = (
+        once("opsd_award_forecast_info", *_CHOSEN), burn(1), burn(7), burn(30), f"{burn(7)} / ({affordable})",
+        until("exhaustion"), f"{award('opsd_award_exhaustion_timestamp_seconds')} * 1000", until("end"),
+    )  # fmt: skip
+    return panels.grid(
+        Head(uids.FORECAST.id, 0, 19, 24, 10, "Burn and exhaustion",
+             "Hours charged a day, and what would be left of them if that went on as in the last 7 days. "
+             "Pace: 1 uses exactly what is left until the award's end; 2 uses it up at half time."),
+        [Query(_alive(it)) for it in shown],
+        [
+            Column("project", "Project", None, link=uids.ALLOCATIONS),
+            Column("award", "Award", 135),
+            Column("country", "Country", 75, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
+            Column("forecast", "Forecast", 90, texts=_FORECASTS),
+            Column("Value #G", "Used up on", 105, _DATE),
+            Column("Value #F", "In days", 80, COUNT, 0, steps=_DAYS_LEFT),
+            Column("Value #H", "Ends in days", 110, COUNT, 0),
+            Column("Value #E", "Pace", 75, COUNT, 1, steps=_PACE),
+            Column("Value #B", "1 day, h/d", 95, "locale", 0),
+            Column("Value #C", "7 days, h/d", 100, "locale", 0),
+            Column("Value #D", "30 days, h/d", 105, "locale", 0),
+            Column("unit", "Unit", 100),
+        ],
+        sort=("In days", "-Pace"), none="no award is running",
+    )  # fmt: skip
+
+
+def _loose_ends() -> list[Shaped]:
+    ends = f"(({until('end')}) < {_LATER}) >= 0"
+    due = f"(({until('report_due')}) < {_LATER}) > -{_LATER}"
+    concerned = f"({ends} or {due})"
+    at = f"{award('opsd_award_report_due_timestamp_seconds')} * 1000"
+    return [
+        panels.grid(
+            Head(uids.ENDING.id, 0, 30, 15, 9, "Ending, or report due",
+                 "Awards that end within 60 days with what they would leave, and reports due within 60 days "
+                 "or overdue. Ask the lead before the hours are lost."),
+            [
+                Query(ends), Query(f"{left()} / {_HOUR} and {concerned}"),
+                Query(f"1 - {share()} and {concerned}"), Query(due), Query(f"{at} and {concerned}"),
+            ],
+            [
+                Column("project", "Project", None, link=uids.ALLOCATIONS),
+                Column("award", "Award", 135),
+                Column("Value #A", "Ends in days", 110, COUNT, 0, steps=_DAYS_LEFT),
+                Column("Value #B", "Left, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
+                Column("Value #C", "Left", 70, PERCENT, 0),
+                Column("unit", "Unit", 100),
+                Column("Value #E", "Report due", 100, _DATE),
+                Column("Value #D", "In days", 80, COUNT, 0, steps=_DAYS_LEFT),
+            ],
+            sort=("Ends in days", "In days"), none="nothing ends, nothing is due",
+        ),
+        panels.grid(
+            Head(uids.UNATTRIBUTED.id, 15, 30, 9, 9, "Used, but bound to no award",
+                 "Hours of the last 30 days of Slurm accounts that no award pays for. "
+                 "opsd account list says more; opsd account bind says whose they are."),
+            [Query(once("opsd_unattributed_seconds") + f" / {_HOUR}")],
+            [
+                Column("cluster", "Cluster", 90),
+                Column("account", "Account"),
+                Column("resource", "Resource", 85),
+                Column("Value", "Hours", 85, "locale", 0, steps=ZERO_IS_BEST),
+            ],
+            sort=("-Hours",), none="everything is paid for",
+        ),
+    ]  # fmt: skip
+
+
+def _courses() -> list[Shaped]:
+    used_at_all = f"({share()} and {used()} > 0)"
+
+    def of_the_fullest(number: int, expr: str) -> str:
+        """Always the same awards over the whole range: the fullest at its end."""
+        fullest = f"topk({number}, {_alive(used_at_all)})"
+        return f"({expr}) and on ({AWARD}) last_over_time(({fullest})[1m:1m] @ end())"
+
+    elapsed = award("opsd_award_elapsed_ratio")
+    return [
+        panels.lines(
+            Head(30, 0, 40, 12, 9, "Used share",
+                 f"Of the {_MOST} fullest of the chosen awards that have not ended. Dashed: 80 and 100 %. A "
+                 "line that is flat is a project that rests; one that is steep will be here soon."),
+            [Query(of_the_fullest(_MOST, share()), "{{award}}")], PERCENT, SHARE, marked=True,
+        ),
+        panels.lines(
+            Head(31, 12, 40, 12, 9, "The fullest: granted, used, even use",
+                 "Of the fullest of the chosen awards that have not ended; choose one project to see its "
+                 "own. Even use: what would be used by now if each day took the same. Hours of its unit."),
+            [
+                Query(of_the_fullest(1, f"{granted()} / {_HOUR}"), "granted to {{award}}"),
+                Query(of_the_fullest(1, f"{used()} / {_HOUR}"), "used"),
+                Query(of_the_fullest(1, f"{granted()} * {elapsed} / {_HOUR}"), "even use"),
+            ],
+            "locale", NEUTRAL, colors={"used": WARN, "even use": "blue"},
+        ),
+    ]  # fmt: skip
