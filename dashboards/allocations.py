@@ -159,8 +159,8 @@ def _awards() -> Shaped:
     return panels.grid(
         Head(uids.AWARDS.id, 0, 6, 24, 13, "Awards, the fullest first",
              "Used beside elapsed: well above it, the award will not last; well below, it will end unused. "
-             "In hours of the award's own unit. Free: left, less what open runs may still use. Ended awards are "
-             "left out."),
+             "In hours of the award's own unit. Free: left, less what open runs may still use. Ended awards "
+             "are left out."),
         [Query(_alive(it)) for it in shown],
         [
             Column("project", "Project", None, link=uids.ALLOCATIONS),

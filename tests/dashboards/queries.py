@@ -64,7 +64,6 @@ def foreign(expression: str) -> list[str]:
     found = named(expression)
     known = {name: set(BY_NAME[name].labels) | TARGET for name in BY_NAME}
     known |= {name: set(labels) for name, labels in OF_PROMETHEUS.items()}
-    known |= {name: set(it.labels) for name, it in RECORDED_BY_NAME.items()}
     known |= {it.name: set(it.labels) for it in RECORDED}
     somewhere = set(found.made).union(*(known.get(name, set()) for name, _ in found.metrics))
     return [
