@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
-from dashboards.alerts import ALERTS, Alert, Audience
-from dashboards.allocations_and_gpus import UID
+from dashboards.alerts import TOPICS, Alert
 from dashboards.recording import INTERVAL, RECORDED
 
-_GROUPS: tuple[Audience, ...] = ("allocations", "operations")
+_SLOW = {"jobs"}  # made of recorded series: asking more often than these change would be for nothing
 
 
 def rules(grafana: str, runbook: str) -> str:
@@ -25,10 +24,11 @@ def rules(grafana: str, runbook: str) -> str:
     """
     groups = [
         {
-            "name": f"opsd-{audience}",
-            "rules": [rule(it, grafana, runbook) for it in ALERTS if it.audience == audience],
+            "name": f"opsd-{topic}",
+            **({"interval": INTERVAL} if topic in _SLOW else {}),
+            "rules": [rule(it, grafana, runbook) for it in alerts],
         }
-        for audience in _GROUPS
+        for topic, alerts in TOPICS.items()
     ]
     return _text(groups)
 
@@ -54,7 +54,7 @@ def rule(alert: Alert, grafana: str = "", runbook: str = "docs/runbook.md") -> d
             "summary": alert.summary,
             "description": alert.description,
             "runbook_url": f"{runbook}#{alert.name.lower()}",
-            "dashboard_url": f"{grafana}/d/{UID}?viewPanel={alert.panel}{_chosen(alert)}",
+            "dashboard_url": f"{grafana}/d/{alert.panel.uid}?viewPanel={alert.panel.id}{_chosen(alert)}",
         },
     }
 

@@ -122,7 +122,7 @@ def test_the_command_lists_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureF
 
     assert sorted(files()) == sorted(capsys.readouterr().out.splitlines())
     rules = (tmp_path / "made" / "rules" / "opsd.yml").read_text()
-    assert "https://g.example.org/d/opsd-allocations-and-gpus" in rules
+    assert "https://g.example.org/d/opsd-allocations?" in rules
     assert "https://d.example.org/r#opsdgpulost" in rules
 
 
