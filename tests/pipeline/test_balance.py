@@ -6,7 +6,6 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import count, pairwise
@@ -17,10 +16,9 @@ import pytest
 
 from collectors.slurm.hosts import expand
 from opsd.core.agreements import Funder, Policy, Pool
-from opsd.core.amounts import micro_unit_seconds
 from opsd.core.attribution import Attribution
 from opsd.core.awards import Award, Binding, Project
-from opsd.core.consortium import KINDS, Consortium, Item
+from opsd.core.consortium import Consortium, Item
 from opsd.core.errors import WrongUsage
 from opsd.core.journal import Entry
 from opsd.core.parties import Cluster, NodeClass, Organisation
@@ -31,12 +29,11 @@ from opsd.core.shape import Inventory, Shape, classify
 from opsd.core.tres import Tres
 from opsd.pipeline import balance, rebuild
 from opsd.pipeline.balance import KEYS, Balances, Line
-from opsd.store import imports, migrate, parties
+from opsd.store import migrate
 from opsd.store.engine import Store, open_engine, sqlite_address
-from opsd.store.write import Writer
-from tests.pipeline import small_world
+from tests.pipeline.priced_world import BASE, T, World, grants, stored, world
 
-T = 20_700 * DAY  # a midnight; awards here run from T for ten days
+# Awards here run from T, a midnight, for ten days.
 ONE_GPU = "cpu=20,gres/gpu:h100=1,mem=64000,node=1"
 TWO_GPUS = "cpu=40,gres/gpu:h100=2,mem=64000,node=1"
 FOUR_GPUS = "cpu=160,gres/gpu:h100=4,mem=512000,node=1"
@@ -81,30 +78,6 @@ def run(start: int, end: int | None, tres: str = ONE_GPU, **columns: Any) -> Run
         "account": "a", "tres": tres, "nodes": "as01", "limit": DAY, **columns,
     }  # fmt: skip
     return RunRecord(**plain)
-
-
-def grants(known: Consortium) -> list[Entry]:
-    """Every award's amount, granted at its start."""
-    return [
-        Entry(a.start, T, "grant", a.id, a.unit, micro_unit_seconds(a.amount), "", "test")
-        for a in known.awards.values()
-    ]
-
-
-def stored(
-    url: str, rows: Sequence[RunRecord], known: Consortium, entries: Sequence[Entry], seen: int
-) -> Store:
-    """A database with these runs, seen at one time, this master data and this journal; all facts stale."""
-    store = open_engine(url)
-    if migrate.revision(store) is None:
-        migrate.upgrade(store)
-    numbered = [row._replace(job_id=number, hash=number) for number, row in enumerate(rows, 1)]
-    with store.write() as connection:
-        parties.save(connection, Consortium(), known)
-        parties.post(connection, entries)
-        number = imports.open_import(connection, "test", seen, seen)
-        Writer(connection, Inventory(known.node_classes, expand), number, seen).batch(connection, numbered)
-    return store
 
 
 def told(store: Store, as_of: int, by: str = "award") -> Balances:
@@ -560,47 +533,6 @@ def test_a_charge_is_rounded_once(books: Books) -> None:
 
 
 # ----------------------------------------------------------------------- a second, obvious implementation
-
-
-class World(NamedTuple):
-    """The small world with prices of every kind, limits, and use before, in and after awards."""
-
-    rows: list[RunRecord]
-    known: Consortium
-    entries: list[Entry]
-    seen: int
-
-
-BASE = small_world.BASE
-LIMITS = (HOUR, HOUR, DAY, DAY, 5 * DAY, 5 * DAY, 9 * DAY, 9 * DAY, 9 * DAY, UNLIMITED, None)
-
-
-def world(seed: int) -> World:
-    """Policies and node classes that change in the middle of an hour, on top of the small world."""
-    chance = random.Random(seed)
-    rows = [row._replace(limit=chance.choice(LIMITS)) for row in small_world.records(chance, 90)]
-    base = small_world.consortium(chance)
-    turn, later = (BASE + chance.randrange(7 * DAY) for _ in range(2))
-    thirds = '{"weights":{"a100":"1/3","h100":"5/7"}}'
-    unlike = {
-        "A1": {"policy": "weighed"}, "A2": {"policy": "share", "unit": "node-hours"},
-        "A3": {"policy": "cores", "unit": "core-hours"},
-    }  # fmt: skip
-    known = Consortium.of(
-        [
-            *(item for kind in KINDS for item in base.items(kind)),
-            *(replace(base.awards[name], **changes) for name, changes in unlike.items()),
-            Policy("weighed", "gpu_hours", 0, turn, params='{"suspended":false}'),
-            Policy("weighed", "gpu_hours", turn, params=thirds),
-            Policy("share", "node_hours", params='{"mode":"largest-share"}'),
-            Policy("cores", "core_hours", valid_from=min(turn, later)),
-            NodeClass("mn5", "acc", 0, later, "", ("acc",), 40, 80, 64_000, 4, "h100"),
-            NodeClass("mn5", "acc", later, None, "", ("acc",), 80, 160, 128_000, 4, "h100"),
-            NodeClass("aiup", "gpp", partitions=("gpp",), cores=48, cpus=96, mem_mb=64_000, gpus=0),
-        ]
-    )
-    more = Entry(BASE + 2 * DAY, BASE, "extension", "A1", "gpu-hours", 77, "", "test")
-    return World(rows, known, [*grants(known), more], BASE + 9 * DAY)
 
 
 class Charge(NamedTuple):
