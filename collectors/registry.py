@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from collectors.protocol import AccountingSource, AccountingTables, Health, Machine
+from collectors.protocol import AccountingSource, AccountingTables, Health, Machine, Present
 
 
 class Collector(NamedTuple):
@@ -20,6 +20,7 @@ class Collector(NamedTuple):
     machine: str  # Machine
     tables: str  # AccountingTables
     health: str  # Health
+    present: str  # Present
     what: str  # it asks
 
 
@@ -30,6 +31,7 @@ COLLECTORS = (
         "collectors.slurm.machine:LiveMachine",
         "collectors.slurm.accounting_tables:AccountingTables",
         "collectors.slurm.health:LiveHealth",
+        "collectors.slurm.live_present:LivePresent",
         "Slurm, by its own commands, and slurmdbd's database where a site grants it",
     ),
 )
@@ -64,4 +66,10 @@ def tables(name: str, **settings: object) -> AccountingTables:
 def health(name: str, **settings: object) -> Health:
     """What a check asks, in the same way."""
     made: Health = loaded(_BY_NAME[name].health)(**settings)
+    return made
+
+
+def present(name: str, **settings: object) -> Present:
+    """What a cluster is doing now, in the same way."""
+    made: Present = loaded(_BY_NAME[name].present)(**settings)
     return made

@@ -22,7 +22,7 @@ from opsd.core.period import Window, isoformat
 from opsd.store.hold import Holder
 
 if TYPE_CHECKING:
-    from collectors.protocol import AccountingTables, Machine
+    from collectors.protocol import AccountingTables, Machine, Present
     from opsd.pipeline.sources import ClusterSources
     from opsd.pipeline.sweep import Result
     from opsd.store.engine import Store
@@ -98,6 +98,7 @@ def _sources(label: str, slurm: Slurm, tell: Callable[[str], None] | None) -> Cl
         turn=Turn(me, time.monotonic, time.sleep, *([tell] if tell else [])),
         open_tables=_tables(slurm),
         open_machine=partial(_machine, slurm),
+        open_present=partial(_present, slurm, label),
     )  # fmt: skip
 
 
@@ -118,6 +119,15 @@ def _machine(slurm: Slurm, cluster: str, tables: AccountingTables | None) -> Mac
 
     client = Client(folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds)
     return registry.machine("slurm", client, cluster, tables, slurm.timezone)
+
+
+def _present(slurm: Slurm, label: str, _: str) -> Present:
+    """By the name in the configuration: the one local cluster needs none, nor slurmdbd to find it by it."""
+    from collectors import registry
+
+    return registry.present(
+        "slurm", folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds, cluster=label
+    )
 
 
 def chosen(found: list[ClusterSources], name: str | None) -> list[ClusterSources]:

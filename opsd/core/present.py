@@ -113,7 +113,7 @@ class ReservationNow(NamedTuple):
     partition: str
     flags: str  # sorted, joined by commas
     nodes: int
-    gpus: int
+    gpus: int | None  # None: Slurm does not say, and its nodes are not known
 
 
 class LicenseNow(NamedTuple):
