@@ -15,6 +15,7 @@ from dashboards.panels import (
     COUNT,
     GOOD,
     PERCENT,
+    PLAIN,
     SECONDS,
     WARN,
     Column,
@@ -196,8 +197,8 @@ def _agreement() -> list[Shaped]:
         panels.grid(
             Head(uids.CERTIFICATE.id, 0, 20, 12, 8, "Usage beside Slurm's own report",
                  "The last nightly comparison, by TRES: what no cause explains as a share of what Slurm "
-                 "reports. Cells: of the whole certificate, opsd reconcile says which. Behind: what slurmdbd had "
-                 "not added up yet."),
+                 "reports. Cells: of the whole certificate, opsd reconcile says which. Behind: what slurmdbd "
+                 "had not added up yet."),
             [
                 Query(f"{unexplained} / ({reported} > 0)"),
                 Query(f"{reported} / {_HOUR}"),
