@@ -53,6 +53,7 @@ _KNOWN: dict[str, dict[str, type]] = {
         "host": str,
         "port": int,
         "tls": str,
+        "ca_file": str,
         "username": str,
         "password": str,
         "password_file": str,
@@ -60,7 +61,14 @@ _KNOWN: dict[str, dict[str, type]] = {
         "reply_to": str,
         "timeout_seconds": int,
     },
-    "grafana": {"url": str, "token": str, "token_file": str, "folder": str},
+    "grafana": {
+        "url": str,
+        "token": str,
+        "token_file": str,
+        "folder": str,
+        "ca_file": str,
+        "prometheus": str,
+    },
 }
 # Sections of several tables, [clusters.NAME]: each may override these keys of another section.
 _CLUSTERS = "clusters"
@@ -123,6 +131,7 @@ class Mail:
     host: str | None = None
     port: int | None = None  # None: 587 with starttls, 465 with tls, 25 with none
     tls: str = "starttls"  # or tls, none
+    ca_file: str | None = None  # None: the system's certificate authorities
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     sender: str | None = None
@@ -137,6 +146,8 @@ class Grafana:
     url: str | None = None
     token: str | None = field(default=None, repr=False)
     folder: str = "opsd"
+    ca_file: str | None = None  # None: certificates as the system knows them
+    prometheus: str | None = None  # None: the data source is left alone
 
 
 @dataclass(frozen=True, slots=True)

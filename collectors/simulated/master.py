@@ -77,6 +77,13 @@ CONTACTS = (
     ("turkiye", "Fabrika Ofisi", "tr"),
     ("romania", "Biroul Fabricii", "ro"),
 )
+# Of these organisations it is known who leads their projects; the others' research offices are written to.
+LEADS_KNOWN = {
+    "univ-castronuelo": "Íñigo Muñoz Peñalba",
+    "upc-valldonella": "Núria Güell i Façana",
+    "cierzonorte": "Begoña Ibáñez",
+    "tramuntal": "Laia Puigdevall",
+}
 STRICT = ("albs03-a",)  # an award that warns early
 
 
@@ -99,7 +106,7 @@ def _tables(grants: list[Grant], until: int) -> Iterator[tuple[str, Iterable[Row
     yield "policy", POLICIES
     yield "award", map(_award, grants)
     yield "binding", map(_binding, grants)
-    yield "contact", [_contact(*row) for row in CONTACTS]
+    yield "contact", _contacts()
     yield "account_hint", [{"prefix": prefix, "meaning": meaning} for prefix, meaning in HINTS]
 
 
@@ -182,8 +189,30 @@ def _binding(it: Grant) -> Row:
     return row | ended | ({"partition": it.partition} if it.partition else {})
 
 
+def _contacts() -> Iterator[Row]:
+    """Offices of funders, research offices of organisations, and who leads a project where that is known."""
+    yield from (_contact(*row) for row in CONTACTS)
+    for it in organisations.ORGANISATIONS:
+        yield {
+            "id": f"research-{it.id}",
+            "name": f"Research office, {it.name}",
+            "email": f"{it.id}@example.org",
+            "role": "research office",
+            "organisation": it.id,
+        }
+    for led in projects.PROJECTS:
+        if led.lead in LEADS_KNOWN:
+            yield {
+                "id": f"lead-{led.account}",
+                "name": f"{LEADS_KNOWN[led.lead]} ({led.account})",
+                "email": f"{led.account}@example.org",
+                "role": "leads the project",
+                "project": project_id(led),
+            }
+
+
 def _contact(funder: str, name: str, locale: str) -> Row:
-    address = f"office@{funder}.example"
+    address = f"office-{funder}@example.org"
     return {"id": f"office-{funder}", "name": name, "email": address, "funder": funder, "locale": locale}
 
 

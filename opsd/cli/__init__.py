@@ -31,6 +31,7 @@ VERBS = (
     Verb("usage", "opsd.cli.usage", "who used what, exact to the second"),
     Verb("capacity", "opsd.cli.capacity", "what there was, and where it went: used, reserved, down, free"),
     Verb("balance", "opsd.cli.balance", "what was granted, what is used, what is left"),
+    Verb("notify", "opsd.cli.notify", "tell people by mail: thresholds, over quota, ends, reports due"),
     Verb("explain", "opsd.cli.explain", "from any figure down to the runs, rule and sources behind it"),
     Verb("reconcile", "opsd.cli.reconcile", "opsd's usage beside sreport's, every difference by its cause"),
     Verb("report", "opsd.cli.report", "a period's usage and balances for funders: csv, json, xlsx"),

@@ -135,8 +135,11 @@ class Runner:
 
     def _outcome(self, step: Step) -> tuple[str, str, Outcome]:
         world = self.world
-        nodes = world.settings.nodes
-        work = Work(world.store, world.clusters, int(world.clock()), self._go_on, nodes)
+        asked = world.settings
+        work = Work(
+            world.store, world.clusters, int(world.clock()), self._go_on, asked.nodes, asked.daemon,
+            asked.mail,
+        )  # fmt: skip
         try:
             self._go_on()
             self._before()

@@ -48,6 +48,7 @@ class Work:
     go_on: Callable[[], None]  # call between transactions; raises Stopped when the daemon ends
     nodes: config.Nodes = field(default_factory=config.Nodes)
     daemon: config.Daemon = field(default_factory=config.Daemon)
+    mail: config.Mail = field(default_factory=config.Mail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,32 @@ def _slurm(work: Work) -> Outcome:
     )  # fmt: skip
 
 
+def _notify(work: Work) -> Outcome:
+    """Notices to people; without a mail server nothing is looked at."""
+    import os
+    import socket
+
+    from opsd.daemon import post
+
+    if not post.is_set(work.mail):
+        return Outcome()
+    from exporters import waiting
+    from exporters.mail import Session
+    from opsd.pipeline import notify
+    from opsd.store.hold import Holder
+
+    me = Holder(os.getpid(), socket.gethostname(), work.now)
+    with Session(post.server(work.mail)) as session:
+        done = notify.run(work.store, session, post.sender(work.mail), me, now=work.now, go_on=work.go_on)
+    for row in done.rows:
+        if row.outcome in (notify.REFUSED, notify.NOBODY):
+            event("notice_untold", level=logging.WARNING, award=row.notice.award, kind=row.notice.kind,
+                  to=row.recipient, why=row.detail)  # fmt: skip
+    counts = {name: done.count(name) for name in (notify.SENT, notify.REFUSED, notify.NOBODY)}
+    counts |= {"waiting": done.waiting, "passed": done.passed}
+    return Outcome(counts, waiting.page(done.waiting).render(), failed=done.failed, served=not done.failed)
+
+
 def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
@@ -341,6 +368,7 @@ STEPS: tuple[Step, ...] = (
     Step("review", _review, Weekly(6, 4, 23), 6 * HOUR, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
+    Step("notify", _notify, Every(lambda daemon: daemon.balances_seconds), 900, 3, follows="balances"),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
     Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),

@@ -44,7 +44,8 @@ class Part:
 
 DAEMON = Part("daemon", 0x6F70736464, "a daemon runs on it already: {who}: stop that one first")  # "opsdd"
 READER = Part("reader", 0x6F70736472, "Slurm's accounting is being read into it: {who}")  # "opsdr"
-SUFFIXES = (DAEMON.suffix, READER.suffix)
+SENDER = Part("sender", 0x6F70736473, "notices are being sent from it: {who}: wait for that one")  # "opsds"
+SUFFIXES = (DAEMON.suffix, READER.suffix, SENDER.suffix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -400,9 +400,10 @@ notice = Table(
     Column("award", Text, primary_key=True),
     Column("kind", Text, primary_key=True),  # threshold, over, grace, ending, report
     Column("mark", Text, primary_key=True),  # what makes it news again: 80, or the end it speaks of
-    Column("recipient", Text, primary_key=True),  # a mail address
+    Column("recipient", Text, primary_key=True),  # a mail address; empty: it is told to nobody
     Column("due_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),  # NULL: not yet
+    Column("next_at", BigInteger),  # when it is tried next; NULL: never, it was sent, refused or withdrawn
     Column("message_id", Text, nullable=False),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("error", Text, nullable=False, server_default=text("''")),
