@@ -1,4 +1,4 @@
-"""`opsd balance`: granted, settled, accrued, committed, left, free."""
+"""`opsd balance`: granted, settled, accrued, committed, left, free; burned, and when it will be used up."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from opsd.cli.times import add_format, time_option
 
 if TYPE_CHECKING:
     from opsd.pipeline.balance import Balances
+    from opsd.pipeline.outlook import Outlooks
 
 _EPILOG = """\
 settled: charged for ended runs; accrued: charged so far for open ones; committed: what open runs
 may still use up to their limits; left = granted - settled - accrued; free = left - committed.
 Use after an award's end, or before its start, stands in after_end alone, which the
-table calls outside. csv and json give exact unit-seconds. A table too wide for the terminal leaves
-columns out, and says which.
+table calls outside. forecast: the day on which nothing will be left if use goes on as in the last 7
+days; already, where nothing is; none, where that is not within a year, or not before the award ends.
+csv and json give exact unit-seconds. A table too wide for the terminal leaves columns out, and says
+which.
 """
 
 
@@ -31,6 +34,9 @@ def register(parser: ArgumentParser) -> None:
         "--by", metavar="KEY", default="award", help="award, project, organisation, country, pool or funder"
     )
     parser.add_argument("--as-of", metavar="T", help="the instant (default: now; bare dates are UTC)")
+    parser.add_argument(
+        "--forecast", action="store_true", help="add to csv and json what is burned, and the forecast"
+    )
     add_format(parser)
 
 
@@ -38,12 +44,17 @@ def run(args: Namespace) -> int:
     """Print balances; exit code 3 when some use belongs to no award."""
     from datetime import UTC
 
-    from opsd.pipeline import balance
+    from opsd.pipeline import balance, outlook
 
+    ahead = args.forecast or args.format == "table"
     as_of = now() if args.as_of is None else time_option("--as-of", args.as_of, UTC)
     with open_store(args) as store, store.read() as connection:
-        found = balance.run(connection, as_of=as_of, by=args.by)
-    _print(args.format, found)
+        if ahead:
+            told = outlook.run(connection, as_of=as_of, by=args.by)
+            found = told.balances
+        else:
+            told, found = None, balance.run(connection, as_of=as_of, by=args.by)
+    _print(args.format, found, told)
     if not found.lines:
         warn("no award yet: opsd consortium apply FILE says who may use how much")
     for reason in found.unpriced:
@@ -58,12 +69,15 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _print(form: str, found: Balances) -> None:
+def _print(form: str, found: Balances, told: Outlooks | None) -> None:
     from opsd.pipeline.balance import COLUMNS
+    from opsd.pipeline.outlook import COLUMNS as MORE
 
-    if form != "table":
-        print_rows(form, (found.by, *COLUMNS), [(line.key, *line.values()) for line in found.lines])
+    if form == "table" and told:
+        from opsd.cli.tables import balance_table
+
+        balance_table(told)
         return
-    from opsd.cli.tables import balance_table
-
-    balance_table(found)
+    columns = (found.by, *COLUMNS, *(MORE if told else ()))
+    rows = [(line.key, *line.values(), *(told.of(line).values() if told else ())) for line in found.lines]
+    print_rows(form, columns, rows)

@@ -16,7 +16,8 @@ from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.period import HOUR, isoformat
 
 if TYPE_CHECKING:
-    from opsd.pipeline.balance import Balances, Line
+    from opsd.pipeline.balance import Line
+    from opsd.pipeline.outlook import Outlook, Outlooks
     from opsd.pipeline.usage import Usage
 
 _SECONDS = ("runs", "CPU-s", "node-s", "GPU-s", "mem MB-s", "billing-s")
@@ -96,28 +97,42 @@ def _caption(by_hour: bool) -> str:  # noqa: FBT001
     return f"in {unit}; --format csv has whole seconds. A run counts in every line it overlaps."
 
 
-def balance_table(found: Balances) -> None:
-    """One line per award or group: how much of the grant is gone, and what is left."""
+def balance_table(found: Outlooks) -> None:
+    """One line per award or group: how much of the grant is gone, what is left, and how long that lasts."""
+    balances = found.balances
     columns = [
-        Column(found.by), Column("unit"), Column("granted", numeric=True, rank=7),
-        Column("settled", numeric=True, rank=6), Column("accrued", numeric=True, rank=5),
-        Column("committed", numeric=True, rank=2), Column("left", numeric=True),
-        Column("free", numeric=True, rank=3), Column("used", numeric=True, rank=1),
-        Column("", least=6), Column("state", rank=8),
+        Column(balances.by), Column("unit"), Column("granted", numeric=True, rank=9),
+        Column("settled", numeric=True, rank=5), Column("accrued", numeric=True, rank=3),
+        Column("committed", numeric=True, rank=1), Column("left", numeric=True),
+        Column("free", numeric=True, rank=2), Column("7 days", numeric=True, rank=6),
+        Column("elapsed", numeric=True, rank=7), Column("used", numeric=True, rank=8),
+        Column("", least=6), Column("forecast", rank=10), Column("state", rank=11),
     ]  # fmt: skip
-    late = any(line.after_end for line in found.lines)
+    late = any(line.after_end for line in balances.lines)
     if late:
-        columns.insert(-3, Column("outside", numeric=True, rank=4))
-    rows = [_balance_row(line, late=late) for line in found.lines]
-    title = f"Balances by {found.by} as of {isoformat(found.as_of)}, in unit-hours"
-    over = sum(line.over for line in found.lines)
-    caption = "left = granted - settled - accrued, free = left - committed" if rows else ""
+        columns.insert(_OUTSIDE, Column("outside", numeric=True, rank=4))
+    rows = [_balance_row(line, found.of(line), late=late) for line in balances.lines]
+    title = f"Balances by {balances.by} as of {isoformat(balances.as_of)}, in unit-hours"
+    caption = _balance_caption(found, late=late)
+    draw.console().print(draw.table(title, columns, rows, caption=caption, all_in="csv --forecast"))
+
+
+def _balance_caption(found: Outlooks, *, late: bool) -> str:
+    lines = found.balances.lines
+    if not lines:
+        return ""
+    caption = "left = granted - settled - accrued, free = left - committed"
     caption += "; outside: before an award's start or after its end, in none of the others" if late else ""
+    over = sum(line.over for line in lines)
     caption += f"; {over} over quota" if over else ""
-    draw.console().print(draw.table(title, columns, rows, caption=caption))
+    return f"{caption}\n{_AHEAD}"
 
 
-def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
+_OUTSIDE = 8  # stands behind `free`
+_AHEAD = "7 days: charged within the last seven; forecast: the day on which nothing is left if that goes on"
+
+
+def _balance_row(line: Line, ahead: Outlook, *, late: bool) -> list[draw.Cell]:
     style = draw.state_style(line.used, line.granted, line.thresholds)
     unknown = line.committed is None
     # Largest remainders, so that the rounded line adds up as its caption says.
@@ -133,8 +148,22 @@ def _balance_row(line: Line, *, late: bool) -> list[draw.Cell]:
     if late:
         row.append(_hours(line.after_end) if line.after_end else None)
     share = line.used / line.granted if line.granted else 0.0
-    bar = Bar(share, width=_BAR_WIDTH, style=style)
-    return [*row, figures.percent(line.used, line.granted), bar, Text(line.state, style)]
+    return [
+        *row, _hours(ahead.week), _elapsed(ahead), figures.percent(line.used, line.granted),
+        Bar(share, width=_BAR_WIDTH, style=style), _expected(ahead), Text(line.state, style),
+    ]  # fmt: skip
+
+
+def _elapsed(ahead: Outlook) -> str | None:
+    """Of its time; rounded as what is used of it."""
+    share = ahead.elapsed
+    return None if share is None else figures.percent(share.numerator, share.denominator)
+
+
+def _expected(ahead: Outlook) -> str:
+    """The day, UTC, as the instant above the table; or in a word why there is none."""
+    state, at = ahead.forecast
+    return state if at is None else isoformat(at)[: len("2027-02-03")]
 
 
 def _hours(micro: int) -> int:

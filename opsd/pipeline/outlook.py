@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from opsd.core import forecast
+from opsd.core.amounts import MICRO, exact_text
 from opsd.core.forecast import Forecast, Standing
-from opsd.core.period import DAY
+from opsd.core.period import DAY, isoformat
 from opsd.pipeline import burn, exhausted
 from opsd.pipeline.balance import Balances, Ledger, Line, check_key
 from opsd.pipeline.burn import DAYS, NOTHING, Burn
@@ -23,6 +24,7 @@ from opsd.store import parties
 from opsd.store.engine import Connection
 
 AWARD = "award"
+COLUMNS = (*(f"burn_{days}d" for days in DAYS), "forecast", "exhaustion")
 KEPT_DAYS = 30  # so long after its end and grace it is still said since when an award was over quota
 
 
@@ -32,6 +34,17 @@ class Outlook(NamedTuple):
     burn: Burn
     elapsed: Fraction | None  # of its time; None: it has no end
     forecast: Forecast
+
+    @property
+    def week(self) -> int:
+        """Burned within the last seven days."""
+        return self.burn[DAYS.index(7)]
+
+    def values(self) -> tuple[str, ...]:
+        """The columns: exact decimals of unit-seconds, the forecast's state, and its time or nothing."""
+        state, at = self.forecast
+        burned = (exact_text(Fraction(micro, MICRO)) for micro in self.burn)
+        return (*burned, state, "" if at is None else isoformat(at))
 
 
 @dataclass(frozen=True, slots=True)
