@@ -126,6 +126,14 @@ def _idle_of_node() -> str:
     return f"{by('sum', _NODE, 'opsd:gpu_idle:share')} or 0 * ({seen})"
 
 
+def _missing() -> str:
+    """Slurm's inventory says how many there should be; under MIG, where it counts devices, the agent's flag."""
+    slurm = by("sum", _NODE, by("max", (*_NODE, "class"), series("opsd_slurm_node_gpus")))
+    cut = f"{by('max', _NODE, series('opsd_gpu_mig_mode'))} == 1"
+    expected = f"({slurm} unless {cut}) or {by('max', _NODE, series('opsd_gpu_devices_expected'))}"
+    return f"clamp_min(({expected}) - {by('max', _NODE, series('opsd_gpu_devices_visible'))}, 0)"
+
+
 def _state() -> str:
     """0 well, 1 no answer, 2 hung, 3 lost."""
     up, hung, lost = (by("max", _GPU, series(f"opsd_gpu_{it}")) for it in ("up", "hung", "lost"))
@@ -159,13 +167,14 @@ _COUNTS = (
     ("gpus_held", "sum", "GPUs that jobs hold; absent where the agent cannot tell."),
     ("gpus_idle", "sum", "Of those, GPUs that did nothing for 30 minutes."),
     ("gpus_sick", "count", "GPUs that do not answer."),
+    ("gpus_missing", "count", "GPUs that it should have, and that its driver does not count."),
 )
 
 
 def _nodes() -> tuple[Recorded, ...]:
     counted = (
         by("max", _NODE, series("opsd_gpu_devices_visible")), _held_of_node(), _idle_of_node(),
-        by("sum", _NODE, "opsd:gpu_state:code > bool 0"),
+        by("sum", _NODE, "opsd:gpu_state:code > bool 0"), _missing(),
     )  # fmt: skip
     return (
         *(
@@ -261,6 +270,11 @@ RECORDED_OF_GPUS: tuple[Recorded, ...] = (
     ),
     Recorded("opsd:project_gpus_idle:sum", _PROJECT, _idle_of(_PROJECT), "Of those, GPUs that did nothing."),
     Recorded("opsd:project_activity:avg", _PROJECT, _mean_activity(_PROJECT), "Mean activity of those GPUs."),
+    Recorded(
+        "opsd:project_idle_watts:sum", _PROJECT,
+        by("sum", _PROJECT, _with("opsd:gpu_idle:share", series("opsd_gpu_power_average_watts"))),
+        "What the GPUs draw that it holds and that do nothing.",
+    ),
     Recorded(
         "opsd:project_power_watts:sum", _PROJECT,
         by("sum", _PROJECT, _with("opsd:gpu_held:share", series("opsd_gpu_power_average_watts"))),

@@ -1,0 +1,325 @@
+"""The dashboard *GPU fleet*: how all GPUs are, what each does, and what is wrong with which.
+
+Invariant: a table of troubles lists only GPUs that have one; where it is empty, nothing is wrong.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels, uids
+from dashboards.expressions import GPU, gpu, heat, once
+from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST, ZERO_IS_GOOD
+from dashboards.panels import (
+    BAD,
+    BYTES,
+    CELSIUS,
+    COUNT,
+    GOOD,
+    PERCENT,
+    PLAIN,
+    WARN,
+    WATTS,
+    Column,
+    Head,
+    Query,
+    Shaped,
+    Step,
+)
+from dashboards.promql import NODE, up
+from dashboards.recording import recorded
+
+HOT = (Step(None, GOOD), Step(83, WARN), Step(90, BAD))
+BUSY = (Step(None, "dark-blue"), Step(0.05, "blue"), Step(0.4, "yellow"), Step(0.7, GOOD))
+FULL = (Step(None, "blue"), Step(0.95, WARN))
+STATES = (("0", "ok", "transparent"), ("1", "no answer", WARN), ("2", "hung", BAD), ("3", "lost", BAD))
+ACTIONS = (
+    ("1", "reset", WARN), ("2", "reboot node", BAD), ("3", "drain peers", WARN), ("4", "drain, reset", BAD),
+)  # fmt: skip
+REASONS = (
+    ("thermal", "heat", WARN), ("sw_thermal_slowdown", "heat (driver)", WARN),
+    ("hw_thermal_slowdown", "heat (hardware)", BAD), ("hw_power_brake_slowdown", "power brake", BAD),
+)  # fmt: skip
+_CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
+_ANY = (Step(None, WARN),)
+_SICK = (Step(None, BAD),)
+
+
+def dashboard() -> builders.Dashboard:
+    """The whole of it."""
+    return board.board(
+        uids.FLEET,
+        "GPU fleet",
+        "All GPUs: how many, how busy, how hot; each with its job; and what is wrong with which.",
+        [board.cluster(), board.node()],
+        [
+            board.Row(1, 0, "Now", _now()),
+            board.Row(2, 5, "Activity", _courses()),
+            board.Row(3, 24, "Every GPU", [_every_gpu()]),
+            board.Row(4, 37, "Troubles", [*_errors(), *_blindness()]),
+        ],
+    )
+
+
+def _node(name: str) -> str:
+    return recorded(f"opsd:node_{name}", *_CHOSEN)
+
+
+def _mean(name: str) -> str:
+    """A mean over GPUs from the means of nodes."""
+    weighed = f"sum({_node(f'{name}:avg')} * {_node('gpus:count')})"
+    return f"{weighed} / sum({_node('gpus:count')} and {_node(f'{name}:avg')})"
+
+
+def _now() -> list[Shaped]:
+    held = f"sum({_node('gpus_held:sum')})"
+    shown = (
+        ("GPUs", "GPUs that the drivers of the chosen nodes count.", f"sum({_node('gpus:count')})", COUNT,
+         NEUTRAL, 0),
+        ("Sick", "GPUs that do not answer: hung, lost or in error; they stand first in the table below.",
+         f"sum({_node('gpus_sick:count')})", COUNT, ZERO_IS_GOOD, 0),
+        ("Held by jobs", "Share of the GPUs that jobs hold now, by the prolog's job files.",
+         f"{held} / sum({_node('gpus:count')})", PERCENT, NEUTRAL, 0),
+        ("Held, but idle", "GPUs that a job holds and that did nothing for half an hour.",
+         f"sum({_node('gpus_idle:sum')})", COUNT, ZERO_IS_BEST, 0),
+        ("Utilisation", "Share of time in which a kernel ran: busy, not necessarily efficient.",
+         _mean("gpu_utilization"), PERCENT, NEUTRAL, 0),
+        ("SM active", "Share of the SMs that were busy: far below the utilisation, kernels are too small.",
+         _mean("gpu_sm_active"), PERCENT, NEUTRAL, 0),
+        ("Power", "What these GPUs draw, without the rest of their nodes.",
+         f"sum({_node('gpu_power_watts:sum')})", WATTS, NEUTRAL, 1),
+        ("Hottest GPU", "The highest core temperature now; clocks are lowered near 90 °C.",
+         f"max({_node('gpu_temperature_celsius:max')})", CELSIUS, HOT, 0),
+    )  # fmt: skip
+    return [
+        panels.number(Head(10 + place, 3 * place, 1, 3, 4, title, words), Query(expr), unit, steps,
+                      decimals=decimals)
+        for place, (title, words, expr, unit, steps, decimals) in enumerate(shown)
+    ]  # fmt: skip
+
+
+def _courses() -> list[Shaped]:
+    active = _node("gpu_sm_active:avg")
+    # The same nodes all along: by what they did over the whole time shown.
+    least = f"bottomk(30, avg_over_time({active}[$__range] @ end()))"
+    heats = _node("gpu_temperature_celsius:max")
+    return [
+        panels.heat(
+            Head(30, 0, 6, 12, 10, "SM active, the 30 least busy nodes",
+                 "Mean over a node's GPUs. Dark lines are nodes that nobody uses, or whose jobs wait for "
+                 "something: look at one."),
+            Query(f"{active} and {least}", "{{node}}"), PERCENT, BUSY,
+        ),
+        panels.lines(
+            Head(31, 12, 6, 12, 10, "Utilisation, SM active, tensor",
+                 "Means over all chosen GPUs. Utilisation high and SM active low: small kernels. Tensor low: "
+                 "no matrix work, or not in reduced precision."),
+            [
+                Query(_mean("gpu_utilization"), "utilisation"),
+                Query(_mean("gpu_sm_active"), "SM active"),
+                Query(_mean("gpu_tensor_active"), "tensor active"),
+                Query(f"sum({_node('gpus_held:sum')}) / sum({_node('gpus:count')})", "held by jobs"),
+            ],
+            PERCENT, NEUTRAL, most=1, dashed=("held by jobs",),
+        ),
+        panels.lines(
+            Head(32, 0, 16, 8, 8, "Power", "What the chosen GPUs draw; by their counters of energy beside it: "
+                 "where they differ, power is sampled badly."),
+            [
+                Query(f"sum({_node('gpu_power_watts:sum')})", "power"),
+                Query(f"sum({_node('gpu_energy_watts:sum')})", "by energy counters"),
+            ],
+            WATTS, NEUTRAL,
+        ),
+        panels.lines(
+            Head(33, 8, 16, 8, 8, "GPU memory", "What processes hold, without what drivers keep."),
+            [
+                Query(f"sum({_node('gpu_memory_used_bytes:sum')})", "in use"),
+                Query(f"sum({_node('gpu_memory_total_bytes:sum')})", "there is"),
+            ],
+            BYTES, NEUTRAL, dashed=("there is",),
+        ),
+        panels.lines(
+            Head(34, 16, 16, 8, 8, "Hottest GPU of a node",
+                 "Over the chosen nodes: the hottest, the tenth part above, the middle. Dashed: 83 and 90 °C. "
+                 "All of them rise: the cooling. One rises: that node."),
+            [
+                Query(f"max({heats})", "hottest"),
+                Query(f"quantile(0.9, {heats})", "90 % are below"),
+                Query(f"quantile(0.5, {heats})", "median"),
+            ],
+            CELSIUS, HOT, marked=True,
+        ),
+    ]  # fmt: skip
+
+
+def each(expression: str) -> str:
+    """Once for each GPU."""
+    return f"max by ({GPU}) ({expression})"
+
+
+def _every_gpu() -> Shaped:
+    state = recorded("opsd:gpu_state:code", *_CHOSEN)
+    whole = f"and on (cluster, node, uuid) {state}"  # without MIG devices, which are lines of their own
+    memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
+    return panels.grid(
+        Head(uids.GPUS.id, 0, 25, 24, 12, "Every GPU",
+             "State, load and the job on it. A GPU that does not answer has no readings; the sick ones stand "
+             "first. Activity: SMs that are busy, or utilisation where the driver cannot tell."),
+        [
+            Query(state),
+            Query(f"{recorded('opsd:device_activity:ratio', *_CHOSEN)} {whole}"),
+            Query(each(gpu("opsd_gpu_tensor_active_ratio"))),
+            Query(each(memory)),
+            Query(each(gpu("opsd_gpu_power_average_watts"))),
+            Query(each(heat())),
+            Query(recorded("opsd:gpu_held:share", *_CHOSEN)),
+        ],
+        [
+            Column("node", "Node", 100, link=uids.NODE),
+            Column("gpu", "GPU", 60),
+            Column("Value #A", "State", 100, COUNT, 0, texts=STATES, show="color-background"),
+            Column("Value #B", "Activity", 130, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #C", "Tensor", 130, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #D", "Memory", 130, PERCENT, 0, bar=True, steps=FULL),
+            Column("Value #E", "Power", 80, WATTS, 0),
+            Column("Value #F", "Temp.", 80, CELSIUS, 0, steps=HOT),
+            Column("jobid", "Job", 100, link=uids.JOB),
+            Column("user", "User", 100),
+            Column("account", "Account", 120),
+            Column("project", "Project", link=uids.ALLOCATIONS),
+            Column("country", "Country", 110, texts=COUNTRY_TEXTS),
+        ],
+        sort=("-State", "Node", "GPU"),
+        none="-",
+    )  # fmt: skip
+
+
+def _errors() -> list[Shaped]:
+    xid = "cluster, node, gpu, xid"
+
+    def errors(severity: str, lifetime: str) -> str:
+        kind = (f'severity="{severity}"', f'lifetime="{lifetime}"')
+        return f"{each(gpu('opsd_gpu_ecc_errors_total', *kind))} > 0"
+
+    return [
+        panels.grid(
+            Head(uids.XIDS.id, 0, 38, 10, 9, "XID errors",
+                 "Errors that drivers reported since each agent started, the last first; the runbook says "
+                 "which of them need a drain."),
+            [
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
+                Query(f"max by ({xid}) ({once('opsd_gpu_application_xid_users', *_CHOSEN)}"
+                      f" * on (cluster, node, uuid) group_left (gpu) ({recorded('opsd:gpu_state:code', *_CHOSEN)}"
+                      " >= bool 0))"),
+            ],
+            [
+                Column("node", "Node", 100, link=uids.NODE),
+                Column("gpu", "GPU", 60),
+                Column("xid", "XID", 60),
+                Column("Value #B", "Count", 70, COUNT, 0),
+                Column("Value #C", "Users", 70, COUNT, 0, steps=(Step(None, PLAIN), Step(2, WARN))),
+                Column("Value #A", "Last", None, "dateTimeFromNow"),
+            ],
+            sort=("-Last",),
+            none="none",
+        ),
+        panels.grid(
+            Head(uids.ERRORS.id, 10, 38, 14, 9, "Memory errors and repairs",
+                 "GPUs with uncorrected errors since their driver was loaded, rows that wait for a reset or "
+                 "could not be replaced, or a driver that advises something. A failed remap: replace the GPU."),
+            [
+                Query(errors("uncorrected", "volatile")),
+                Query(f"{errors('uncorrected', 'aggregate')}"),
+                Query(f"{each(gpu('opsd_gpu_row_remap_pending'))} > 0"),
+                Query(f"{each(gpu('opsd_gpu_row_remap_failure'))} > 0"),
+                Query(f"{each(gpu('opsd_gpu_recovery_action'))} > 0"),
+            ],
+            [
+                Column("node", "Node", 100, link=uids.NODE),
+                Column("gpu", "GPU", 60),
+                Column("Value #A", "Uncorrected", 110, COUNT, 0, steps=_SICK),
+                Column("Value #B", "Ever", 70, COUNT, 0),
+                Column("Value #C", "Remap waits", 110, COUNT, 0, texts=(("1", "yes", WARN),)),
+                Column("Value #D", "Remap failed", 115, COUNT, 0, texts=(("1", "yes", BAD),)),
+                Column("Value #E", "Driver advises", None, COUNT, 0, texts=ACTIONS),
+            ],
+            sort=("-Remap failed", "-Uncorrected", "Node"),
+            none="-",
+        ),
+    ]  # fmt: skip
+
+
+def _links() -> list[Query]:
+    """Narrow or slow PCIe under load, packets sent again, NVLinks that are down or err."""
+    busy = f"({each(gpu('opsd_gpu_utilization_ratio'))} > 0.1)"
+    lanes, generation = "opsd_gpu_pcie_link_width", "opsd_gpu_pcie_link_generation"
+    active = each(gpu("opsd_gpu_nvlink_links_active"))
+    most = f"max by (cluster, node) ({gpu('opsd_gpu_nvlink_links_active')})"
+    replays = each(f"increase({gpu('opsd_gpu_pcie_replays_total')}[1h])")
+    return [
+        Query(f"{each(gpu(f'{lanes}_lanes'))} < {each(gpu(f'{lanes}_max_lanes'))}"),
+        Query(f"{each(gpu(generation))} < {each(gpu(f'{generation}_max'))} and {busy}"),
+        Query(f"{replays} > 0"),
+        Query(f"{active} < on (cluster, node) group_left () {most}"),
+        Query(f"sum by ({GPU}) (increase({gpu('opsd_gpu_nvlink_errors_total')}[1h])) > 0"),
+    ]
+
+
+def _blindness() -> list[Shaped]:
+    agents = up(f'job="{NODE}"', *_CHOSEN)
+    silent = f"1 - {agents} == 1"
+    return [
+        panels.grid(
+            Head(uids.THROTTLED.id, 0, 47, 7, 9, "Slowed by heat or supply",
+                 "Share of the last ten minutes in which a GPU's clocks were held down by heat or by a power "
+                 "brake. Under a power cap every GPU is, and that is not listed."),
+            [Query(recorded("opsd:gpu_slowed:ratio", *_CHOSEN))],
+            [
+                Column("node", "Node", 100, link=uids.NODE),
+                Column("gpu", "GPU", 60),
+                Column("reason", "Why", None, texts=REASONS),
+                Column("Value", "Share", 110, PERCENT, 0, bar=True, steps=(Step(None, WARN), Step(0.05, BAD))),
+            ],
+            sort=("-Share",),
+        ),
+        panels.grid(
+            Head(uids.LINKS.id, 7, 47, 10, 9, "Links",
+                 "PCIe with fewer lanes, or under load an older generation, than it should have; packets sent "
+                 "again and NVLink errors within an hour; NVLinks fewer than the node's other GPUs have."),
+            _links(),
+            [
+                Column("node", "Node", 100, link=uids.NODE),
+                Column("gpu", "GPU", 60),
+                Column("Value #A", "Lanes", 70, COUNT, 0, steps=_SICK),
+                Column("Value #B", "PCIe gen.", 90, COUNT, 0, steps=_ANY),
+                Column("Value #C", "Replays", 85, COUNT, 0, steps=_ANY),
+                Column("Value #D", "NVLinks", 85, COUNT, 0, steps=_SICK),
+                Column("Value #E", "Errors", None, COUNT, 0, steps=_ANY),
+            ],
+            sort=("Node", "GPU"),
+            none="-",
+        ),
+        panels.grid(
+            Head(uids.BLIND.id, 17, 47, 7, 9, "Where nobody looks",
+                 "Nodes whose GPUs are seen in part or not at all: GPUs that Slurm expects and the driver "
+                 "lacks, agents that have left the driver for maintenance or do not answer, GPUs in MIG mode "
+                 "(which have no utilisation of their own)."),
+            [
+                Query(f"{_node('gpus_missing:count')} > 0"),
+                Query(f"max by (cluster, node) ({gpu('opsd_node_released')}) == 1"),
+                Query(f"max by (cluster, node) ({silent})"),
+                Query(f"sum by (cluster, node) ({gpu('opsd_gpu_mig_mode')}) > 0"),
+            ],
+            [
+                Column("node", "Node", None, link=uids.NODE),
+                Column("Value #A", "Missing", 75, COUNT, 0, steps=_SICK),
+                Column("Value #B", "Released", 80, COUNT, 0, texts=(("1", "yes", WARN),)),
+                Column("Value #C", "Silent", 65, COUNT, 0, texts=(("1", "yes", BAD),)),
+                Column("Value #D", "MIG", 55, COUNT, 0),
+            ],
+            sort=("-Missing", "Node"),
+            none="-",
+        ),
+    ]  # fmt: skip

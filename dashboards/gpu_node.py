@@ -1,0 +1,270 @@
+"""The dashboard *GPU node*: one node, each of its GPUs over time, who held it, and how it is.
+
+Invariant: a line is a GPU; the same GPU has the same place in every legend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels, uids
+from dashboards.expressions import gpu, heat, once
+from dashboards.gpu_fleet import ACTIONS, BUSY, FULL, HOT, STATES, each
+from dashboards.palette import NEUTRAL, RESULTS, ZERO_IS_BEST, ZERO_IS_GOOD
+from dashboards.panels import (
+    BAD,
+    BYTES,
+    BYTES_A_SECOND,
+    CELSIUS,
+    COUNT,
+    GOOD,
+    HERTZ,
+    PERCENT,
+    PLAIN,
+    SECONDS,
+    WARN,
+    WATTS,
+    Column,
+    Head,
+    Query,
+    Shaped,
+    Step,
+)
+from dashboards.promql import age
+from dashboards.recording import recorded
+
+_CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
+_AGE = (Step(None, GOOD), Step(60, WARN), Step(300, BAD))
+_HELD = (Step(None, "blue"),)
+
+
+def dashboard() -> builders.Dashboard:
+    """The whole of it."""
+    return board.board(
+        uids.NODE,
+        "GPU node",
+        "One node: each GPU over time, who held it, and whether it is well.",
+        [board.cluster(), board.one_node()],
+        [
+            board.Row(1, 0, "Now", _now()),
+            board.Row(2, 5, "Who holds it", _holders()),
+            board.Row(3, 15, "Activity", _activity()),
+            board.Row(4, 32, "Power, heat and clocks", _power()),
+            board.Row(5, 48, "Links", _links()),
+            board.Row(6, 57, "Errors and agent", _errors()),
+        ],
+    )
+
+
+def _node(name: str) -> str:
+    return recorded(f"opsd:node_{name}", *_CHOSEN)
+
+
+def _now() -> list[Shaped]:
+    used, total = _node("gpu_memory_used_bytes:sum"), _node("gpu_memory_total_bytes:sum")
+    seen = age("opsd_node_collector_last_success_timestamp_seconds", *_CHOSEN, 'collector="nvml"')
+    shown = (
+        ("GPUs", "GPUs that its driver counts.", f"sum({_node('gpus:count')})", COUNT, NEUTRAL),
+        ("Sick or missing", "GPUs that do not answer, and GPUs that Slurm expects and the driver lacks.",
+         f"sum({_node('gpus_sick:count')}) + (sum({_node('gpus_missing:count')}) or 0 * "
+         f"sum({_node('gpus_sick:count')}))", COUNT, ZERO_IS_GOOD),
+        ("Held by jobs", "GPUs of this node that jobs hold, by the prolog's job files.",
+         f"sum({_node('gpus_held:sum')})", COUNT, NEUTRAL),
+        ("Activity", "Mean share of busy SMs; utilisation where the driver cannot tell.",
+         f"avg({_whole('opsd:device_activity:ratio')})", PERCENT, NEUTRAL),
+        ("GPU memory", "Share of the memory that processes hold.", f"sum({used}) / sum({total})", PERCENT, FULL),
+        ("Hottest GPU", "The highest core temperature of the node now.",
+         f"max({_node('gpu_temperature_celsius:max')})", CELSIUS, HOT),
+        ("Readings' age", "Since when the agent has read its GPUs; past some intervals it hangs.",
+         f"max({seen})", SECONDS, _AGE),
+    )  # fmt: skip
+    numbers = [
+        panels.number(Head(10 + place, 3 * place, 1, 3, 4, title, words), Query(expr), unit, steps)
+        for place, (title, words, expr, unit, steps) in enumerate(shown)
+    ]
+    state = once("opsd_slurm_node_state_info", *_CHOSEN)
+    out = once("opsd_slurm_node_unavailable_info", *_CHOSEN)
+    colored = f"({state} and on (cluster, node) {out}) or ({state} * 0)"
+    word = panels.word(
+        Head(17, 21, 1, 3, 4, "In Slurm", "What slurmctld says of the node; orange: it takes no jobs."),
+        Query(colored, "{{state}}"), (Step(None, PLAIN), Step(1, WARN)), none="unknown",
+    )  # fmt: skip
+    return [*numbers, word]
+
+
+def _whole(name: str) -> str:
+    """Of GPUs, without MIG devices."""
+    return f"({recorded(name, *_CHOSEN)} and on (cluster, node, uuid) {recorded('opsd:gpu_state:code', *_CHOSEN)})"
+
+
+def _holders() -> list[Shaped]:
+    jobs = f"sum by (jobid, account) ({recorded('opsd:gpu_jobs:share', *_CHOSEN)})"
+    return [
+        panels.timeline(
+            Head(20, 0, 6, 12, 9, "Jobs on this node",
+                 "Each job that held GPUs of the node, when, and how many of them: gaps are times in which "
+                 "nobody did."),
+            [Query(jobs, "{{jobid}} ({{account}})")], COUNT, _HELD,
+        ),
+        panels.grid(
+            Head(21, 12, 6, 12, 9, "GPUs now", "State of each GPU, and the job on it."),
+            [
+                Query(recorded("opsd:gpu_state:code", *_CHOSEN)),
+                Query(_whole("opsd:device_activity:ratio")),
+                Query(recorded("opsd:gpu_held:share", *_CHOSEN)),
+            ],
+            [
+                Column("gpu", "GPU", 55),
+                Column("Value #A", "State", 95, COUNT, 0, texts=STATES, show="color-background"),
+                Column("Value #B", "Activity", 120, PERCENT, 0, bar=True, steps=BUSY),
+                Column("jobid", "Job", 95, link=uids.JOB),
+                Column("user", "User", 90),
+                Column("account", "Account", 110),
+                Column("project", "Project", link=uids.ALLOCATIONS),
+            ],
+            sort=("GPU",),
+            none="-",
+        ),
+    ]  # fmt: skip
+
+
+def _lines(id_: int, x: int, y: int, title: str, words: str, expr: str, unit: str, **more: object) -> Shaped:
+    """A line for each GPU, a third of the page wide."""
+    head = Head(id_, x, y, 8, 8, title, words)
+    return panels.lines(head, [Query(each(expr), "GPU {{gpu}}")], unit, NEUTRAL, **more)  # type: ignore[arg-type]
+
+
+def _activity() -> list[Shaped]:
+    return [
+        _lines(30, 0, 16, "SM active", "Share of the SMs that were busy: how much of the GPU works.",
+               gpu("opsd_gpu_sm_active_ratio"), PERCENT, most=1),
+        _lines(31, 8, 16, "Tensor active", "Share of the time in which tensor pipes were busy: matrix work.",
+               gpu("opsd_gpu_tensor_active_ratio"), PERCENT, most=1),
+        _lines(32, 16, 16, "Utilisation", "Share of the time in which a kernel ran, however small.",
+               gpu("opsd_gpu_utilization_ratio"), PERCENT, most=1),
+        _lines(33, 0, 24, "Memory in use", "What processes hold; a line that rises for ever is a leak.",
+               gpu("opsd_gpu_memory_used_bytes"), BYTES),
+        _lines(34, 8, 24, "Memory bandwidth", "Share of the highest bandwidth: near 100 % memory is what the "
+               "job waits for.", gpu("opsd_gpu_dram_active_ratio"), PERCENT, most=1),
+        _lines(35, 16, 24, "Processes", "Compute processes; none while a job holds the GPU: it has not begun, "
+               "or has died.", gpu("opsd_gpu_processes"), COUNT),
+    ]  # fmt: skip
+
+
+def _power() -> list[Shaped]:
+    enforced = 'kind="enforced"'
+    limit = f"max({gpu('opsd_gpu_power_limit_watts', enforced)})"
+    reasons = f"rate({gpu('opsd_gpu_clock_event_seconds_total')}[10m])"
+    return [
+        panels.lines(
+            Head(40, 0, 33, 8, 8, "Power and its limit",
+                 "At the limit (dashed) clocks are held down: normal under full load."),
+            [Query(each(gpu("opsd_gpu_power_average_watts")), "GPU {{gpu}}"), Query(limit, "limit")],
+            WATTS, NEUTRAL, dashed=("limit",),
+        ),
+        panels.lines(
+            Head(41, 8, 33, 8, 8, "Core temperature", "Dashed: 83 and 90 °C. One line above the others: its "
+                 "cooling; all of them: the node's, or the room's."),
+            [Query(each(heat()), "GPU {{gpu}}")], CELSIUS, HOT, marked=True,
+        ),
+        _lines(42, 16, 33, "SM clock", "Low under load: look below for why.",
+               gpu("opsd_gpu_clock_hertz", 'domain="sm"'), HERTZ),
+        panels.lines(
+            Head(43, 0, 41, 24, 7, "Why clocks are held down",
+                 "Share of the time in which each reason held clocks down, of the GPU that met it most. Heat "
+                 "and power brakes are faults; a power cap and low utilisation are not."),
+            [Query(f"max by (reason) ({reasons})", "{{reason}}")], PERCENT, NEUTRAL,
+        ),
+    ]  # fmt: skip
+
+
+def _links() -> list[Shaped]:
+    def traffic(link: str, way: str) -> str:
+        return each(f"rate({gpu(f'opsd_gpu_{link}_{way}_bytes_total')}[$__rate_interval])")
+
+    return [
+        panels.lines(
+            Head(id_, x, 49, 12, 8, title, words),
+            [
+                Query(traffic(link, "transmit"), "sent by GPU {{gpu}}"),
+                Query(traffic(link, "receive"), "received by GPU {{gpu}}"),
+            ],
+            BYTES_A_SECOND, NEUTRAL, below="received",
+        )
+        for id_, x, link, title, words in (
+            (50, 0, "pcie", "PCIe", "To and from the host and other machines; received is drawn downwards."),
+            (51, 12, "nvlink", "NVLink", "Between GPUs; one that does not take part may be out of the job."),
+        )
+    ]  # fmt: skip
+
+
+def _ecc(severity: str, lifetime: str) -> str:
+    return each(gpu("opsd_gpu_ecc_errors_total", f'severity="{severity}"', f'lifetime="{lifetime}"'))
+
+
+def _errors() -> list[Shaped]:
+    xid = "gpu, xid"
+    return [
+        panels.grid(
+            Head(60, 0, 58, 7, 8, "XIDs of this node", "Errors that the driver reported since the agent started."),
+            [
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
+                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
+            ],
+            [
+                Column("gpu", "GPU", 60),
+                Column("xid", "XID", 60),
+                Column("Value #B", "Count", 70, COUNT, 0),
+                Column("Value #A", "Last", None, "dateTimeFromNow"),
+            ],
+            sort=("-Last",),
+            none="none",
+        ),
+        panels.grid(
+            Head(61, 7, 58, 10, 8, "Memory errors and repairs",
+                 "Errors since the driver was loaded; rows that were replaced, wait for a reset, or could not "
+                 "be; what the driver advises."),
+            _repairs(),
+            [
+                Column("gpu", "GPU", 60),
+                Column("Value #A", "Corrected", 95, COUNT, 0),
+                Column("Value #B", "Uncorrected", 110, COUNT, 0, steps=ZERO_IS_GOOD),
+                Column("Value #C", "Remapped", 95, COUNT, 0),
+                Column("Value #D", "Waiting", 80, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("Value #E", "Failed", 75, COUNT, 0, steps=ZERO_IS_GOOD),
+                Column("Value #F", "Advice", None, COUNT, 0, texts=(("0", "none", GOOD), *ACTIONS)),
+            ],
+            sort=("GPU",),
+            none="-",
+        ),
+        panels.grid(
+            Head(62, 17, 58, 7, 8, "Agent", "What the agent collects here, whether the last time succeeded, and "
+                 "how long it took."),
+            [Query(each_collector("opsd_node_collector_up")),
+             Query(each_collector("opsd_node_collector_duration_seconds"))],
+            [
+                Column("collector", "Collector"),
+                Column("Value #A", "Last time", 100, COUNT, 0, texts=RESULTS),
+                Column("Value #B", "Took", 90, SECONDS, 1),
+            ],
+            sort=("Collector",),
+        ),
+    ]  # fmt: skip
+
+
+def _repairs() -> Sequence[Query]:
+    return [
+        Query(_ecc("corrected", "volatile")),
+        Query(_ecc("uncorrected", "volatile")),
+        Query(f"sum by (cluster, node, gpu, uuid) ({gpu('opsd_gpu_remapped_rows')})"),
+        Query(each(gpu("opsd_gpu_row_remap_pending"))),
+        Query(each(gpu("opsd_gpu_row_remap_failure"))),
+        Query(each(gpu("opsd_gpu_recovery_action"))),
+    ]
+
+
+def each_collector(name: str) -> str:
+    """Once for each collector."""
+    return f"max by (collector) ({gpu(name)})"

@@ -1,0 +1,27 @@
+"""Panels that may show nothing on a sound machine: one table, for tests and for whoever looks at pictures.
+
+Invariant: every other panel shows something wherever Prometheus has been fed; each row says why it may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dashboards import uids
+
+NO_TROUBLE = "nothing is wrong"
+NOBODY_IDLE = "no job wastes what it holds"
+
+# uid -> id of the panel -> why there may be nothing.
+ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
+    uids.FLEET: {
+        uids.XIDS.id: NO_TROUBLE,
+        uids.ERRORS.id: NO_TROUBLE,
+        uids.THROTTLED.id: NO_TROUBLE,
+        uids.LINKS.id: NO_TROUBLE,
+        uids.BLIND.id: NO_TROUBLE,
+    },
+    uids.NODE: {60: NO_TROUBLE, 61: NO_TROUBLE},
+    uids.JOB: {40: NO_TROUBLE, 41: NO_TROUBLE},
+    uids.WASTE: {uids.HELD_IDLE.id: NOBODY_IDLE, 21: NOBODY_IDLE, 40: NOBODY_IDLE},
+}
