@@ -12,10 +12,10 @@ from threading import Lock
 
 from collectors.simulated import master, quirks, text
 from collectors.simulated.grants import grants
-from collectors.simulated.machine import ACC, DIGITS, PARTITIONS, Partition
+from collectors.simulated.machine import ACC, GPP, PARTITIONS, Partition, node_name
 from collectors.simulated.rhythm import DAY
-from collectors.simulated.scheduler import Run, Scheduler, breakdowns
-from collectors.simulated.workload import requests
+from collectors.simulated.scheduler import Place, Run, Scheduler, breakdowns
+from collectors.simulated.workload import Request, requests
 
 AHEAD = DAY  # how long the factory can go on after its start
 
@@ -33,6 +33,20 @@ class Holding:
     ended: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the factory is doing at an instant."""
+
+    at: int
+    begun: int  # when the factory was started
+    running: list[Run]
+    waiting: list[list[Request]]  # by partition, in the order in which they will be tried
+    held: list[Request]  # waiting for something else than room
+    broken: dict[Place, int]  # since when
+    drained: dict[Place, int]
+    runs: list[Run]  # all of accounting
+
+
 class LiveFactory:
     """One factory; its methods may be called from several threads."""
 
@@ -46,6 +60,9 @@ class LiveFactory:
         self._scheduler.announce(requests(self._horizon, seed), breakdowns(self._horizon, seed))
         self._scheduler.advance(start)
         self._resized = quirks.to_resize(self._scheduler.rows())
+        self._drained = dict(_drained(self._scheduler, partition, start) for partition in (ACC, GPP))
+        for place in self._drained:
+            self._scheduler.drain(place)
         self._printer = text.Printer()
         self._places: dict[str, dict[int, tuple[int, ...]]] = {}
 
@@ -96,6 +113,22 @@ class LiveFactory:
         others = {jobs[node]: node for node in reversed(ranked)}.values()
         return sorted([*(node for node in ranked if node in others), *ranked][:count])
 
+    def moment(self, at: int) -> Moment:
+        """Everything at `at`."""
+        with self._lock:
+            now = self._scheduler
+            now.advance(min(at, self._horizon))
+            return Moment(
+                at,
+                self._start,
+                now.running(),
+                now.waiting(),
+                now.held(),
+                now.broken(),
+                dict(self._drained),
+                now.rows(),
+            )
+
     def _running(self, at: int) -> list[Run]:
         self._scheduler.advance(min(at, self._horizon))
         return [run for run in self._scheduler.running() if run.request.shape.gpus]
@@ -145,6 +178,25 @@ class LiveFactory:
         return found
 
 
+def _drained(scheduler: Scheduler, partition: int, start: int) -> tuple[Place, int]:
+    """A node that an administrator drained before the start, and when: least used now, so least is lost.
+
+    No job began on it since, as it was when nobody had drained it.
+    """
+    used = dict.fromkeys(range(PARTITIONS[partition].nodes), 0)
+    last = dict.fromkeys(used, start - DAY)
+    for run in scheduler.rows():
+        if run.request.shape.partition == partition and run.start is not None:
+            for node in run.nodes:
+                last[node] = max(last[node], run.start)
+                used[node] += run.request.shape.slots if run.end is None else 0
+    broken = scheduler.broken()
+    node = min(
+        (node for node in used if (partition, node) not in broken), key=lambda node: (used[node], -node)
+    )
+    return (partition, node), min(start, last[node] + 60)
+
+
 def _whole(runs: Iterable[Run]) -> list[Run]:
     """Runs of one node by start. A resized job is one there: it goes on with what it kept."""
     found: dict[tuple[int, int], Run] = {}
@@ -157,12 +209,8 @@ def _whole(runs: Iterable[Run]) -> list[Run]:
 
 
 def _names(run: Run) -> set[str]:
-    return {_name(PARTITIONS[run.request.shape.partition], node) for node in run.nodes}
+    return {node_name(PARTITIONS[run.request.shape.partition], node) for node in run.nodes}
 
 
 def _nodes(partition: Partition) -> list[str]:
-    return [_name(partition, node) for node in range(partition.nodes)]
-
-
-def _name(partition: Partition, node: int) -> str:
-    return f"{partition.name}{node + 1:0{DIGITS}d}"
+    return [node_name(partition, node) for node in range(partition.nodes)]

@@ -32,11 +32,16 @@ PARTITIONS = (
 DIGITS = 2
 
 
+def node_name(partition: Partition, node: int) -> str:
+    """What Slurm calls a node: `acc07`."""
+    return f"{partition.name}{node + 1:0{DIGITS}d}"
+
+
 def host_list(partition: Partition, nodes: tuple[int, ...]) -> str:
     """Node names as Slurm compresses them: `acc07`, `acc[01-04,09]`."""
     numbers = sorted(node + 1 for node in nodes)
     if len(numbers) == 1:
-        return f"{partition.name}{numbers[0]:0{DIGITS}d}"
+        return node_name(partition, numbers[0] - 1)
     return f"{partition.name}[{','.join(_ranges(numbers))}]"
 
 
@@ -58,6 +63,7 @@ class Room:
         self._free = [partition.slots] * partition.nodes
         self._masks = [0] * (partition.slots + 1)
         self._masks[partition.slots] = (1 << partition.nodes) - 1
+        self._drained: set[int] = set()  # in no mask, so that nobody is given any of it
 
     def take(self, nodes: int, slots: int) -> tuple[int, ...] | None:
         """Take `slots` on each of `nodes` nodes, fullest nodes first; None if there is no room."""
@@ -87,7 +93,13 @@ class Room:
         """A repaired node comes back empty."""
         self._move(node, self._slots)
 
+    def drain(self, node: int) -> None:
+        """What is on a node may end, and nothing new comes."""
+        self._masks[self._free[node]] &= ~(1 << node)
+        self._drained.add(node)
+
     def _move(self, node: int, free: int) -> None:
-        self._masks[self._free[node]] ^= 1 << node
+        if node not in self._drained:
+            self._masks[self._free[node]] ^= 1 << node
+            self._masks[free] |= 1 << node
         self._free[node] = free
-        self._masks[free] |= 1 << node

@@ -55,6 +55,7 @@ class _Running:
 
 
 _Payload = Request | Breakdown | int
+Place = tuple[int, int]  # a partition and a node of it
 
 
 class Scheduler:
@@ -67,6 +68,7 @@ class Scheduler:
         self._waiting: list[dict[int, Request]] = [{} for _ in PARTITIONS]
         self._held: dict[int, Request] = {}
         self._running: dict[int, _Running] = {}
+        self._broken: dict[Place, int] = {}
         self._events: list[tuple[int, int, int, _Payload]] = []
         self._ticket = count()
         self.runs: list[Run] = []
@@ -199,15 +201,34 @@ class Scheduler:
             if self._dice.random() < 0.8 and "+" not in running.request.label:
                 self._requeue(now, running.request)
         self._rooms[down.partition].close(down.node)
+        self._broken[down.partition, down.node] = now
         self._push(now + down.seconds, REPAIR, down)
 
     def _repair(self, now: int, down: Breakdown) -> None:
         self._rooms[down.partition].open(down.node)
+        self._broken.pop((down.partition, down.node), None)
         self._fill(now, down.partition)
+
+    def drain(self, place: Place) -> None:
+        """A node takes no new jobs from now on; those on it may end."""
+        partition, node = place
+        self._rooms[partition].drain(node)
+
+    def broken(self) -> dict[Place, int]:
+        """Nodes that have failed and are not repaired, and since when."""
+        return dict(self._broken)
 
     def running(self) -> list[Run]:
         """What is on the machine now."""
         return [Run(it.request, "RUNNING", it.start, None, it.nodes) for it in self._running.values()]
+
+    def waiting(self) -> list[list[Request]]:
+        """What waits for room, by partition, in the order in which it will be tried."""
+        return [[*queue.values()] for queue in self._waiting]
+
+    def held(self) -> list[Request]:
+        """What waits for something else."""
+        return [*self._held.values()]
 
     def _still_open(self) -> list[Run]:
         queued = [request for queue in (*self._waiting, self._held) for request in queue.values()]

@@ -108,13 +108,20 @@ WORK: dict[str, tuple[tuple[str, float], ...]] = {
 }  # fmt: skip
 
 
+def billing(shape: Shape) -> int:
+    """What Slurm bills for it: its GPUs' part of a whole node, or its CPUs."""
+    partition = PARTITIONS[shape.partition]
+    return max(
+        shape.cpus * shape.nodes, shape.gpus * shape.nodes * partition.billing // (partition.gpus or 1)
+    )
+
+
 @cache
 def tres_text(shape: Shape) -> str:
     """AllocTRES as `sacct --noconvert` prints it: typed and untyped GPUs both, memory with its M."""
     partition = PARTITIONS[shape.partition]
     nodes, cpus, gpus = shape.nodes, shape.cpus * shape.nodes, shape.gpus * shape.nodes
     mem = partition.mem_mb * shape.slots // partition.slots * nodes
-    billing = max(cpus, gpus * partition.billing // (partition.gpus or 1))
     typed = f"gres/gpu:{shape.gpu_type}={gpus}," if shape.gpu_type else ""
     gres = f"{typed}gres/gpu={gpus}," if gpus else ""
-    return f"billing={billing},cpu={cpus},{gres}mem={mem}M,node={nodes}"
+    return f"billing={billing(shape)},cpu={cpus},{gres}mem={mem}M,node={nodes}"

@@ -12,6 +12,7 @@ from collectors.simulated.machine import PARTITIONS, host_list
 from collectors.simulated.organisations import UID_OF
 from collectors.simulated.scheduler import Run
 from collectors.simulated.shapes import tres_text
+from collectors.simulated.workload import Request
 
 COLUMNS = (
     "JobIDRaw",
@@ -83,7 +84,7 @@ def _line(run: Run, until: int, association: int, index: int) -> str:
     partition = PARTITIONS[it.shape.partition]
     start, end, elapsed, nodes, tres = _held(run, until)
     return (
-        f"{it.job}|{it.label}|{CLUSTER}|{it.account}|{it.user}|{partition.name}|{_qos(run)}|{_state(run)}"
+        f"{it.job}|{it.label}|{CLUSTER}|{it.account}|{it.user}|{partition.name}|{qos(it)}|{_state(run)}"
         f"|{it.submit}|{it.eligible}|{start}|{end}|{elapsed}|{duration(run.suspended)}|{it.limit}|{nodes}"
         f"|{it.reservation}|{association}|{index}|{_flags(run)}|{tres}\n"
     )
@@ -113,11 +114,12 @@ def _state(run: Run) -> str:
     return f"CANCELLED by {0 if by_root else UID_OF[run.request.user]}"
 
 
-def _qos(run: Run) -> str:
-    kind = "gp" if run.request.shape.partition == 1 else "acc"
-    if run.request.planned < 600:
+def qos(request: Request) -> str:
+    """The quality of service that a job asks for."""
+    kind = "gp" if request.shape.partition == 1 else "acc"
+    if request.planned < 600:
         return f"{kind}_debug"
-    return f"{kind}_ehpc" if run.request.account.startswith(JU_FAMILIES) else f"{kind}_resa"
+    return f"{kind}_ehpc" if request.account.startswith(JU_FAMILIES) else f"{kind}_resa"
 
 
 def _flags(run: Run) -> str:

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from collectors.simulated import prolog
 from collectors.simulated.accounting import SimulatedAccounting
 from collectors.simulated.live import LiveFactory
+from collectors.simulated.present import SimulatedPresent
 from collectors.simulated.rhythm import LENGTH
 from collectors.simulated.text import CLUSTER
 from exporters.serve import Address
@@ -39,6 +40,7 @@ NODE_SECONDS = 5.0
 INGEST_SECONDS = 30
 BALANCES_SECONDS = 15
 FETCH_SECONDS = 30
+SLURM_SECONDS = 15
 MEASURED_DAYS = fetch.MATCHED_DAYS - 1  # of what ended before, the daemon would look for no run
 _PORTS = 2 + NODES
 _LAST_PORT = 65_535
@@ -98,7 +100,7 @@ def living(
         slurm=config.Slurm(since=f"{LENGTH // 86_400} days"),
         daemon=config.Daemon(
             listen_address=str(daemon_at), ingest_seconds=INGEST_SECONDS, balances_seconds=BALANCES_SECONDS,
-            fetch_seconds=FETCH_SECONDS,
+            fetch_seconds=FETCH_SECONDS, slurm_seconds=SLURM_SECONDS,
         ),
         web=config.Web(listen_address=str(web_at)),
         nodes=config.Nodes(file=str(_targets(folder, "nodes"))),
@@ -115,8 +117,10 @@ def living(
             for place, (node, address) in enumerate(zip(nodes, nodes_at, strict=True))
         }
         _write_targets(folder, "nodes", *(_target(agent.url, node) for node, agent in agents.items()))
+        present = SimulatedPresent(factory, clock)
+        cluster = ClusterSources(source, since=settings.slurm.since, open_present=lambda _name: present)
         daemon, web = (
-            Daemon(store, settings, [ClusterSources(source, since=settings.slurm.since)], clock=clock),
+            Daemon(store, settings, [cluster], clock=clock),
             WebServer(store, settings, clock=clock),
         )
         parts: tuple[Part, ...] = (*agents.values(), daemon, web)

@@ -6,7 +6,7 @@ Invariant: `cluster` is what Slurm calls it now; what is stored stands under its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collectors.protocol import AccountingSource, AccountingTables, Machine, Partial, Present
@@ -42,6 +42,8 @@ class ClusterSources:
     open_tables: Callable[[str], AccountingTables] | None = None
     open_present: Callable[[str], Present] | None = None
     turn: Turn | None = None
+    answered: Mapping[str, int] = field(default_factory=dict)  # a source of the present -> when it last did
+    _silent: frozenset[str] = frozenset()  # sources of the present that did not, when last asked
     _told: set[str] = field(default_factory=set)  # notes
     _cluster: str = ""
     _machine: Machine | None = None
@@ -112,4 +114,11 @@ class ClusterSources:
         found = [*self.notes(), *away, *([done.database] if done.database else [])]
         fresh = [note for note in found if note not in self._told]
         self._told = set(found)  # what is mended and breaks again is said again
+        return fresh
+
+    def new_silences(self, failed: Iterable[str]) -> list[str]:
+        """Those sources of the present that do not answer, and did when they were last asked."""
+        silent = frozenset(failed)
+        fresh = sorted(silent - self._silent)
+        self._silent = silent
         return fresh
