@@ -12,6 +12,7 @@ import re
 import smtplib
 import ssl
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -19,11 +20,12 @@ from email.utils import format_datetime, parseaddr
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from opsd.core.errors import BadInput, Unavailable
+from opsd.core.errors import BadInput, BadText, Unavailable
 
 TLS = ("starttls", "tls", "none")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_OTHER_LETTER = re.compile(r"[^\x00-\x7f]")
 _CLOSING = 421
 _FULL = 552  # a mailbox, which its owner may empty
 _POLICY_CODE = re.compile(r"5\.7\.\d")  # the site's rules, which may be mended; not the address
@@ -85,11 +87,22 @@ def check(server: Server, sender: str, reply_to: str | None) -> None:
 
 
 def _address_of(name: str, text: str) -> Address:
-    shown, address = parseaddr(text)
     try:
-        return Address(_line(shown), addr_spec=address)
-    except (ValueError, IndexError, AttributeError) as err:
+        return _address(*parseaddr(text))
+    except BadText as err:
         raise BadInput(f"{name} {text!r}: write opsd@example.org or AI Factory <opsd@example.org>") from err
+
+
+def _address(name: str, address: str) -> Address:
+    """An address that is one; letters of any alphabet may stand in it."""
+    local, _, domain = address.rpartition("@")
+    try:
+        Address(addr_spec=_OTHER_LETTER.sub("x", address))
+        if not local or not domain or _BLANK.search(address):
+            raise BadText("not a mail address", address)
+        return Address(_line(name), username=local, domain=domain)
+    except (MessageError, ValueError, IndexError, AttributeError) as err:  # whatever its parser stumbles over
+        raise BadText("not a mail address", address) from err
 
 
 def _context(server: Server) -> ssl.SSLContext | None:
@@ -114,8 +127,8 @@ def message(mail: Mail) -> EmailMessage:
     """
     made = EmailMessage(policy=SMTP_POLICY)
     try:
-        made["To"] = Address(_line(mail.name), addr_spec=mail.address)
-    except (ValueError, IndexError, AttributeError) as err:
+        made["To"] = _address(mail.name, mail.address)
+    except BadText as err:
         raise NotTaken(f"not a mail address: {mail.address!r}", is_final=True) from err
     made["From"] = _address_of("mail.sender", mail.sender)
     if mail.reply_to:
@@ -240,7 +253,7 @@ def _unusable(err: Exception) -> str:  # noqa: PLR0911 (one for each kind of tro
             return f"its certificate is not trusted ({err.verify_message}): see mail.host and mail.ca_file"
         case ssl.SSLError():
             return f"no TLS ({err.reason or _why(err)}): see mail.tls and mail.port"
-        case TimeoutError():
+        case TimeoutError() | smtplib.SMTPServerDisconnected() if "timed out" in str(err):
             return "no answer in time: is mail.port right, and mail.tls? Try again later"
         case smtplib.SMTPResponseException():
             return f"it takes no mail now: {_said(err.smtp_code, err.smtp_error)}"
