@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
+_EFFICIENCY_SECONDS = 900
 _MACHINE_SECONDS = 900  # nodes change rarely, and the last week is read again each time
 _TOLD_AGENTS = 3  # by name, in the log of a round
 WEEK = 7 * DAY
@@ -352,6 +353,16 @@ def _notify(work: Work) -> Outcome:
     return Outcome(counts, waiting.page(done.waiting).render(), failed=done.failed, served=not done.failed)
 
 
+def _efficiency(work: Work) -> Outcome:
+    from exporters import efficiency as shown
+    from opsd.pipeline import efficiency
+
+    found = efficiency.run(work.store, now=work.now, go_on=work.go_on)
+    counts = {"projects": len(found.projects), "classes": len(found.capacity)}
+    counts["unbalanced"] = sum(bool(one.unbalanced) for one in found.capacity)
+    return Outcome(counts, shown.page(found).render())
+
+
 def _housekeeping(work: Work) -> Outcome:
     from opsd.pipeline import housekeeping
 
@@ -373,6 +384,7 @@ STEPS: tuple[Step, ...] = (
     Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),
     Step("fetch", _fetch, Every(lambda daemon: daemon.fetch_seconds), 900, 3),
+    Step("efficiency", _efficiency, Every(lambda _: _EFFICIENCY_SECONDS), 900, 3),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
 )
 

@@ -196,6 +196,26 @@ def fetched(connection: Connection) -> list[Fetched]:
     return [Fetched(*row) for row in connection.execute(query)]
 
 
+class Met(NamedTuple):
+    """XIDs that a job's records hold."""
+
+    cluster: str
+    node: str
+    gpu: str  # the UUID of the GPU, also where the job held a slice of it
+    user: str
+    codes: tuple[int, ...]
+
+
+def xids(connection: Connection, since: int) -> Iterator[Met]:
+    """The records with XIDs that ended at an instant or later."""
+    m = _measured.c
+    query = select(m.cluster, m.node, m.uuid, m.parent, m.user, m.xids)
+    for cluster, node, uuid, parent, user, text in connection.execute(
+        query.where(m.ended >= since, m.xids.not_in(("", "[]")))
+    ):
+        yield Met(cluster, node, parent or uuid, user, tuple(code for code, _ in json.loads(text)))
+
+
 class Record(NamedTuple):
     """A measured record, and the node whose agent it comes from."""
 
