@@ -3,7 +3,8 @@
 A state is a base and flags: MIXED+DRAIN+NOT_RESPONDING. The first that holds says what the node is:
 maintenance, a base that is no use, a flag that keeps jobs away, what jobs do there, who may come.
 Invariant: every node is in one state, and so is each of its GPUs: held by a job, or what `gpu_state` says.
-A base or flag that is not known here changes no GPU to idle, and is shown as Slurm writes it.
+A state that is not known here is shown as Slurm writes it: an unknown base is no use, an unknown flag says
+nothing of GPUs.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ _NEUTRAL = frozenset(
 )  # fmt: skip
 _OF_IDLE = ("COMPLETING", "RESERVED", "PLANNED", "BLOCKED")
 _FLAGS = _NEUTRAL | _KEEPS_JOBS_AWAY | set(_OFF)
-_REASON = " Reason="
+_WORDS = re.compile(r" (Reason|Comment|Extra)=")  # what people write stands behind all else
+_NEXT = re.compile(r" (?:Comment|Extra)=")
 _STAMP = re.compile(
     r" ?\[[^\]\[\s]+@(\d{1,11}|Unknown|None)\]"
 )  # who gave it, and when; Slurm puts it behind
@@ -70,7 +72,7 @@ def read(text: str) -> list[NodeNow]:
 def _node(line: str) -> NodeNow:
     if not line.startswith("NodeName="):
         raise BadText("a line does not begin with NodeName=", line, "is it Slurm's?")
-    told, _, words = line.partition(_REASON)  # an administrator may write anything, State=IDLE too
+    told, words = _parted(line)
     gpus = {name: count for name, count in gres_gpus(value(told, "Gres")).items() if count}
     state = state_of(value(told, "State"))
     reason, since = _reason(words)
@@ -87,8 +89,18 @@ def _used(told: str) -> dict[str, int]:
     return gres_gpus(used) if used else tres_gpus(optional(told, "AllocTRES") or "")
 
 
+def _parted(line: str) -> tuple[str, str]:
+    """What Slurm says, and why somebody took the node away: it may be any text, State=IDLE too."""
+    found = _WORDS.search(line)
+    if found is None:
+        return line, ""
+    return line[: found.start()], line[found.end() :] if found[1] == "Reason" else ""
+
+
 def _reason(words: str) -> tuple[str, int | None]:
     """What somebody wrote, and when. Of a text of several lines Slurm stamps the first one."""
+    if stamp := _STAMP.search(words):
+        words = words[: stamp.end()] + _NEXT.split(words[stamp.end() :], maxsplit=1)[0]
     stamps = list(_STAMP.finditer(words))
     if not stamps:
         return words.strip(), None

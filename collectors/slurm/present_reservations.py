@@ -47,8 +47,7 @@ def _gpus(line: str, gpus: Mapping[str, int] | None) -> int | None:
     """22.05 lists no GPUs among a reservation's TRES, whatever nodes it has."""
     if told := tres_gpus(optional(line, "TRES") or ""):
         return sum(told.values())
-    if _CORES in line:
-        return 0
-    if gpus is None:
+    names = [] if _CORES in line else hosts.expand(value(line, "Nodes"))
+    if names and gpus is None:
         return None
-    return sum(gpus.get(node, 0) for node in hosts.expand(value(line, "Nodes")))
+    return sum(gpus.get(name, 0) for name in names) if gpus else 0

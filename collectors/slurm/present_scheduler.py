@@ -53,18 +53,18 @@ def read(text: str) -> SchedulerNow:
 
 
 def _sections(text: str) -> tuple[Mapping[str, Values], list[Rpc]]:
-    """Values by section and name, and the requests. A section's lines stand in; its title may say more."""
+    """Values by section and name, and the requests. A section's lines are indented; a title may say more."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     current, rpcs = _GENERAL, []
     for line in filter(str.strip, text.split("\n")):
         name, colon, value = line.strip().partition(":")
-        if not line[:1].isspace() and not value.strip():
-            current = next((known for known in (_MAIN, _BACKFILL, _RPCS) if name.startswith(known)), name)
-            found[current] = {}
-        elif current == _RPCS and line[:1].isspace():
+        if not line[0].isspace():
+            title = next((known for known in (_MAIN, _BACKFILL, _RPCS) if line.startswith(known)), None)
+            current = title or (current if value.strip() else name)
+        if current == _RPCS and line[0].isspace():
             rpcs.append(line)
         elif colon:
-            found[current if line[:1].isspace() else _GENERAL].setdefault(name, value.strip())
+            found[current if line[0].isspace() else _GENERAL].setdefault(name, value.strip())
     return found, _rpcs(rpcs)
 
 

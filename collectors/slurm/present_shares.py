@@ -33,7 +33,11 @@ def _share(line: str) -> AccountShare | None:
         _number(told, name)
         for told, name in zip(numbers, commands.ACCOUNT_SHARE_FIELDS[2:], strict=True)
     )  # fmt: skip
-    return None if user else AccountShare(account, shares, usage, level)
+    if user:
+        return None
+    if shares is None:  # as without priority/multifactor, when the zeros behind mean nothing either
+        return AccountShare(account, None, None, None)
+    return AccountShare(account, shares, usage, level)
 
 
 def _number(text: str, what: str) -> float | None:
