@@ -74,7 +74,7 @@ ITSELF: tuple[Alert, ...] = (
         "opsd-node does not answer on {{ $labels.node }}",
         "The agent at {{ $labels.instance }} cannot be scraped: its GPUs are not watched. If the node is up: "
         "systemctl status opsd-node.",
-        SCRAPES, ("cluster", "node"),
+        SCRAPES, ("cluster",),
     ),
     Alert(
         # One sample does not change either: only what was there ten minutes ago can be stuck.
@@ -175,7 +175,7 @@ ITSELF: tuple[Alert, ...] = (
         "{{ $labels.collector }} fails on {{ $labels.node }}",
         "The collector {{ $labels.collector }} of {{ $labels.node }} has failed for ten minutes: its "
         "numbers are absent. journalctl -u opsd-node says why.",
-        COLLECTORS, ("cluster", "node"),
+        COLLECTORS, ("cluster",),
     ),
     Alert(
         "OpsdJobFilesUnresolved", f"{series('opsd_gpu_job_unresolved')} > 0", "15m", "warning",
@@ -183,7 +183,7 @@ ITSELF: tuple[Alert, ...] = (
         "Job files on {{ $labels.node }} name no GPU",
         "{{ $value }} entries of the job directory of {{ $labels.node }} cannot be read or name no GPU "
         "there: whose GPU it is remains unknown. Are prolog and epilog those of this version?",
-        JOB_FILES, ("cluster", "node"),
+        JOB_FILES, ("cluster",),
     ),
     Alert(
         "OpsdAgentReleased", f"{series('opsd_node_released')} == 1", "2h", "warning", "operations",
@@ -197,7 +197,7 @@ ITSELF: tuple[Alert, ...] = (
         "{{ $value }} job files of jobs that are over lie on {{ $labels.node }}",
         "Slurm's epilog did not remove {{ $value }} files from the job directory of {{ $labels.node }}; they "
         "hold nothing. Does the epilog run, and is it that of this version? Then remove them.",
-        JOB_FILES, ("cluster", "node"),
+        JOB_FILES, ("cluster",),
     ),
     Alert(
         "OpsdJobDisagreement", f"{series('opsd_gpu_job_disagreements')} > 0", "15m", "warning", "operations",
@@ -205,7 +205,7 @@ ITSELF: tuple[Alert, ...] = (
         "Processes of {{ $value }} jobs on {{ $labels.node }} use GPUs that Slurm did not give them: two "
         "jobs may be on one GPU. Does cgroup.conf say ConstrainDevices=yes? opsd-node top shows who is "
         "where.",
-        JOB_FILES, ("cluster", "node"),
+        JOB_FILES, ("cluster",),
     ),
     Alert(
         "OpsdSpoolDropped", _dropped(), "0s", "warning", "operations",

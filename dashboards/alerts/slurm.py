@@ -13,9 +13,8 @@ from dashboards.uids import DBD_QUEUE, SCHEDULER, SOURCES, UNAVAILABLE
 _SLOW_CYCLE, _STALLED = 4, 600  # seconds; slurmctld ends a main cycle after half of MessageTimeout (10)
 _QUEUE = 1_000  # records
 _ON_NODE = "on (cluster, node)"
-_RESPONDS = "not_responding|no_respond.*"
 
-_silent = by("max", "cluster, node", series("opsd_slurm_node_state_info", f'state=~"{_RESPONDS}"'))
+_silent = by("max", "cluster, node", series("opsd_slurm_node_state_info", 'state="not_responding"'))
 
 
 def _since(source: str, name: str, *matchers: str) -> str:
@@ -29,7 +28,7 @@ def _unavailable() -> str:
     info = bridged("max", "opsd_slurm_node_unavailable_info")
     node = f"{by('max', 'cluster, node, state, reason', info)}"
     age = by("max", "cluster, node", _since("nodes", "opsd_slurm_node_unavailable_since_timestamp_seconds"))
-    excused = by("max", "cluster, node", series("opsd_slurm_node_state_info", 'state=~"maint.*"'))
+    excused = by("max", "cluster, node", series("opsd_slurm_node_state_info", 'state="maintenance"'))
     known = f"{node} * {_ON_NODE} group_left () {age} or {node} * 0 unless {_ON_NODE} {age}"
     return f"({known}) unless {_ON_NODE} ({excused} or {_silent})"
 
