@@ -22,7 +22,7 @@ _MOST = 6  # awards in a graph
 _LIVING = once("opsd_award_state_info", 'phase!="ended"')
 _DATE = "time:YYYY-MM-DD"
 _ELAPSED = (Step(None, "blue"),)
-_DAYS_LEFT = (Step(None, BAD), Step(7, WARN), Step(30, PLAIN))
+_DAYS_LEFT = (Step(None, PLAIN), Step(-1e6, BAD), Step(7, WARN), Step(30, PLAIN))
 _PACE = (Step(None, "blue"), Step(0.5, GOOD), Step(1.2, WARN), Step(2, BAD))
 _STATES = (
     ("ok", "ok", GOOD),
@@ -177,7 +177,7 @@ def _awards() -> Shaped:
             Column("unit", "Unit", 100),
             Column("pool", "Pool"),
         ],
-        sort=("-Used", "Award"), none="no award",
+        sort=("-Used", "Award"), none="no award", paged=True,
     )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def _forecasts() -> Shaped:
             Column("Value #D", "30 days, h/d", 105, "locale", 0),
             Column("unit", "Unit", 100),
         ],
-        sort=("In days", "-Pace"), none="no award is running",
+        sort=("-Pace",), none="no award is running", paged=True,
     )  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def _loose_ends() -> list[Shaped]:
                 Column("Value #E", "Report due", 100, _DATE),
                 Column("Value #D", "In days", 80, COUNT, 0, steps=_DAYS_LEFT),
             ],
-            sort=("Ends in days", "In days"), none="nothing ends, nothing is due",
+            sort=("Ends in days", "In days"), none="nothing ends, nothing is due", paged=True,
         ),
         panels.grid(
             Head(uids.UNATTRIBUTED.id, 15, 30, 9, 9, "Used, but bound to no award",
@@ -247,7 +247,7 @@ def _loose_ends() -> list[Shaped]:
                 Column("resource", "Resource", 85),
                 Column("Value", "Hours", 85, "locale", 0, steps=ZERO_IS_BEST),
             ],
-            sort=("-Hours",), none="everything is paid for",
+            sort=("-Hours",), none="everything is paid for", paged=True,
         ),
     ]  # fmt: skip
 

@@ -116,7 +116,7 @@ def _balances(by: str) -> Shaped:
             Column("Value #E", "Free", 80, "locale", 0, steps=NOT_BELOW_ZERO),
             Column("Value #F", "A day", 70, "locale", 0),
         ],
-        sort=("Unit", "-Granted"), none="no award",
+        sort=("Unit", "-Granted"), none="no award", paged=True,
     )  # fmt: skip
 
 
@@ -194,5 +194,5 @@ def _by_labels(head: Head, labels: tuple[str, ...], first: list[Column], *, sort
             Column("Value #C", "Used", 80, "locale", 0),
             Column("Value #D", "Left", 80, "locale", 0, steps=NOT_BELOW_ZERO),
         ],
-        sort=sort, none="no award",
+        sort=sort, none="no award", paged=True,
     )  # fmt: skip

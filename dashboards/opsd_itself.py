@@ -81,7 +81,7 @@ def _fresh() -> list[Shaped]:
         panels.number(
             Head(13, 18, 1, 6, 4, "Notices waiting",
                  "Notices to people that are due and could not be sent. Absent where no mail is configured."),
-            Query(f"max({waiting})"), COUNT, ZERO_IS_BEST, none="no mail",
+            Query(f"max({waiting})"), COUNT, (Step(None, PLAIN), Step(1, WARN)), none="no mail",
         ),
     ]  # fmt: skip
 
@@ -209,7 +209,7 @@ def _agreement() -> list[Shaped]:
             [
                 Column("cluster", "Cluster", 80),
                 Column("tres", "TRES"),
-                Column("Value #A", "Unexplained", 105, PERCENT, 3, steps=_DRIFT),
+                Column("Value #A", "Unexplained", 120, PERCENT, 3, steps=_DRIFT),
                 Column("Value #B", "Reported, h", 100, "locale", 0),
                 Column("Value #C", "Cells", 65, COUNT, 0, steps=ZERO_IS_BEST),
                 Column("Value #D", "Behind, h", 85, COUNT, 0, steps=_BEHIND),
@@ -271,7 +271,7 @@ def _books() -> list[Shaped]:
                 Column("Value #F", "Down", 90, "locale", 0),
                 Column("Value #G", "Unallocated", 110, "locale", 0),
             ],
-            sort=("-Missed", "Cluster", "Node class", "Resource"), none="not counted yet",
+            sort=("-Missed", "Cluster", "Node class", "Resource"), none="not counted yet", paged=True,
         ),
     ]  # fmt: skip
 
@@ -296,7 +296,7 @@ def _pages() -> list[Shaped]:
                 Column("Value #A", "State", 70, COUNT, 0, texts=_UPS),
                 Column("Value #B", "Page age", 95, SECONDS, 1, steps=_PAGE_AGE),
             ],
-            sort=("State", "-Page age", "Instance"), none="nothing is scraped",
+            sort=("State", "-Page age", "Instance"), none="nothing is scraped", paged=True,
         ),
         panels.lines(
             Head(30, 9, 38, 9, 10, "How long steps take",

@@ -13,7 +13,7 @@ ZERO_IS_GOOD = (Step(None, GOOD), Step(1, BAD))  # one is trouble
 ZERO_IS_BEST = (Step(None, GOOD), Step(1, WARN))  # one is to be looked at
 NEUTRAL = (Step(None, PLAIN),)
 SHARE = (Step(None, GOOD), Step(0.8, WARN), Step(1, BAD))  # of what was granted, or of a limit
-NOT_BELOW_ZERO = (Step(None, BAD), Step(0, PLAIN))
+NOT_BELOW_ZERO = (Step(None, PLAIN), Step(-1e15, BAD), Step(0, PLAIN))  # an empty cell is not bad
 DATA_AGE = (Step(None, GOOD), Step(900, WARN), Step(3600, BAD))
 RESULTS = (("1", "ok", GOOD), ("0", "failed", BAD))
 

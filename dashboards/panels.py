@@ -28,6 +28,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PERCENT, COUNT, SECONDS, WATTS, CELSIUS, BYTES = "percentunit", "none", "s", "watt", "celsius", "bytes"
 HERTZ, BYTES_A_SECOND, JOULES, HOURS = "hertz", "binBps", "joule", "suffix: GPU-h"
+NOTHING = "-"  # an empty cell of a table
+NARROWEST = 80  # of a column that takes what room there is, before the table scrolls
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
 
 Builder = Any  # the SDK's builders share methods but no type that has them
@@ -279,12 +281,14 @@ def grid(
     *,
     sort: Sequence[str],
     none: str = "none",
+    paged: bool = False,
 ) -> Shaped:
     """A table of the present: queries with the same labels become one line.
 
     Args:
         sort: headings of the columns that order the lines; `-` before one: the largest first.
         none: what stands there when there is nothing to list.
+        paged: it may be longer than its place, and then has pages.
     """
     made: Builder = _dressed(table.Panel(), head, COUNT, (Step(None, PLAIN),)).no_value(none)
     for place, query in enumerate(queries):
@@ -293,9 +297,10 @@ def grid(
     made = made.with_transformation(_organized(columns)).show_header(True)
     made = made.cell_height(kinds.TableCellHeight.SM)
     made = made.sort_by([_sorted(heading) for heading in sort])
+    if paged:
+        made = made.footer(common.TableFooterOptions().show(False).reducer([]).enable_pagination(True))
     for column in columns:
-        if properties := _properties(column):
-            made = made.override_by_name(column.heading, properties)
+        made = made.override_by_name(column.heading, _properties(column))
     return made  # type: ignore[no-any-return]
 
 
@@ -315,9 +320,12 @@ def _organized(columns: Sequence[Column]) -> models.DataTransformerConfig:
 
 
 def _properties(column: Column) -> list[models.DynamicConfigValue]:
-    found: dict[str, object] = {}
+    # What stands in a table of nothing would stand in each empty cell, too.
+    found: dict[str, object] = {"noValue": NOTHING}
     if column.width:
         found["custom.width"] = column.width
+    else:
+        found["custom.minWidth"] = NARROWEST
     if column.unit:
         found["unit"] = column.unit
     if column.decimals is not None:

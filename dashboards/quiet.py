@@ -12,6 +12,9 @@ from dashboards import uids
 NO_TROUBLE = "nothing is wrong"
 NOBODY_IDLE = "no job wastes what it holds"
 
+NOBODY_WAITS = "no job waits"
+NOT_USED = "this machine has none"
+
 # uid -> id of the panel -> why there may be nothing.
 ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
     uids.FLEET: {
@@ -23,5 +26,14 @@ ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
     },
     uids.NODE: {60: NO_TROUBLE, 61: NO_TROUBLE},
     uids.JOB: {40: NO_TROUBLE, 41: NO_TROUBLE},
+    uids.SLURM: {
+        uids.UNAVAILABLE.id: NO_TROUBLE,
+        32: NOBODY_WAITS,
+        34: NOBODY_WAITS,
+        70: NOT_USED,
+        71: NOT_USED,
+    },
+    uids.ALLOCATIONS: {uids.ENDING.id: NO_TROUBLE, uids.UNATTRIBUTED.id: NO_TROUBLE},
+    uids.ITSELF: {13: "no mail is configured"},
     uids.WASTE: {uids.HELD_IDLE.id: NOBODY_IDLE, 21: NOBODY_IDLE, 40: NOBODY_IDLE},
 }

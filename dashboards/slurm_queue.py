@@ -33,7 +33,9 @@ _CLUSTER = 'cluster=~"$cluster"'
 # A job that waits for several partitions stands under the list of them.
 _PARTITION = 'partition=~"(.*,)?$partition(,.*)?"'
 _HOUR = 3600
-_WAITS = (Step(None, GOOD), Step(86_400, WARN), Step(7 * 86_400, BAD))
+_WIDE = {"Reserved": 95}
+_LINES = 8  # of a table that could be long
+_WAITS = (Step(None, PLAIN), Step(86_400, WARN), Step(7 * 86_400, BAD))
 _CYCLES = (Step(None, GOOD), Step(30, WARN), Step(60, BAD))
 _BACKLOG = (Step(None, GOOD), Step(1_000, WARN), Step(10_000, BAD))
 _USE = (Step(None, WARN), Step(0.5, "blue"), Step(0.8, GOOD))
@@ -59,10 +61,10 @@ def dashboard() -> builders.Dashboard:
         [
             board.Row(1, 0, "Now", _now()),
             board.Row(2, 5, "Queue", [*_queue(), *_waits(), *_who()]),
-            board.Row(3, 32, "Nodes", [*_nodes(), *_partitions()]),
-            board.Row(4, 51, "GPUs", _gpus()),
-            board.Row(5, 60, "Scheduler", [*_scheduler(), *_load()]),
-            board.Row(6, 78, "Reservations and licences", _set_aside()),
+            board.Row(3, 34, "Nodes", [*_nodes(), *_partitions()]),
+            board.Row(4, 52, "GPUs", _gpus()),
+            board.Row(5, 61, "Scheduler", [*_scheduler(), *_load()]),
+            board.Row(6, 79, "Reservations and licences", _set_aside()),
         ],
     )
 
@@ -158,18 +160,18 @@ def _waits() -> list[Shaped]:
         return f"max by (cluster, partition) ({expr})"
 
     shown = [Query(by_partition(wait(name, rank))) for name in ("pending", "started") for rank in _RANKS]
-    heads = ("Waiting: half", "nine of ten", "longest", "Started: half", "nine of ten ", "longest ")
+    heads = ("Now: half", "90 %", "longest", "24 h: half", "90 % ", "longest ")
     columns = [
-        Column(f"Value #{letter}", heading, None, SECONDS, 1, steps=_WAITS)
+        Column(f"Value #{letter}", heading, 92, SECONDS, 1, steps=_WAITS)
         for letter, heading in zip("ABCDEF", heads, strict=True)
     ]
     return [
         panels.grid(
             Head(32, 0, 14, 12, 9, "Waits, by partition",
-                 "Half and nine of ten jobs have waited, or waited, no longer than this: those that wait now "
-                 "and may start; those that started within 24 hours, by the accounting."),
+                 "Half and nine of ten jobs waited no longer than this. Now: those that wait and may start; "
+                 "24 h: those that started within that time, by the accounting."),
             shown,
-            [Column("partition", "Partition", 110), *columns],
+            [Column("partition", "Partition"), *columns],
             sort=("-longest", "Partition"), none="no job waits, none started",
         ),
         panels.lines(
@@ -182,48 +184,49 @@ def _waits() -> list[Shaped]:
 
 
 def _who() -> list[Shaped]:
+    by = "cluster, account"
+    busy = once("opsd_slurm_jobs", _CLUSTER, _PARTITION, 'state=~"running|pending"')
+    busiest = f"topk({_LINES}, sum by ({by}) ({busy}))"
+
+    def of_them(expr: str) -> Query:
+        return Query(f"sum by ({by}) ({expr}) and on ({by}) {busiest}")
+
     def jobs(state: str) -> Query:
-        found = once("opsd_slurm_jobs", _CLUSTER, _PARTITION, f'state="{state}"')
-        return Query(f"sum by (cluster, account) ({found})")
+        return of_them(once("opsd_slurm_jobs", _CLUSTER, _PARTITION, f'state="{state}"'))
 
     def gpus(kind: str) -> Query:
-        found = once(f"opsd_slurm_{kind}_gpus", _CLUSTER, _PARTITION)
-        return Query(f"sum by (cluster, account) ({found})")
+        return of_them(once(f"opsd_slurm_{kind}_gpus", _CLUSTER, _PARTITION))
 
     reasons = once("opsd_slurm_pending_jobs", _CLUSTER, _PARTITION)
     shares = [
-        Query(once(f"opsd_slurm_account_{it}_ratio", _CLUSTER))
+        of_them(once(f"opsd_slurm_account_{it}_ratio", _CLUSTER))
         for it in ("shares", "usage", "level_fairshare")
     ]
     return [
         panels.grid(
-            Head(34, 0, 23, 9, 9, "Why jobs wait",
-                 "Slurm's reason, the most frequent first. Priority and Resources are the ordinary queue; "
-                 "what names a limit, a dependency or a node needs somebody."),
-            [Query(f"sum by (cluster, partition, reason) ({reasons})")],
-            [
-                Column("reason", "Reason"),
-                Column("partition", "Partition", 110),
-                Column("Value", "Jobs", 80, "locale", 0),
-            ],
+            Head(34, 0, 23, 9, 11, "Why jobs wait",
+                 f"Slurm's reason, the {_LINES} most frequent. Priority and Resources are the ordinary "
+                 "queue; what names a limit, a dependency or a node needs somebody."),
+            [Query(f"topk({_LINES}, sum by (cluster, reason) ({reasons}))")],
+            [Column("reason", "Reason"), Column("Value", "Jobs", 90, "locale", 0)],
             sort=("-Jobs", "Reason"), none="no job waits",
         ),
         panels.grid(
-            Head(35, 9, 23, 15, 9, "Accounts and their fair share",
-                 "Who runs and who waits in the chosen partitions. Promised and used are shares of the "
-                 "account's siblings; below 1 it is served more than promised, and waits longer."),
+            Head(35, 9, 23, 15, 11, "Busiest accounts and their fair share",
+                 f"The {_LINES} accounts with most jobs in the chosen partitions. Promised and used are "
+                 "shares of the account's siblings; below 1 it has had more than promised, and waits."),
             [jobs("running"), jobs("pending"), gpus("running"), gpus("pending"), *shares],
             [
                 Column("account", "Account"),
                 Column("Value #A", "Running", 80, "locale", 0),
-                Column("Value #B", "Waiting", 80, "locale", 0),
-                Column("Value #C", "GPUs held", 95, "locale", 0),
-                Column("Value #D", "GPUs asked", 100, "locale", 0),
-                Column("Value #E", "Promised", 90, PERCENT, 1),
+                Column("Value #B", "Waiting", 85, "locale", 0),
+                Column("Value #C", "GPUs held", 105, "locale", 0),
+                Column("Value #D", "GPUs asked", 110, "locale", 0),
+                Column("Value #E", "Promised", 95, PERCENT, 1),
                 Column("Value #F", "Used", 80, PERCENT, 1),
-                Column("Value #G", "Fair share", 95, COUNT, 2, steps=_SERVED),
+                Column("Value #G", "Fair share", 100, COUNT, 2, steps=_SERVED),
             ],
-            sort=("-GPUs held", "-GPUs asked", "Account"),
+            sort=("-GPUs held", "-Running", "Account"), none="no job",
         ),
     ]  # fmt: skip
 
@@ -234,16 +237,17 @@ def _nodes() -> list[Shaped]:
 
     words = {called: words for called, (words, _) in NODE_STATES.items()}
     colors = {called: color for called, (_, color) in NODE_STATES.items()}
+    gpus, out = (once(f"opsd_slurm_node_{it}", _CLUSTER) for it in ("gpus", "unavailable_info"))
     since = age("opsd_slurm_node_unavailable_since_timestamp_seconds", _CLUSTER)
     return [
         panels.grid(
-            Head(uids.UNAVAILABLE.id, 0, 33, 14, 10, "Nodes that take no jobs",
+            Head(uids.UNAVAILABLE.id, 0, 35, 14, 10, "Nodes that take no jobs",
                  "Drained, down or kept out, with the reason somebody gave and for how long. What nobody "
                  "explains, or what is old, wants a ticket or a resume."),
             [
-                Query(once("opsd_slurm_node_unavailable_info", _CLUSTER)),
+                Query(out),
                 Query(f"max by (cluster, node) ({since})"),
-                Query("sum by (cluster, node) (" + once("opsd_slurm_node_gpus", _CLUSTER) + ")"),
+                Query(f"sum by (cluster, node) ({gpus}) and on (cluster, node) {out}"),
             ],
             [
                 Column("node", "Node", 100, link=uids.NODE),
@@ -252,13 +256,13 @@ def _nodes() -> list[Shaped]:
                 Column("Value #B", "For", 100, SECONDS, 1, steps=_WAITS),
                 Column("Value #C", "GPUs", 65, COUNT, 0),
             ],
-            sort=("-For", "Node"), none="every node takes jobs",
+            sort=("-For", "Node"), none="every node takes jobs", paged=True,
         ),
         panels.lines(
-            Head(40, 14, 33, 10, 10, "Nodes by state",
+            Head(40, 14, 35, 10, 10, "Nodes by state",
                  "Each node in one state, all partitions; planned ones count as idle. A step in drained or "
                  "down is an event to look for."),
-            list(of_states(nodes, words)), COUNT, NEUTRAL, stacked=True, colors=colors,
+            list(of_states(nodes, words)), COUNT, NEUTRAL, stacked=True, colors=colors | {"other": "#7d7d78"},
         ),
     ]  # fmt: skip
 
@@ -279,8 +283,8 @@ def _partitions() -> list[Shaped]:
         Column("Value #A", "All", 60, COUNT, 0),
         Column("Value #B", "In use", 70, COUNT, 0),
         Column("Value #C", "Idle", 60, COUNT, 0),
-        Column("Value #D", "Reserved", 85, COUNT, 0),
-        Column("Value #E", "Draining", 85, COUNT, 0, steps=_OUT),
+        Column("Value #D", "Reserved", 95, COUNT, 0),
+        Column("Value #E", "Draining", 90, COUNT, 0, steps=_OUT),
         Column("Value #F", "Drained", 80, COUNT, 0, steps=_OUT),
         Column("Value #G", "Down", 65, COUNT, 0, steps=_DOWN),
     ]
@@ -289,19 +293,19 @@ def _partitions() -> list[Shaped]:
     states = ("allocated", "idle", "reserved", "maintenance", "drained", "down")
     gpu_heads = ("In use", "Idle", "Reserved", "Maint.", "Drained", "Down")
     gpu_columns = [
-        Column(f"Value #{letter}", heading, 75, COUNT, 0, steps=_alarm(heading))
+        Column(f"Value #{letter}", heading, _WIDE.get(heading, 75), COUNT, 0, steps=_alarm(heading))
         for letter, heading in zip("BCDEFG", gpu_heads, strict=True)
     ]
     return [
         panels.grid(
-            Head(41, 0, 43, 12, 8, "Nodes by partition",
+            Head(41, 0, 45, 12, 7, "Nodes by partition",
                  "A node of several partitions counts in each. Reserved: also those in maintenance."),
             _table(nodes, words),
             [Column("partition", "Partition"), *columns],
             sort=("Partition",),
         ),
         panels.grid(
-            Head(42, 12, 43, 12, 8, "GPUs by partition",
+            Head(42, 12, 45, 12, 7, "GPUs by partition",
                  "GPUs of the nodes of a partition; a node of several counts in each. Idle ones take jobs "
                  "now."),
             _table(gpus, states),
@@ -342,15 +346,15 @@ def _gpus() -> list[Shaped]:
     ]
     return [
         panels.lines(
-            Head(50, 0, 52, 10, 8, "GPUs by state",
+            Head(50, 0, 53, 10, 8, "GPUs by state",
                  "Each GPU in one state, all partitions: what is not in use is idle, kept for somebody, or "
                  "out of service."),
             list(of_states(_state_of_gpus, {it: it for it in states if it != "unseen"})),
             COUNT, NEUTRAL, stacked=True,
-            colors={it: color for it, color in GPU_STATES.items() if it != "unseen"},
+            colors={it: color for it, color in GPU_STATES.items() if it != "unseen"} | {"other": "#7d7d78"},
         ),
         panels.grid(
-            Head(51, 10, 52, 14, 8, "GPU-hours of this time range, by class",
+            Head(51, 10, 53, 14, 8, "GPU-hours of this time range, by class",
                  "What became of every GPU-hour in the range above. In use is their share of the hours that "
                  "somebody looked at; unseen ones are those in which no daemon asked Slurm."),
             [Query(share), *(Query(spent(f'state="{it}"')) for it in states)],
@@ -371,7 +375,7 @@ def _scheduler() -> list[Shaped]:
     seen = age("opsd_slurm_scheduler_last_cycle_timestamp_seconds", _CLUSTER)
     return [
         panels.lines(
-            Head(uids.SCHEDULER.id, 0, 61, 12, 8, "Scheduler cycles",
+            Head(uids.SCHEDULER.id, 0, 62, 12, 8, "Scheduler cycles",
                  "How long slurmctld's cycles take. Dashed: past half a minute users notice it; past a "
                  "minute lower bf_max_job_test or find who sends so many requests."),
             [
@@ -382,7 +386,7 @@ def _scheduler() -> list[Shaped]:
             SECONDS, _CYCLES, marked=True,
         ),
         panels.lines(
-            Head(uids.DBD_QUEUE.id, 12, 61, 12, 8, "Records on their way to slurmdbd",
+            Head(uids.DBD_QUEUE.id, 12, 62, 12, 8, "Records on their way to slurmdbd",
                  "Accounting that slurmctld could not hand over yet. If it only grows, slurmdbd is down or "
                  "slow; past its limit Slurm drops records, and usage is lost."),
             [Query(once("opsd_slurm_dbd_queue_records", _CLUSTER), "{{cluster}}")],
@@ -402,7 +406,7 @@ def _load() -> list[Shaped]:
     waiting = once("opsd_slurm_controller_agent_queue", _CLUSTER)
     return [
         panels.grid(
-            Head(60, 0, 69, 10, 9, "Requests to slurmctld, by time spent",
+            Head(60, 0, 70, 10, 9, "Requests to slurmctld, by time spent",
                  "What kept slurmctld busy in the range above, the twelve dearest. One kind that takes most "
                  "of the time is somebody's loop of squeue or sbatch."),
             [
@@ -419,14 +423,14 @@ def _load() -> list[Shaped]:
             sort=("-Time",),
         ),
         panels.lines(
-            Head(61, 10, 69, 7, 9, "Jobs an hour",
+            Head(61, 10, 70, 7, 9, "Jobs an hour",
                  "What happened to jobs in the hour before, by slurmctld's own count. Many failures at once "
                  "are a node or a file system rather than programs."),
             [Query(grown("opsd_slurm_controller_jobs_total", "cluster, event", "1h"), "{{event}}")],
             COUNT, NEUTRAL,
         ),
         panels.lines(
-            Head(62, 17, 69, 7, 9, "slurmctld's threads and messages",
+            Head(62, 17, 70, 7, 9, "slurmctld's threads and messages",
                  "Threads that serve (256 at most), and messages to nodes that are not sent yet. Both high: "
                  "nodes that do not answer, or too many requests."),
             [Query(threads, "threads"), Query(waiting, "messages")], COUNT, NEUTRAL,
@@ -448,7 +452,7 @@ def _set_aside() -> list[Shaped]:
 
     return [
         panels.grid(
-            Head(70, 0, 79, 15, 8, "Reservations",
+            Head(70, 0, 80, 15, 8, "Reservations",
                  "Nodes kept for somebody or for maintenance, now or to come. GPUs of one that is active and "
                  "empty are paid for and idle."),
             [of("info"), moment("start"), moment("end"), of("nodes"), of("gpus")],
@@ -462,10 +466,10 @@ def _set_aside() -> list[Shaped]:
                 Column("partition", "Partition", 90),
                 Column("flags", "Flags"),
             ],
-            sort=("Begins", "Reservation"), none="no reservation",
+            sort=("Begins", "Reservation"), none="no reservation", paged=True,
         ),
         panels.grid(
-            Head(71, 15, 79, 9, 8, "Licences",
+            Head(71, 15, 80, 9, 8, "Licences",
                  "Used as a share of all; reserved ones are among the free. At 100 % jobs wait with the "
                  "reason Licenses."),
             [
@@ -477,7 +481,7 @@ def _set_aside() -> list[Shaped]:
                 Column("Value #A", "Share", None, PERCENT, 0, bar=True, steps=SHARE),
                 Column("Value #B", "Used", 65, COUNT, 0),
                 Column("Value #C", "Free", 65, COUNT, 0),
-                Column("Value #D", "Reserved", 85, COUNT, 0),
+                Column("Value #D", "Reserved", 95, COUNT, 0),
             ],
             sort=("-Share", "Licence"), none="no licence",
         ),
