@@ -11,6 +11,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +20,12 @@ from typing import NamedTuple
 
 import pytest
 
+from collectors.slurm import present
 from collectors.slurm.live import LiveSlurm
+from collectors.slurm.live_present import LivePresent
+from opsd.core import present_counts
 from opsd.core.errors import Refused
+from opsd.core.present import Present
 from tests.slurm import workload
 from tests.slurm.beside import NEEDS_EYES, TRES, Cells, Certificate, Opsd, sreport
 from tests.slurm.cluster import Slurm
@@ -221,6 +227,73 @@ def doctor(late: Late) -> None:
     assert "roll" in out
 
 
+def as_it_is_now(late: Late) -> None:
+    """Jobs, nodes and GPUs are those that squeue and sinfo show, however Slurm is asked."""
+    slurm, words = late.slurm, "fan | State=IDLE [x@1]"
+    held = ("-A", "tr-llm", *workload.GPU, "--gres=gpu:2", "--hold", "--array=1,5-90:3%7", "--wrap", "true")
+    array = slurm.submit("list", *held)
+    slurm.run("scontrol", "update", "nodename=n4", "state=drain", f"reason={words}")
+    try:
+        seen, tasks, shown = look(slurm)
+        jobs, nodes = seen.queue or (), seen.nodes or ()
+        assert {} == seen.failed
+        assert tasks == present_counts.jobs(jobs)
+        assert [30] == [job.tasks for job in jobs if job.job_id.startswith(f"{array}_")]
+        assert shown == {
+            node.name: (node.state, sum(node.gpus.values()), sum(node.allocated.values())) for node in nodes
+        }
+        assert [(words, False)] == [(node.reason, node.is_available) for node in nodes if node.name == "n4"]
+        used = sum(sum(node.allocated.values()) for node in nodes)
+        assert 0 < used == present_counts.gpus_held(jobs).total()
+    finally:
+        slurm.run("scontrol", "update", "nodename=n4", "state=resume")
+        slurm.run("scancel", str(array))
+
+
+def look(slurm: Slurm) -> tuple[Present, Counter[tuple[str, str, str]], dict[str, tuple[str, int, int]]]:
+    """What opsd sees, and what squeue and sinfo said before and after."""
+    source = LivePresent(
+        folder=None, conf=slurm.environment["SLURM_CONF"], timeout_seconds=30, cluster=CLUSTER
+    )
+    for _ in range(20):
+        before = by_task(slurm), by_node(slurm)
+        seen = present.read(source, time.monotonic)
+        if before == (by_task(slurm), by_node(slurm)):
+            return seen, *before
+    raise AssertionError("jobs or nodes change all the time")
+
+
+def by_task(slurm: Slurm) -> Counter[tuple[str, str, str]]:
+    """Partition, account and state of every job, tasks one by one."""
+    words = (
+        "squeue",
+        "--all",
+        "--array",
+        "--states=all",
+        "--noheader",
+        "--Format=Partition:|,Account:|,State:",
+    )
+    rows = (line.split("|") for line in slurm.run(*words).splitlines())
+    return Counter((partition, account, state.lower()) for partition, account, state in rows)
+
+
+def by_node(slurm: Slurm) -> dict[str, tuple[str, int, int]]:
+    """State, GPUs and used GPUs of every node."""
+    words = ("sinfo", "--all", "--Node", "--noheader", "--Format=NodeHost:|,StateLong:|,Gres:|,GresUsed:")
+    rows = (line.split("|") for line in slurm.run(*words).splitlines())
+    return {
+        node: (in_words(state), *(int(text.partition("(")[0].rpartition(":")[2] or 0) for text in gres))
+        for node, state, *gres in rows
+    }
+
+
+def in_words(state: str) -> str:
+    """A state of sinfo's in opsd's words."""
+    if state.endswith("*") and not state.startswith("down"):
+        return "not_responding"
+    return {"maint": "maintenance"}.get(state.rstrip("*"), state.rstrip("*"))
+
+
 # One after the other: each begins where the one before has left Slurm.
 STORIES = (
     rolled_up_by_itself,
@@ -232,6 +305,7 @@ STORIES = (
     resumed,
     capacity,
     doctor,
+    as_it_is_now,
 )
 
 
