@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from collectors.simulated.live import Moment
-from collectors.simulated.machine import GPP, PARTITIONS
+from collectors.simulated.machine import PARTITIONS
 from collectors.simulated.scheduler import Run
 from collectors.simulated.shapes import tres_text
 from collectors.simulated.text import qos
@@ -19,7 +19,7 @@ from collectors.simulated.workload import Request
 HEADER = "JOBID|PARTITION|ACCOUNT|USER|QOS|STATE|NODES|SUBMIT_TIME|ELIGIBLE_TIME|START_TIME|TRES_ALLOC|REASON"
 REMEMBERED_SECONDS = 300  # MinJobAge: how long slurmctld knows a job that has ended
 MOST_GPUS = 12  # of an account at a time, by its QOS
-_LICENSES = (("comsol", 12, 5), ("matlab", 40, 2))  # name, total, and of which CPU jobs it is used
+_LICENSES = (("comsol", 12, 5), ("matlab", 40, 3))  # name, total, and which part of the jobs uses it
 
 
 def queue(now: Moment) -> str:
@@ -97,8 +97,8 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def licenses(now: Moment) -> str:
-    """Used by some of the CPU jobs that run, as far as there are any."""
-    jobs = [run.request.job for run in now.running if run.request.shape.partition == GPP]
+    """Used by some of the jobs that run, as far as there are any."""
+    jobs = [run.request.job for run in now.running]
     found = []
     for name, total, every in _LICENSES:
         used = min(total, sum(job % every == 0 for job in jobs))

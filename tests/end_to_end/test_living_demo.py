@@ -137,6 +137,30 @@ def test_the_daemon_shows_balances_and_its_steps(demo: Demo) -> None:
     assert all(labels["project"] and labels["country"] for labels in over)
 
 
+@pytest.mark.slow
+def test_the_daemon_shows_what_slurm_does_now(demo: Demo) -> None:
+    """Every source answers; nodes have the GPUs that their agents see; counters begin for every GPU."""
+    page = wait_for(demo.pages[0], "opsd_slurm_source_up")
+    agents = json.loads((demo.folder / "targets" / "nodes.json").read_text())
+    seen = {
+        (entry["labels"]["cluster"], entry["labels"]["node"]): samples(
+            f"http://{entry['targets'][0]}/metrics"
+        )
+        for entry in agents
+    }
+    configured = {
+        (labels["cluster"], labels["node"]): value for labels, value in page["opsd_slurm_node_gpus"]
+    }
+    states = {labels["state"] for labels, _ in page["opsd_slurm_gpu_seconds_total"]}
+
+    assert [1.0] * 6 == [value for _, value in page["opsd_slurm_source_up"]]
+    assert {key: found["opsd_gpu_devices_visible"] for key, found in seen.items()} == {
+        key: [({}, configured[key])] for key in seen
+    }
+    assert 256 == sum(value for _, value in page["opsd_slurm_gpus"])
+    assert {"allocated", "idle", "unseen"} <= states
+
+
 def succeeded(url: str) -> set[str]:
     """The steps of a daemon whose last run did what it should."""
     return {labels["step"] for labels, value in samples(url).get("opsd_step_success", []) if value}
