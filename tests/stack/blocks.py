@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -27,27 +27,21 @@ class BlocksFailed(Exception):
 class Blocks:
     """Takes samples in the order of time; a span's blocks are made while the next one is written."""
 
-    def __init__(self, folder: Path, names: Collection[str] | None = None) -> None:
-        """Nothing is written yet.
-
-        Args:
-            folder: Prometheus' own (its --storage.tsdb.path).
-            names: metrics to keep; None: all of them.
-        """
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written yet; `folder`: Prometheus' own (its --storage.tsdb.path)."""
         self.samples = 0
         self._folder = folder
-        self._names = [name for name in BY_NAME if names is None or name in names]
         self._prefixes: dict[tuple[str, tuple[str, ...], str], str] = {}
         self._span = -1
         self._out: TextIO | None = None
         self._making: list[tuple[subprocess.Popen[str], Path]] = []
 
-    def add_page(self, page: Page, target: Labels, at: int) -> None:
-        """What a scrape of this page would have stored."""
+    def add_page(self, page: Page, target: Labels, at: int, names: Iterable[str] = BY_NAME) -> None:
+        """What a scrape of this page would have stored of these metrics."""
         known, whose = self._prefixes, target["instance"]
         lines = [
             f"{known.get((name, key, whose)) or self._prefix(name, key, target)}{float(value)} {at}\n"
-            for name in self._names
+            for name in names
             for key, value in page.series(name).items()
         ]
         self._write(lines, at)
@@ -120,10 +114,3 @@ def shown(labels: Labels) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def wanted(texts: Iterable[str]) -> set[str]:
-    """The metrics that these queries name."""
-    import re
-
-    return {name for text in texts for name in re.findall(r"\bopsd_\w+", text)} & BY_NAME.keys()

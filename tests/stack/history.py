@@ -12,31 +12,49 @@ import json
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # started as a program: `tests` is beside `opsd`
 
 from collectors.simulated.live import LiveFactory
+from collectors.simulated.text import CLUSTER
 from dashboards.alerts import ALERTS
 from dashboards.build import boards
 from dashboards.promql import DAEMON, NODE
-from dashboards.recording import RECORDED
+from exporters.catalogue import BY_NAME
+from exporters.page import Page
 from opsd.cli import live_demo
 from opsd.pipeline import demo
 from opsd.store.engine import open_engine, sqlite_address
-from tests.stack.blocks import Blocks, Labels, wanted
+from opsd.store.waits import of_started
+from tests.stack.asked import Asked, asked
+from tests.stack.blocks import Blocks, Labels
 from tests.stack.past_daemon import PastDaemon
 from tests.stack.past_nodes import PastNode, troubles
 from tests.stack.past_rules import record
+from tests.stack.past_slurm import PastSlurm
 
 DAY, HOUR = 86_400, 3_600
 DAYS, STEP = 30, 300
 FINE_HOURS, FINE_STEP = 6, 30  # the last hours are finer: rates over minutes are drawn there
 SEED = 1
+PROGRESS_SECONDS = 5
 
 Progress = Callable[[str], None]
+
+
+class Source(Protocol):
+    """A page of the past."""
+
+    def page(self, at: int, names: Collection[str]) -> Page:
+        """It at a moment, at least with these metrics."""
+
+
+Target = tuple[Labels, Sequence[Source]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +79,38 @@ def fill(tsdb: Path, told: Demonstration, days: float = DAYS, progress: Progress
     """Write the blocks of the time before a living demonstration; how many samples."""
     begin = told.start - int(days * DAY)
     begin -= begin % STEP
-    names = used()
-    progress(f"history: {days:g} days, {len(names)} of the catalogue's families")
-    daemon, nodes = _daemon(told, begin, progress), _nodes(told)
-    made = Blocks(tsdb, names)
-    shown = time.monotonic()
-    for at in times(begin, told.start):
-        for target, source in [*daemon, *nodes]:
-            made.add_page(source.page(at), target, at)
-            for name, value in SCRAPE.items():
-                made.add(name, target, value, at)
-        if time.monotonic() - shown > 5:
-            shown = time.monotonic()
-            progress(f"history: {(at - begin) / (told.start - begin):4.0%}, {made.samples:,} samples")
+    wanted = asked(boards().values(), [it.expr for it in ALERTS])
+    progress(f"history: {days:g} days of {len(wanted.long)} names, a day of {len(wanted.short)} more")
+    made = Blocks(tsdb)
+    for at, said in _moments(made, told, begin, wanted, progress):
+        progress(f"history: {(at - begin) / (told.start - begin):4.0%}, {said:,} samples")
     progress(f"history: {made.samples:,} samples; making blocks")
     made.close()
-    return made.samples + record(tsdb, _spans(begin, told.start), progress)
+    return made.samples + record(tsdb, _spans(begin, told.start), progress, wanted.long)
+
+
+def _moments(
+    made: Blocks, told: Demonstration, begin: int, wanted: Asked, progress: Progress
+) -> Iterator[tuple[int, int]]:
+    """Write moment after moment; now and then yields how far it is."""
+    lasting = [name for name in BY_NAME if name in wanted.long]
+    everything = [name for name in BY_NAME if name in wanted.long | wanted.short]
+    shown = time.monotonic()
+    with _pages(told, begin, progress) as (daemon, nodes):
+        for at in times(begin, told.start):
+            names = everything if at >= told.start - DAY else lasting
+            for target, sources in [*(daemon if at % STEP == 0 else ()), *nodes]:
+                for source in sources:
+                    made.add_page(source.page(at, names), target, at, names)
+                for name, value in SCRAPE.items():
+                    made.add(name, target, value, at)
+            if time.monotonic() - shown > PROGRESS_SECONDS:
+                shown = time.monotonic()
+                yield at, made.samples
 
 
 # What Prometheus says itself of each scrape.
 SCRAPE = {"up": 1.0, "scrape_duration_seconds": 0.004, "scrape_samples_scraped": 620.0}
-
-
-def used() -> set[str]:
-    """The metrics that dashboards, alerts and recording rules ask for."""
-    texts = [json.dumps(board) for board in boards().values()]
-    return wanted([*texts, *(it.expr for it in RECORDED), *(it.expr for it in ALERTS)])
 
 
 def times(begin: int, end: int) -> Iterator[int]:
@@ -102,29 +126,37 @@ def _spans(begin: int, end: int) -> list[tuple[int, int, int]]:
     return [(begin, fine, STEP), (fine, end, FINE_STEP)]
 
 
-def _daemon(told: Demonstration, begin: int, progress: Progress) -> list[tuple[Labels, PastDaemon]]:
-    progress("history: balances of past days")
+@contextmanager
+def _pages(
+    told: Demonstration, begin: int, progress: Progress
+) -> Iterator[tuple[list[Target], list[Target]]]:
+    """The daemon and the nodes as they were."""
+    progress("history: the factory and balances of past days")
+    factory = LiveFactory(told.start, told.seed)
     store = open_engine(sqlite_address(told.folder / demo.DATABASE))
     try:
-        past = PastDaemon(store, begin, told.start)
+        with store.read() as connection:
+            slurm = PastSlurm(
+                factory, told.start, told.seed, begin, lambda span: of_started(connection, CLUSTER, span)
+            )
+            daemon = PastDaemon(store, begin, told.start), slurm
+            yield [(it, daemon) for it in told.targets("daemon", DAEMON)], _nodes(told, factory)
     finally:
         store.close()
-    return [(target, past) for target in told.targets("daemon", DAEMON)]
 
 
-def _nodes(told: Demonstration) -> list[tuple[Labels, PastNode]]:
+def _nodes(told: Demonstration, factory: LiveFactory) -> list[Target]:
     targets = told.targets("nodes", NODE)
-    factory = LiveFactory(told.start, told.seed)
     names = [target["node"] for target in targets]
     holdings = factory.past(told.start, names, told.start - live_demo.MEASURED_DAYS * DAY)
     found = troubles(told.start, names, holdings)
     return [
         (
             target,
-            PastNode(
+            [PastNode(
                 [it for it in holdings if it.node == target["node"]], live_demo.GPUS, f"{told.seed}/{place}",
                 [it for it in found if it.place == place],
-            ),
+            )],
         )
         for place, target in enumerate(targets)
     ]  # fmt: skip

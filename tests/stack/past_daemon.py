@@ -6,16 +6,18 @@ days amounts move evenly, and what is no amount stays what it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
-from exporters import balances, health
+import exporters.efficiency
+from collectors.simulated.text import CLUSTER
+from exporters import balances, health, spools
 from exporters.catalogue import BY_NAME
 from exporters.health import StepHealth
 from exporters.page import Page
 from opsd import config
 from opsd.cli import live_demo
 from opsd.daemon.steps import STEPS, Daily, Every, Step, Weekly
-from opsd.pipeline import figures
+from opsd.pipeline import efficiency, figures
 from opsd.store.engine import Store
 
 DAY, HOUR = 86_400, 3_600
@@ -27,6 +29,7 @@ SETTINGS = config.Daemon(
     fetch_seconds=live_demo.FETCH_SECONDS,
 )
 _DURATIONS = {"ingest": 0.4, "rebuild": 0.1, "balances": 0.3, "fetch": 0.05, "slurm": 0.06, "reread": 21.0}
+_DAYS_AGO = (26, 22, 18, 14, 11, 8, 6, 4, 2, 1)
 _AMOUNTS = (
     "granted_seconds", "settled_seconds", "accrued_seconds", "committed_seconds", "left_seconds",
     "free_seconds", "burn_seconds", "elapsed_ratio", "outside_seconds", "unattributed_seconds",
@@ -37,43 +40,55 @@ _MADE = ("opsd_page_timestamp_seconds", "opsd_step_", "opsd_slurm_", "opsd_build
 
 
 def moments(begin: int, end: int) -> list[int]:
-    """The days whose figures are asked for."""
-    return [*range(begin, end, DAY), end]
+    """When the figures are asked for, which takes seconds each time: the nearer, the more often."""
+    return [begin, *(at for days in _DAYS_AGO if begin < (at := end - days * DAY)), end]
 
 
 class PastDaemon:
     """The daemon's page; asked moment after moment."""
 
     def __init__(self, store: Store, begin: int, end: int) -> None:
-        """Asks the database for each day's figures."""
+        """Asks the database for the figures of some past days."""
         self._end = end
         self._at = moments(begin, end)
-        self._pages = [balances.page(figures.run(store, now=at)) for at in self._at]
+        self._pages = [_figures(store, at) for at in self._at]
         self._place = 0
 
-    def page(self, at: int) -> Page:
-        """Its page at a moment, which must not lie before the last one."""
+    def page(self, at: int, names: Collection[str]) -> Page:
+        """Its page at a moment, which must not lie before the last one; of figures only these."""
         while self._place + 2 < len(self._at) and self._at[self._place + 1] <= at:
             self._place += 1
         silent = self._end - LONG_AGO
         made = health.page(steps(at, silent, silent + SILENT_SECONDS), at)
         place = self._place
-        between(made, self._pages[place], self._pages[place + 1], self._at[place], self._at[place + 1], at)
+        between(
+            made, self._pages[place], self._pages[place + 1], self._at[place], self._at[place + 1], at, names
+        )
         self._add_moments(made, at, silent)
         return made
 
     def _add_moments(self, made: Page, at: int, silent: int) -> None:
+        made.update(spools.page({CLUSTER: live_demo.NODES}, {}, {CLUSTER: 0}, {CLUSTER: at - at % 30}))
         made.add("opsd_balances_as_of_timestamp_seconds", at - at % live_demo.BALANCES_SECONDS)
         covered = silent if silent <= at < silent + SILENT_SECONDS else at
-        made.add("opsd_ingest_covered_timestamp_seconds", covered - covered % 30, cluster="demo")
+        made.add("opsd_ingest_covered_timestamp_seconds", covered - covered % 30, cluster=CLUSTER)
 
 
-def between(made: Page, first: Page, last: Page, begin: int, end: int, at: int) -> None:
+def _figures(store: Store, at: int) -> Page:
+    made = balances.page(figures.run(store, now=at))
+    made.update(exporters.efficiency.page(efficiency.run(store, now=at)))
+    return made
+
+
+def between(
+    made: Page, first: Page, last: Page, begin: int, end: int, at: int, names: Iterable[str] = BY_NAME
+) -> None:
     """The figures at a moment between two, added to a page."""
     part = min(1.0, max(0.0, (at - begin) / (end - begin)))
-    for name, metric in BY_NAME.items():
+    for name in names:
         if name.startswith(_MADE):
             continue
+        metric = BY_NAME[name]
         after = last.series(name)
         for key, value in first.series(name).items():
             moved = value
@@ -110,11 +125,3 @@ def _first(trigger: Daily | Weekly) -> int:
     """Its first moment after 1970-01-01, which was a Thursday."""
     seconds = trigger.hour * HOUR + trigger.minute * 60
     return seconds + ((trigger.weekday - 3) % 7) * DAY if isinstance(trigger, Weekly) else seconds
-
-
-def merged(pages: Sequence[Page]) -> Page:
-    """Pages of different families on one."""
-    made = Page()
-    for page in pages:
-        made.update(page)
-    return made

@@ -7,14 +7,15 @@ where the past ends; a trouble changes the readings of its GPU alone.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import NamedTuple
 
 from collectors.simulated.live import Holding
 from collectors.simulated_gpus import SimulatedGpus, jobs_of
-from exporters.gpu import add_gpus
+from exporters.catalogue import BY_NAME
+from exporters.gpu import PREFIX, add_gpus
 from exporters.holders import add_holders
 from exporters.page import Page
 from opsd.core.holders import Evidence, Job, resolve
@@ -79,12 +80,12 @@ class PastNode:
         self._at = 0.0
         self._gpus = SimulatedGpus(gpus, seed, clock=lambda: self._at, holders=self._minors)
 
-    def page(self, at: int) -> Page:
-        """Its page at a moment, which must not lie before the last one."""
+    def page(self, at: int, names: Collection[str] = BY_NAME) -> Page:
+        """Its page at a moment, which must not lie before the last one; of readings only these."""
         self._at = at
         self._move(at)
         page = Page()
-        snapshot = self._troubled(self._gpus.collect(), at)
+        snapshot = self._troubled(self._gpus.collect(), at, names)
         add_gpus(page, snapshot)
         found = resolve(self._jobs, snapshot.gpus, Evidence(job_of=jobs_of(self._jobs)))
         add_holders(page, found)
@@ -102,14 +103,10 @@ class PastNode:
     def _minors(self) -> dict[int, str]:
         return {minor: job.job_id for job in self._jobs for minor in job.minors}
 
-    def _troubled(self, snapshot: Snapshot, at: int) -> Snapshot:
+    def _troubled(self, snapshot: Snapshot, at: int, names: Collection[str]) -> Snapshot:
         now = {it.gpu: it for it in self._troubles if it.begin <= at < it.end}
-        if not now:
-            return snapshot
-        return replace(
-            snapshot, gpus=tuple(_with(gpu, now[gpu.index], at) if gpu.index in now else gpu
-                                 for gpu in snapshot.gpus),
-        )  # fmt: skip
+        gpus = [_with(gpu, now[gpu.index], at) if gpu.index in now else gpu for gpu in snapshot.gpus]
+        return replace(snapshot, gpus=tuple(_short(gpu, names) for gpu in gpus))
 
     def _add_health(self, page: Page, at: int) -> None:
         page.add("opsd_node_build_info", 1, **BUILD)
@@ -124,6 +121,11 @@ class PastNode:
             page.add("opsd_node_collector_duration_seconds", seconds, collector=collector)
             page.add("opsd_node_collector_last_success_timestamp_seconds", at, collector=collector)
         page.add("opsd_page_timestamp_seconds", at)
+
+
+def _short(gpu: Gpu, names: Collection[str]) -> Gpu:
+    kept = {reading: value for reading, value in gpu.values.items() if PREFIX + reading.quantity in names}
+    return replace(gpu, values=kept)
 
 
 def _with(gpu: Gpu, trouble: Trouble, at: int) -> Gpu:

@@ -11,7 +11,7 @@ import re
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dashboards.recording import RECORDED, Recorded
 from tests.stack import programs
 from tests.stack.blocks import BLOCK_SECONDS, Blocks
 
+DAY = 86_400
 KEPT = "--storage.tsdb.retention.time=10y"
 _PATIENT = ("--query.timeout=10m", "--query.max-samples=200000000")
 
@@ -29,21 +30,25 @@ Spans = Sequence[tuple[int, int, int]]
 
 def record(
     tsdb: Path,
-    begin: int,
-    end: int,
     spans: Spans,
     progress: Callable[[str], None],
+    long: Collection[str],
     rules: Sequence[Recorded] = RECORDED,
 ) -> int:
-    """Add the rules' blocks to raw ones; how many samples."""
-    count = 0
+    """Add the rules' blocks to raw ones; how many samples.
+
+    Args:
+        long: the names that are computed from the beginning; the others are for the last day.
+    """
+    count, day = 0, spans[-1][1] - DAY
     for place, level in enumerate(levels(rules)):
         progress(f"history: recording rules, round {place + 1}: {len(level)}")
         made = Blocks(tsdb)
         with tempfile.TemporaryDirectory(prefix="opsd-rules-") as scratch, server(tsdb, Path(scratch)) as url:
             for first, last, step in pieces(spans):
                 for rule in level:
-                    for labels, at, value in ranged(url, rule.expr, first, last, step):
+                    begin = first if rule.name in long else max(first, day + -(day - first) % step)
+                    for labels, at, value in ranged(url, rule.expr, begin, last, step):
                         made.add(rule.name, labels, value, at)
         made.close()
         count += made.samples
@@ -76,6 +81,8 @@ def ranged(
     url: str, expr: str, first: int, last: int, step: int
 ) -> Iterator[tuple[dict[str, str], int, str]]:
     """Samples of an expression in [first, last)."""
+    if first >= last:
+        return
     for series in ask(url, "query_range", query=expr, start=first, end=last - 1, step=step)["result"]:
         labels = {name: text for name, text in series["metric"].items() if name != "__name__"}
         for at, value in series["values"]:
@@ -93,6 +100,4 @@ def server(tsdb: Path, scratch: Path) -> AbstractContextManager[str]:
     """A Prometheus that scrapes nothing."""
     config = scratch / "nothing.yml"
     config.write_text("scrape_configs: []\n", encoding="utf-8")
-    return programs.prometheus(
-        config, tsdb, programs.free_port(), KEPT, _PATIENCE, "--query.max-samples=200000000"
-    )
+    return programs.prometheus(config, tsdb, programs.free_port(), KEPT, *_PATIENT)
