@@ -62,12 +62,13 @@ scrape_configs:
 
 
 def alertmanager(site: Site) -> str:
-    """alertmanager.yml: by audience and severity; people of one country can be told apart by a route."""
+    """alertmanager.yml: by audience, country, organisation and severity; what follows from another is muted."""
     return f"""\
 # An example to start from. Made by `opsd dashboards build`.
 #   audience: allocations (who grants hours) or operations (who runs the machine)
 #   severity: critical (wake somebody), warning (look today), info (for the record)
-# Allocation alerts carry country, organisation, project, pool and award; GPU alerts cluster and node.
+# Allocation alerts carry country, organisation, project, pool and award; those of jobs country,
+# organisation, project, jobid and user; GPU alerts cluster and node.
 global:
   resolve_timeout: 5m
   # smtp_smarthost: mail.example.org:587
@@ -85,22 +86,60 @@ route:
       group_by: [alertname, country, organisation]
       repeat_interval: 7d
       routes:
+        # The first that matches takes it: an organisation that wants its own stands before its country.
+        - matchers: [country="PT", organisation="example-university"]
+          receiver: allocations-example-university
         # One route for each country whose office wants its own:
         - matchers: [country="PT"]
           receiver: allocations-pt
+        # Days of grace that are over: said again each day, to everybody's office.
+        - matchers: [severity="critical"]
+          receiver: allocations
+          group_wait: 10s
+          repeat_interval: 1d
     - matchers: [severity="critical"]
       receiver: on-call
       group_wait: 10s
       repeat_interval: 4h
+    - matchers: [severity="info"]
+      receiver: record
+      group_interval: 1h
+      repeat_interval: 7d
 
+# What follows from another alert is muted while that one lasts.
 inhibit_rules:
   # Without the daemon everything it shows is old: one alert is enough.
   - source_matchers: [alertname="OpsdDaemonDown"]
-    target_matchers: [alertname=~"OpsdStep.*|OpsdAccountingBehind"]
+    target_matchers:
+      - alertname=~"Opsd(Step.*|AccountingBehind|CertificateOld|SpoolNotFetched|SlurmSourceFailing)"
+  # A run that hangs makes its step stale.
+  - source_matchers: [alertname="OpsdStepLate"]
+    target_matchers: [alertname="OpsdStepStale"]
+    equal: [step]
+  # Nobody is woken for GPUs of a node that takes no jobs, or is not there.
+  - source_matchers: [alertname=~"OpsdNodeUnavailable|OpsdNodeNotResponding"]
+    target_matchers: [alertname=~"OpsdGpu.*|OpsdAgent.*|OpsdCollectorFailing|OpsdJobFiles.*|OpsdSpool.*"]
+    equal: [cluster, node]
+  - source_matchers: [alertname=~"OpsdAgentDown|OpsdAgentReleased"]
+    target_matchers: [alertname=~"OpsdGpu.*|OpsdCollectorFailing|OpsdJobFiles.*|OpsdSpoolWriteFailing"]
+    equal: [cluster, node]
   # A lost GPU is a hung GPU and a missing GPU, too.
   - source_matchers: [alertname="OpsdGpuLost"]
     target_matchers: [alertname=~"OpsdGpuHung|OpsdGpuMissing"]
     equal: [cluster, node]
+  - source_matchers: [alertname="OpsdGpuXidRepeated"]
+    target_matchers: [alertname="OpsdGpuXidWorkflow"]
+    equal: [cluster, node, uuid, xid]
+  # The graver of two says it.
+  - source_matchers: [alertname="OpsdGpuHeldIdleLong"]
+    target_matchers: [alertname=~"OpsdGpuHeldIdle|OpsdGpuHeldUnused"]
+    equal: [cluster, jobid]
+  - source_matchers: [alertname="OpsdAwardGraceOver"]
+    target_matchers: [alertname="OpsdAwardOverQuota"]
+    equal: [award]
+  - source_matchers: [alertname="OpsdAwardOverQuota"]
+    target_matchers: [alertname=~"OpsdAward(ThresholdReached|ExhaustionNear|BurnAhead)"]
+    equal: [award]
 
 receivers:
   - name: operations
@@ -113,6 +152,10 @@ receivers:
     webhook_configs:
       - url: {site.receiver}/on-call
         send_resolved: true
+  - name: record
+    webhook_configs:
+      - url: {site.receiver}/record
+        send_resolved: true
   - name: allocations
     webhook_configs:
       - url: {site.receiver}/allocations
@@ -120,6 +163,10 @@ receivers:
   - name: allocations-pt
     webhook_configs:
       - url: {site.receiver}/allocations-pt
+        send_resolved: true
+  - name: allocations-example-university
+    webhook_configs:
+      - url: {site.receiver}/allocations-example-university
         send_resolved: true
 """
 
