@@ -6,6 +6,7 @@ Invariant: what several daemons publish about the same thing is counted once.
 from __future__ import annotations
 
 from dashboards.promql import bridged, series
+from dashboards.recording import RECORDED_BY_NAME, recorded
 from exporters.catalogue import BY_NAME
 
 GPU = "cluster, node, gpu, uuid"  # what makes a GPU
@@ -20,6 +21,16 @@ def gpu(name: str, *matchers: str) -> str:
 def once(name: str, *matchers: str) -> str:
     """A metric of the daemon's page, once, however many daemons publish it."""
     return f"max by ({', '.join(BY_NAME[name].labels)}) ({series(name, *matchers)})"
+
+
+def unnamed(name: str, *matchers: str) -> str:
+    """A recorded series without its own name, so that a table puts it beside others of the same labels."""
+    return f"max by ({', '.join(RECORDED_BY_NAME[name].labels)}) ({recorded(name, *matchers)})"
+
+
+def listed(*troubles: tuple[str, str]) -> str:
+    """Series of several expressions with a label `what`, for a table with a line for each trouble."""
+    return " or ".join(f'label_replace({expr}, "what", "{what}", "", "")' for expr, what in troubles)
 
 
 def award(name: str) -> str:

@@ -53,8 +53,8 @@ def dashboard() -> builders.Dashboard:
         [
             board.Row(1, 0, "Must somebody get up?", _eyes()),
             board.Row(2, 5, "How full is it?", [*_fullness(), *_filling()]),
-            board.Row(3, 20, "Who uses it?", _users()),
-            board.Row(4, 30, "What burns?", _burning()),
+            board.Row(3, 18, "Who uses it?", _users()),
+            board.Row(4, 28, "What burns?", _burning()),
         ],
     )
 
@@ -163,14 +163,14 @@ def _filling() -> list[Shaped]:
 
     return [
         panels.lines(
-            Head(26, 0, 10, 14, 10, "What the GPUs do",
+            Head(26, 0, 10, 14, 8, "What the GPUs do",
                  "All GPUs by what Slurm says of them. Idle with a long queue: ask why. Unseen: nobody could "
                  "ask Slurm."),
             [*of_states(_gpus, {it: it for it in GPU_STATES})],
             COUNT, NEUTRAL, stacked=True, colors=GPU_STATES,
         ),
         panels.grid(
-            Head(27, 14, 10, 10, 10, "GPUs by class",
+            Head(27, 14, 10, 10, 8, "GPUs by class",
                  "Each class of GPUs now. Out: down, drained or in maintenance."),
             [
                 Query(by_class()),
@@ -198,14 +198,14 @@ def _users() -> list[Shaped]:
     waiting = f"sum by (partition) ({recorded('opsd:slurm_pending_gpus:sum', _CLUSTER)})"
     return [
         panels.lines(
-            Head(30, 0, 21, 9, 9, "GPUs held, by country",
+            Head(30, 0, 19, 9, 9, "GPUs held, by country",
                  "GPUs that jobs of projects hold, by the country that leads them; one that jobs share counts "
                  "by its shares. Unattributed: no award pays for their account."),
             [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _CLUSTER)})", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.grid(
-            Head(31, 9, 21, 8, 9, "Largest projects now",
+            Head(31, 9, 19, 8, 9, "Largest projects now",
                  "The ten projects that hold most GPUs, and how many of these did nothing for half an hour."),
             [Query(f"topk(10, {mine} ({held}))"),
              Query(f"{mine} ({idle}) and topk(10, {mine} ({held}))")],
@@ -218,7 +218,7 @@ def _users() -> list[Shaped]:
             sort=("-GPUs",),
         ),
         panels.lines(
-            Head(32, 17, 21, 7, 9, "GPUs asked for, by partition",
+            Head(32, 17, 19, 7, 9, "GPUs asked for, by partition",
                  "What waiting jobs ask for. A line that only grows: the partition is too small, or stuck."),
             [Query(f"topk(10, {waiting})", "{{partition}}")], COUNT, NEUTRAL,
         ),
@@ -234,23 +234,23 @@ def _burning() -> list[Shaped]:
     used = f"{recorded('opsd:award_used:seconds')} / {recorded('opsd:award_granted:seconds')}"
     return [
         panels.number(
-            Head(40, 0, 31, 5, 4, "Power of GPUs", "What all GPUs draw, without the rest of their nodes."),
-            Query(power), WATTS, NEUTRAL, decimals=1, link=uids.FLEET,
+            Head(40, 0, 29, 5, 4, "Power of GPUs", "What all GPUs draw, without the rest of their nodes."),
+            Query(power), WATTS, NEUTRAL, decimals=1, course=False, link=uids.FLEET,
         ),
         panels.number(
-            Head(41, 5, 31, 5, 4, "Energy of 24 hours",
+            Head(41, 5, 29, 5, 4, "Energy of 24 hours",
                  "What the GPUs used within a day, by their own counters of energy."),
             Query(f"{energy} / 3.6e6"), "kwatth", NEUTRAL, course=False, link=uids.FLEET,
         ),
         panels.lines(
-            Head(42, 0, 35, 10, 6, "Power and what it is drawn for",
+            Head(42, 0, 33, 10, 6, "Power and what it is drawn for",
                  "Power of all GPUs, and of those that jobs hold without using them."),
             [Query(power, "all GPUs"),
              Query(f"sum({recorded('opsd:project_idle_watts:sum', _CLUSTER)}) or 0 * {power}", "held, but idle")],
             WATTS, NEUTRAL, colors={"held, but idle": panels.WARN},
         ),
         panels.grid(
-            Head(43, 10, 31, 14, 10, "Awards soon exhausted",
+            Head(43, 10, 29, 14, 10, "Awards soon exhausted",
                  "Awards of which nothing will be left within 60 days if use goes on as in the last week. "
                  "Tell their leads now; extend, or slow them down."),
             [Query(soon), Query(f"{used} and on (award) {soon}")],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import GPU, gpu, heat, once
+from dashboards.expressions import GPU, gpu, heat, listed, once, unnamed
 from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
@@ -41,8 +41,7 @@ REASONS = (
     ("hw_thermal_slowdown", "heat (hardware)", BAD), ("hw_power_brake_slowdown", "power brake", BAD),
 )  # fmt: skip
 _CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
-_ANY = (Step(None, WARN),)
-_SICK = (Step(None, BAD),)
+SLOWED = (Step(None, WARN), Step(0.05, BAD))
 
 
 def dashboard() -> builders.Dashboard:
@@ -159,7 +158,7 @@ def each(expression: str) -> str:
 
 
 def _every_gpu() -> Shaped:
-    state = recorded("opsd:gpu_state:code", *_CHOSEN)
+    state = unnamed("opsd:gpu_state:code", *_CHOSEN)
     whole = f"and on (cluster, node, uuid) {state}"  # without MIG devices, which are lines of their own
     memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
     return panels.grid(
@@ -168,12 +167,12 @@ def _every_gpu() -> Shaped:
              "first. Activity: SMs that are busy, or utilisation where the driver cannot tell."),
         [
             Query(state),
-            Query(f"{recorded('opsd:device_activity:ratio', *_CHOSEN)} {whole}"),
+            Query(f"{unnamed('opsd:device_activity:ratio', *_CHOSEN)} {whole}"),
             Query(each(gpu("opsd_gpu_tensor_active_ratio"))),
             Query(each(memory)),
             Query(each(gpu("opsd_gpu_power_average_watts"))),
             Query(each(heat())),
-            Query(recorded("opsd:gpu_held:share", *_CHOSEN)),
+            Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
         ],
         [
             Column("node", "Node", 100, link=uids.NODE),
@@ -191,135 +190,176 @@ def _every_gpu() -> Shaped:
             Column("country", "Country", 110, texts=COUNTRY_TEXTS),
         ],
         sort=("-State", "Node", "GPU"),
-        none="-",
+        paged=True,
     )  # fmt: skip
 
 
 def _errors() -> list[Shaped]:
     xid = "cluster, node, gpu, xid"
-
-    def errors(severity: str, lifetime: str) -> str:
-        kind = (f'severity="{severity}"', f'lifetime="{lifetime}"')
-        return f"{each(gpu('opsd_gpu_ecc_errors_total', *kind))} > 0"
-
+    last = f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"
+    met = once("opsd_gpu_application_xid_users", *_CHOSEN)
+    gpus = f"0 * {recorded('opsd:gpu_state:code', *_CHOSEN)}"  # tells the number of a GPU
+    users = f"max by ({xid}) ({met} + on (cluster, node, uuid) group_left (gpu) {gpus})"
     return [
         panels.grid(
             Head(uids.XIDS.id, 0, 38, 10, 9, "XID errors",
                  "Errors that drivers reported since each agent started, the last first; the runbook says "
-                 "which of them need a drain."),
+                 "which of them need a drain. Users: whose jobs met the same one on this GPU within a week; "
+                 "two or more: it is the GPU, not their programs."),
             [
-                Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
+                Query(last),
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
-                Query(f"max by ({xid}) ({once('opsd_gpu_application_xid_users', *_CHOSEN)}"
-                      f" * on (cluster, node, uuid) group_left (gpu) ({recorded('opsd:gpu_state:code', *_CHOSEN)}"
-                      " >= bool 0))"),
+                Query(f"{users} or 0 * {last}"),
             ],
             [
-                Column("node", "Node", 100, link=uids.NODE),
+                Column("node", "Node", 110, link=uids.NODE),
                 Column("gpu", "GPU", 60),
                 Column("xid", "XID", 60),
                 Column("Value #B", "Count", 70, COUNT, 0),
-                Column("Value #C", "Users", 70, COUNT, 0, steps=(Step(None, PLAIN), Step(2, WARN))),
+                Column("Value #C", "Users", 70, COUNT, 0, steps=(Step(None, PLAIN), Step(2, WARN)),
+                       texts=(("0", "-", PLAIN),)),
                 Column("Value #A", "Last", None, "dateTimeFromNow"),
             ],
             sort=("-Last",),
-            none="none",
+            paged=True,
         ),
         panels.grid(
             Head(uids.ERRORS.id, 10, 38, 14, 9, "Memory errors and repairs",
-                 "GPUs with uncorrected errors since their driver was loaded, rows that wait for a reset or "
-                 "could not be replaced, or a driver that advises something. A failed remap: replace the GPU."),
+                 "Uncorrected errors since the driver was loaded, rows that wait for a reset or could not be "
+                 "replaced, and what the driver advises. A failed remap, or SRAM past its threshold: replace "
+                 "the GPU."),
+            [Query(_repairs())],
             [
-                Query(errors("uncorrected", "volatile")),
-                Query(f"{errors('uncorrected', 'aggregate')}"),
-                Query(f"{each(gpu('opsd_gpu_row_remap_pending'))} > 0"),
-                Query(f"{each(gpu('opsd_gpu_row_remap_failure'))} > 0"),
-                Query(f"{each(gpu('opsd_gpu_recovery_action'))} > 0"),
-            ],
-            [
-                Column("node", "Node", 100, link=uids.NODE),
+                Column("node", "Node", 110, link=uids.NODE),
                 Column("gpu", "GPU", 60),
-                Column("Value #A", "Uncorrected", 110, COUNT, 0, steps=_SICK),
-                Column("Value #B", "Ever", 70, COUNT, 0),
-                Column("Value #C", "Remap waits", 110, COUNT, 0, texts=(("1", "yes", WARN),)),
-                Column("Value #D", "Remap failed", 115, COUNT, 0, texts=(("1", "yes", BAD),)),
-                Column("Value #E", "Driver advises", None, COUNT, 0, texts=ACTIONS),
+                Column("what", "What", None, texts=_REPAIRS),
+                Column("Value", "How many", 100, COUNT, 0),
             ],
-            sort=("-Remap failed", "-Uncorrected", "Node"),
-            none="-",
+            sort=("Node", "GPU"),
+            paged=True,
         ),
     ]  # fmt: skip
 
 
+_REPAIRS = (
+    ("uncorrected", "uncorrected memory errors", WARN),
+    ("waits", "row remap waits for a reset", WARN),
+    ("failed", "row remap failed: replace the GPU", BAD),
+    ("sram", "SRAM errors past the threshold: replace the GPU", BAD),
+    ("reset", "the driver advises a reset", WARN),
+    ("reboot", "the driver advises a reboot of the node", BAD),
+    ("peers", "the driver advises to drain peer-to-peer", WARN),
+    ("drain", "the driver advises to drain and reset", BAD),
+)
+
+
+def _repairs() -> str:
+    kind = ('severity="uncorrected"', 'lifetime="volatile"')
+    advice = each(gpu("opsd_gpu_recovery_action"))
+    advised = (
+        (f"{advice} / {code} == 1", what)
+        for code, what in enumerate(("reset", "reboot", "peers", "drain"), start=1)
+    )
+    return listed(
+        (f"{each(gpu('opsd_gpu_ecc_errors_total', *kind))} > 0", "uncorrected"),
+        (f"{each(gpu('opsd_gpu_row_remap_pending'))} == 1", "waits"),
+        (f"{each(gpu('opsd_gpu_row_remap_failure'))} == 1", "failed"),
+        (f"{each(gpu('opsd_gpu_sram_threshold_exceeded'))} == 1", "sram"),
+        *advised,
+    )
+
+
+_LINKS = (
+    ("lanes", "PCIe lanes", BAD), ("generation", "PCIe generation under load", WARN),
+    ("replays", "PCIe packets sent again, 1 h", WARN), ("nvlinks", "NVLinks up", BAD),
+    ("errors", "NVLink errors, 1 h", WARN),
+)  # fmt: skip
+
+
 def _links() -> list[Query]:
-    """Narrow or slow PCIe under load, packets sent again, NVLinks that are down or err."""
-    busy = f"({each(gpu('opsd_gpu_utilization_ratio'))} > 0.1)"
-    lanes, generation = "opsd_gpu_pcie_link_width", "opsd_gpu_pcie_link_generation"
+    """Narrow or slow PCIe under load, packets sent again, NVLinks that are down or err; and what should be."""
+    busy = f"{each(gpu('opsd_gpu_utilization_ratio'))} > 0.1"
+    width, widest = (each(gpu(f"opsd_gpu_pcie_link_width_{it}lanes")) for it in ("", "max_"))
+    speed, fastest = (each(gpu(f"opsd_gpu_pcie_link_generation{it}")) for it in ("", "_max"))
     active = each(gpu("opsd_gpu_nvlink_links_active"))
     most = f"max by (cluster, node) ({gpu('opsd_gpu_nvlink_links_active')})"
-    replays = each(f"increase({gpu('opsd_gpu_pcie_replays_total')}[1h])")
+    others = f"0 * {active} + on (cluster, node) group_left () {most}"
+    replays = f"{each(_in_an_hour(gpu('opsd_gpu_pcie_replays_total')))} > 0"
+    errors = f"sum by ({GPU}) ({_in_an_hour(gpu('opsd_gpu_nvlink_errors_total'))}) > 0"
+    narrow, slow = f"{width} < {widest}", f"{speed} < {fastest} and {busy}"
+    down = f"{active} < on (cluster, node) group_left () {most}"
     return [
-        Query(f"{each(gpu(f'{lanes}_lanes'))} < {each(gpu(f'{lanes}_max_lanes'))}"),
-        Query(f"{each(gpu(generation))} < {each(gpu(f'{generation}_max'))} and {busy}"),
-        Query(f"{replays} > 0"),
-        Query(f"{active} < on (cluster, node) group_left () {most}"),
-        Query(f"sum by ({GPU}) (increase({gpu('opsd_gpu_nvlink_errors_total')}[1h])) > 0"),
-    ]
+        Query(listed((narrow, "lanes"), (slow, "generation"), (replays, "replays"), (down, "nvlinks"),
+                     (errors, "errors"))),
+        Query(listed((f"{widest} and ({narrow})", "lanes"), (f"{fastest} and ({slow})", "generation"),
+                     (f"0 * ({replays})", "replays"), (f"{others} and ({down})", "nvlinks"),
+                     (f"0 * ({errors})", "errors"))),
+    ]  # fmt: skip
+
+
+def _in_an_hour(counter: str) -> str:
+    return f"increase({counter}[1h])"
+
+
+_BLIND = (
+    ("missing", "GPUs missing: Slurm expects more", BAD), ("silent", "agent does not answer", BAD),
+    ("released", "agent has left the driver", WARN), ("mig", "GPUs in MIG mode", PLAIN),
+)  # fmt: skip
+
+
+def _blind() -> str:
+    job = f'job="{NODE}"'
+    return listed(
+        (f"{unnamed('opsd:node_gpus_missing:count', *_CHOSEN)} > 0", "missing"),
+        (f"1 - max by (cluster, node) ({up(job, *_CHOSEN)}) == 1", "silent"),
+        (f"max by (cluster, node) ({gpu('opsd_node_released')}) == 1", "released"),
+        (f"sum by (cluster, node) ({gpu('opsd_gpu_mig_mode')}) > 0", "mig"),
+    )
 
 
 def _blindness() -> list[Shaped]:
-    agents = up(f'job="{NODE}"', *_CHOSEN)
-    silent = f"1 - {agents} == 1"
     return [
         panels.grid(
             Head(uids.THROTTLED.id, 0, 47, 7, 9, "Slowed by heat or supply",
                  "Share of the last ten minutes in which a GPU's clocks were held down by heat or by a power "
                  "brake. Under a power cap every GPU is, and that is not listed."),
-            [Query(recorded("opsd:gpu_slowed:ratio", *_CHOSEN))],
+            [Query(unnamed("opsd:gpu_slowed:ratio", *_CHOSEN))],
             [
-                Column("node", "Node", 100, link=uids.NODE),
+                Column("node", "Node", 110, link=uids.NODE),
                 Column("gpu", "GPU", 60),
                 Column("reason", "Why", None, texts=REASONS),
-                Column("Value", "Share", 110, PERCENT, 0, bar=True, steps=(Step(None, WARN), Step(0.05, BAD))),
+                Column("Value", "Share", 110, PERCENT, 0, bar=True, steps=SLOWED),
             ],
             sort=("-Share",),
+            paged=True,
         ),
         panels.grid(
-            Head(uids.LINKS.id, 7, 47, 10, 9, "Links",
+            Head(uids.LINKS.id, 7, 47, 9, 9, "Links",
                  "PCIe with fewer lanes, or under load an older generation, than it should have; packets sent "
                  "again and NVLink errors within an hour; NVLinks fewer than the node's other GPUs have."),
             _links(),
             [
-                Column("node", "Node", 100, link=uids.NODE),
+                Column("node", "Node", 110, link=uids.NODE),
                 Column("gpu", "GPU", 60),
-                Column("Value #A", "Lanes", 70, COUNT, 0, steps=_SICK),
-                Column("Value #B", "PCIe gen.", 90, COUNT, 0, steps=_ANY),
-                Column("Value #C", "Replays", 85, COUNT, 0, steps=_ANY),
-                Column("Value #D", "NVLinks", 85, COUNT, 0, steps=_SICK),
-                Column("Value #E", "Errors", None, COUNT, 0, steps=_ANY),
+                Column("what", "What", None, texts=_LINKS),
+                Column("Value #A", "Is", 65, COUNT, 0),
+                Column("Value #B", "Should be", 95, COUNT, 0),
             ],
             sort=("Node", "GPU"),
-            none="-",
+            paged=True,
         ),
         panels.grid(
-            Head(uids.BLIND.id, 17, 47, 7, 9, "Where nobody looks",
+            Head(uids.BLIND.id, 16, 47, 8, 9, "Where nobody looks",
                  "Nodes whose GPUs are seen in part or not at all: GPUs that Slurm expects and the driver "
                  "lacks, agents that have left the driver for maintenance or do not answer, GPUs in MIG mode "
                  "(which have no utilisation of their own)."),
+            [Query(_blind())],
             [
-                Query(f"{_node('gpus_missing:count')} > 0"),
-                Query(f"max by (cluster, node) ({gpu('opsd_node_released')}) == 1"),
-                Query(f"max by (cluster, node) ({silent})"),
-                Query(f"sum by (cluster, node) ({gpu('opsd_gpu_mig_mode')}) > 0"),
+                Column("node", "Node", 110, link=uids.NODE),
+                Column("what", "What", None, texts=_BLIND),
+                Column("Value", "How many", 95, COUNT, 0),
             ],
-            [
-                Column("node", "Node", None, link=uids.NODE),
-                Column("Value #A", "Missing", 75, COUNT, 0, steps=_SICK),
-                Column("Value #B", "Released", 80, COUNT, 0, texts=(("1", "yes", WARN),)),
-                Column("Value #C", "Silent", 65, COUNT, 0, texts=(("1", "yes", BAD),)),
-                Column("Value #D", "MIG", 55, COUNT, 0),
-            ],
-            sort=("-Missing", "Node"),
-            none="-",
+            sort=("Node",),
+            paged=True,
         ),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import gpu, heat, once
+from dashboards.expressions import gpu, heat, once, unnamed
 from dashboards.gpu_fleet import ACTIONS, BUSY, FULL, HOT, STATES, each
 from dashboards.palette import NEUTRAL, RESULTS, ZERO_IS_BEST, ZERO_IS_GOOD
 from dashboards.panels import (
@@ -96,7 +96,8 @@ def _now() -> list[Shaped]:
 
 def _whole(name: str) -> str:
     """Of GPUs, without MIG devices."""
-    return f"({recorded(name, *_CHOSEN)} and on (cluster, node, uuid) {recorded('opsd:gpu_state:code', *_CHOSEN)})"
+    gpus = recorded("opsd:gpu_state:code", *_CHOSEN)
+    return f"({unnamed(name, *_CHOSEN)} and on (cluster, node, uuid) {gpus})"
 
 
 def _holders() -> list[Shaped]:
@@ -111,9 +112,9 @@ def _holders() -> list[Shaped]:
         panels.grid(
             Head(21, 12, 6, 12, 9, "GPUs now", "State of each GPU, and the job on it."),
             [
-                Query(recorded("opsd:gpu_state:code", *_CHOSEN)),
+                Query(unnamed("opsd:gpu_state:code", *_CHOSEN)),
                 Query(_whole("opsd:device_activity:ratio")),
-                Query(recorded("opsd:gpu_held:share", *_CHOSEN)),
+                Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
             ],
             [
                 Column("gpu", "GPU", 55),
@@ -125,7 +126,7 @@ def _holders() -> list[Shaped]:
                 Column("project", "Project", link=uids.ALLOCATIONS),
             ],
             sort=("GPU",),
-            none="-",
+            paged=True,
         ),
     ]  # fmt: skip
 
@@ -220,7 +221,6 @@ def _errors() -> list[Shaped]:
                 Column("Value #A", "Last", None, "dateTimeFromNow"),
             ],
             sort=("-Last",),
-            none="none",
         ),
         panels.grid(
             Head(61, 7, 58, 10, 8, "Memory errors and repairs",
@@ -237,7 +237,6 @@ def _errors() -> list[Shaped]:
                 Column("Value #F", "Advice", None, COUNT, 0, texts=(("0", "none", GOOD), *ACTIONS)),
             ],
             sort=("GPU",),
-            none="-",
         ),
         panels.grid(
             Head(62, 17, 58, 7, 8, "Agent", "What the agent collects here, whether the last time succeeded, and "

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
 from dashboards.expressions import GPU, gpu, heat
-from dashboards.gpu_fleet import BUSY, FULL, HOT, REASONS
+from dashboards.gpu_fleet import BUSY, FULL, HOT, REASONS, SLOWED
 from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
@@ -166,7 +166,7 @@ def _side_by_side() -> Shaped:
              "activity less than the middle GPU of the job; one far behind slows all of them down."),
         [
             Query(live),
-            Query(f"{live} - on () group_left () quantile(0.5, {live})"),
+            Query(f"round({live} - on () group_left () quantile(0.5, {live}), 0.01)"),
             Query(_mean(_each("opsd_gpu_tensor_active_ratio"))),
             Query(f"max_over_time({_memory()}{_TIME}) / max_over_time({total}{_TIME})"),
             Query(_mean(_each("opsd_gpu_power_average_watts"))),
@@ -186,7 +186,7 @@ def _side_by_side() -> Shaped:
             Column("uuid", "GPU's name"),
         ],
         sort=("Behind median", "Node", "GPU"),
-        none="-",
+        paged=True,
     )  # fmt: skip
 
 
@@ -261,7 +261,7 @@ def _troubles() -> list[Shaped]:
                 Column("node", "Node", 110, link=uids.NODE),
                 Column("gpu", "GPU", 60),
                 Column("reason", "Why", None, texts=REASONS),
-                Column("Value", "Share", 160, PERCENT, 0, bar=True, steps=(Step(None, WARN), Step(0.05, BAD))),
+                Column("Value", "Share", 160, PERCENT, 0, bar=True, steps=SLOWED),
             ],
             sort=("-Share",),
         ),

@@ -97,6 +97,14 @@ def _unused() -> str:
     return _held_while(f"({none} == 0)", "opsd_gpu_job_processes", "10m")
 
 
+def _once(shares: str) -> str:
+    """One GPU at most, also in minutes in which a job that is over is still seen beside its successor.
+
+    That is so where no rule ran when it ended: in a backfill, or while Prometheus was down.
+    """
+    return f"{shares} / on (cluster, node, uuid) group_left () clamp_min({by('sum', _UUID, shares)}, 1)"
+
+
 def _with(shares: str, reading: str, sign: str = "*") -> str:
     """What jobs hold, joined with a reading of the GPU."""
     return f"{shares} {sign} on (cluster, node, uuid) group_left () {by('max', _UUID, reading)}"
@@ -118,7 +126,7 @@ def _idle_of(labels: tuple[str, ...]) -> str:
 def _held_of_node() -> str:
     """Zero where the agent can tell and nobody holds anything; absent where it cannot."""
     asked = by("max", _NODE, series("opsd_gpu_job_unresolved"))
-    return f"{by('sum', _NODE, 'opsd:gpu_jobs:share')} or 0 * {asked}"
+    return f"{by('sum', _NODE, _once('opsd:gpu_jobs:share'))} or 0 * {asked}"
 
 
 def _idle_of_node() -> str:
@@ -127,7 +135,7 @@ def _idle_of_node() -> str:
 
 
 def _missing() -> str:
-    """Slurm's inventory says how many there should be; under MIG, where it counts devices, the agent's flag."""
+    """By Slurm's inventory; by the agent's flag where Slurm tells nothing, or counts MIG devices."""
     slurm = by("sum", _NODE, by("max", (*_NODE, "class"), series("opsd_slurm_node_gpus")))
     cut = f"{by('max', _NODE, series('opsd_gpu_mig_mode'))} == 1"
     expected = f"({slurm} unless {cut}) or {by('max', _NODE, series('opsd_gpu_devices_expected'))}"
@@ -265,7 +273,7 @@ RECORDED_OF_GPUS: tuple[Recorded, ...] = (
     ),
     # ---- projects and countries
     Recorded(
-        "opsd:gpus_held:sum", _PROJECT, by("sum", _PROJECT, "opsd:gpu_held:share"),
+        "opsd:gpus_held:sum", _PROJECT, by("sum", _PROJECT, _once("opsd:gpu_held:share")),
         "GPUs that the jobs of a project hold.",
     ),
     Recorded("opsd:project_gpus_idle:sum", _PROJECT, _idle_of(_PROJECT), "Of those, GPUs that did nothing."),

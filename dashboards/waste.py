@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import once
+from dashboards.expressions import once, unnamed
 from dashboards.palette import COUNTRIES, COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST
 from dashboards.panels import (
     BAD,
@@ -96,16 +96,14 @@ def _idle_gpus() -> Shaped:
     idle = _idle()
     long = f"count_over_time({idle}{_DAY}) * {_A_DAY_STEP} + {_BEFORE}"
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
-    watts = recorded("opsd:device_activity:avg30m", _CLUSTER)
     return panels.grid(
         Head(uids.HELD_IDLE.id, 0, 6, 24, 10, "GPUs held and idle now",
              "The longest first. Idle for: at most a day is looked back. Ask the user, then cancel the job: "
              "scancel JOB. A job that serves a model waits for questions: look at its memory."),
         [
-            Query(idle),
+            Query(unnamed("opsd:gpu_idle:share", *_CHOSEN)),
             Query(f"({long}) and {idle}"),
             Query(wasted),
-            Query(f"{idle} * 0 + on (cluster, node, uuid) group_left () max by (cluster, node, uuid) ({watts})"),
         ],
         [
             Column("node", "Node", 110, link=uids.NODE),
@@ -115,12 +113,12 @@ def _idle_gpus() -> Shaped:
             Column("account", "Account", 120),
             Column("project", "Project", link=uids.ALLOCATIONS),
             Column("country", "Country", 110, texts=COUNTRY_TEXTS),
-            Column("Value #A", "Share", 80, PERCENT, 0),
-            Column("Value #D", "Activity", 90, PERCENT, 1),
+            Column("Value #A", "Share of it", 110, PERCENT, 0),
             Column("Value #B", "Idle for", 110, SECONDS, 1, steps=_LONG),
-            Column("Value #C", "Wasted, GPU-h", 120, COUNT, 1, steps=_MUCH),
+            Column("Value #C", "Wasted, GPU-h", 150, COUNT, 1, steps=_MUCH),
         ],
         sort=("-Wasted, GPU-h",),
+        paged=True,
     )  # fmt: skip
 
 
@@ -142,10 +140,11 @@ def _unused() -> list[Shaped]:
                 Column("user", "User", 110),
                 Column("account", "Account", 120),
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("Value #A", "Unused", 80, COUNT, 0, steps=(Step(None, WARN),)),
-                Column("Value #B", "Held", 70, COUNT, 0),
+                Column("Value #A", "Unused", 95, COUNT, 1, steps=(Step(None, WARN),)),
+                Column("Value #B", "Held", 75, COUNT, 1),
             ],
             sort=("-Unused",),
+            paged=True,
         ),
         panels.lines(
             Head(22, 12, 17, 12, 9, "Idle GPUs, by country",
@@ -179,23 +178,25 @@ def _week() -> list[Shaped]:
                 Column("project", "Project", link=uids.ALLOCATIONS),
                 Column("organisation", "Organisation"),
                 Column("country", "Country", 110, texts=COUNTRY_TEXTS),
-                Column("Value #A", "Held, GPU-h", 105, "locale", 0),
-                Column("Value #B", "Idle, GPU-h", 105, "locale", 0),
+                Column("Value #A", "Held, GPU-h", 115, "locale", 0),
+                Column("Value #B", "Idle, GPU-h", 125, "locale", 0),
                 Column("Value #C", "Share idle", 140, PERCENT, 1, bar=True, steps=_SHARE),
-                Column("Value #D", "Energy", 100, "kwatth", 0),
+                Column("Value #D", "Energy", 100, "kwatth", 1),
             ],
             sort=("-Idle, GPU-h",),
+            paged=True,
         ),
         panels.bars(
             Head(31, 15, 27, 9, 5, "Share idle, by country",
                  "Idle GPU-hours of 7 days as a share of those that the country's projects held."),
-            Query(f"{by_country('idle_gpu_seconds')} / ({by_country('held_gpu_seconds')} > 0)", "{{country}}"),
+            Query(f"sort_desc({by_country('idle_gpu_seconds')} / ({by_country('held_gpu_seconds')} > 0))",
+                  "{{country}}"),
             PERCENT, _SHARE, most=0.5, decimals=1,
         ),
         panels.bars(
             Head(32, 15, 32, 9, 5, "Idle GPU-hours, by country",
                  "The same in GPU-hours: what could have been given to others."),
-            Query(f"{by_country('idle_gpu_seconds')} / {_HOUR}", "{{country}}"), HOURS, NEUTRAL,
+            Query(f"sort_desc({by_country('idle_gpu_seconds')} / {_HOUR})", "{{country}}"), HOURS, NEUTRAL,
         ),
     ]  # fmt: skip
 
@@ -212,7 +213,7 @@ def _low() -> Shaped:
              "Jobs of at least an hour whose GPUs were less than 20 % active on average within the last two. "
              "Much memory and little activity: it serves a model, or waits for data."),
         [
-            Query(f"{gpus} and {low}"),
+            Query(f"{gpus} * 1 and {low}"),
             Query(f"{low} and {gpus}"),
             Query(f"{gpus} * (1 - {low})"),
             Query(f"{gpus} * 0 + on (cluster, jobid) group_left () {memory} and {low}"),
@@ -224,9 +225,10 @@ def _low() -> Shaped:
             Column("account", "Account"),
             Column("Value #A", "GPUs", 90, COUNT, 0),
             Column("Value #B", "Activity", 200, PERCENT, 0, bar=True, steps=_LOW),
-            Column("Value #C", "GPUs' worth unused", 160, COUNT, 1, steps=(Step(None, PLAIN), Step(8, WARN))),
+            Column("Value #C", "GPUs' worth unused", 190, COUNT, 1, steps=(Step(None, PLAIN), Step(8, WARN))),
             Column("Value #D", "Memory", 110, BYTES, 0),
             Column("Value #E", "Power of a GPU", 130, WATTS, 0),
         ],
         sort=("-GPUs' worth unused",),
+        paged=True,
     )  # fmt: skip
