@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _EPILOG = """\
 steps: ingest (read Slurm's accounting), reread (the last week once more, every night), review (the last
 90 days, every week), rebuild (day facts), balances (everything on the page), notify (letters to people,
-where [mail] says how), reconcile (certificates,
-every night), machine (nodes, reservations, partitions), fetch (what jobs did with GPUs, from the node
-agents), housekeeping (tidy up, once a day). One daemon runs on a database; --once may run beside it.
+where [mail] says how), reconcile (certificates, every night), slurm (what it is doing now), machine
+(nodes, reservations, partitions), fetch (what jobs did with GPUs, from the node agents), housekeeping
+(tidy up, once a day). One daemon runs on a database; --once may run beside it.
 """
 _BEATS_PER_WATCH = 3
 
