@@ -62,7 +62,7 @@ scrape_configs:
 
 
 def alertmanager(site: Site) -> str:
-    """alertmanager.yml: by audience, country, organisation and severity; what follows from another is muted."""
+    """alertmanager.yml: by audience, country, organisation, severity; what follows from another is muted."""
     return f"""\
 # An example to start from. Made by `opsd dashboards build`.
 #   audience: allocations (who grants hours) or operations (who runs the machine)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dashboards.build import build
-from tests.stack.pace import FILES, WAITING, divided, quicken, quickened
+from tests.stack.pace import FILES, WAITING, divided, looking_back, quicken, quickened
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,13 @@ def test_expressions_are_left_alone() -> None:
     rule = {"alert": "A", "expr": "changes(x[10m]) == 0", "for": "5m"}
 
     assert rule | {"for": "150000ms"} == quickened(rule, 2)
+
+
+def test_how_far_one_looks_back() -> None:
+    """Ranges and offsets are divided where one asks for it, and nothing else of an expression."""
+    expr = 'max_over_time(x{a="[6h]"}[15m]) > 600 and y[1h30m:1m] offset 30m unless offset_30m'
+    expected = (
+        'max_over_time(x{a="[6h]"}[450000ms]) > 600 and y[2700000ms:1m] offset 900000ms unless offset_30m'
+    )
+
+    assert {"expr": expected, "for": "5m"} == looking_back({"expr": expr, "for": "5m"}, 2)
