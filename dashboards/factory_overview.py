@@ -84,14 +84,14 @@ def _eyes() -> list[Shaped]:
          f"sum({_of_cluster('gpus_missing:count')})", ZERO_IS_GOOD, uids.FLEET),
         ("XIDs to act on", "Errors of the last half hour that need a reset or a reboot.",
          paging, ZERO_IS_GOOD, uids.FLEET),
-        ("Nodes out", "Nodes that take no jobs: down, drained, failing or not responding. Some are meant so: "
-         "the next dashboard has the reasons.", out, ZERO_IS_BEST, uids.SLURM),
+        ("Nodes out", "Nodes that take no jobs; some are meant so: the next dashboard has the reasons.",
+         out, ZERO_IS_BEST, uids.SLURM),
         ("Targets down", "Agents and daemons whose last scrape failed: what they watch is not seen.",
          silent, ZERO_IS_BEST, uids.ITSELF),
-        ("Over quota", "Awards that have been charged more than was granted, and have not ended. Their jobs "
-         "are held, or the award is extended.", spent, ZERO_IS_BEST, uids.ALLOCATIONS),
-        ("Unexplained", "Cells of Slurm's own usage report that differ from opsd's without a cause: no "
-         "statement should leave the house meanwhile.", unexplained, ZERO_IS_BEST, uids.ITSELF),
+        ("Over quota", "Awards charged more than was granted that have not ended: extend, or hold jobs.",
+         spent, ZERO_IS_BEST, uids.ALLOCATIONS),
+        ("Unexplained", "Cells in which usage differs from Slurm's without a cause: send no statement.",
+         unexplained, ZERO_IS_BEST, uids.ITSELF),
     )  # fmt: skip
     numbers = [
         panels.number(
@@ -134,8 +134,8 @@ def _fullness() -> list[Shaped]:
             Query(pending), COUNT, NEUTRAL, link=uids.SLURM,
         ),
         panels.number(
-            Head(23, 12, 6, 4, 4, "Median wait", "How long the jobs waited that started in the last 24 hours; "
-                 "the partition with the longest median."),
+            Head(23, 12, 6, 4, 4, "Median wait",
+                 "How long jobs waited that started in the last 24 hours; the slowest partition."),
             Query(wait), SECONDS, _WAIT, decimals=1, link=uids.SLURM,
         ),
         panels.number(
@@ -144,8 +144,8 @@ def _fullness() -> list[Shaped]:
             link=uids.SLURM,
         ),
         panels.number(
-            Head(25, 20, 6, 4, 4, "Held, but idle", "Share of the held GPUs that did nothing for half an hour: "
-                 "under 1 % of their SMs were busy. Their jobs are on the next dashboard."),
+            Head(25, 20, 6, 4, 4, "Held, but idle",
+                 "Share of the held GPUs of which under 1 % of the SMs were busy for half an hour."),
             Query(f"sum({_of_cluster('gpus_idle:sum')}) / (sum({_of_cluster('gpus_held:sum')}) > 0)"
                   f" or 0 * sum({_of_cluster('gpus_held:sum')})"),
             PERCENT, _IDLE, decimals=1, link=uids.WASTE,
@@ -199,8 +199,8 @@ def _users() -> list[Shaped]:
     return [
         panels.lines(
             Head(30, 0, 19, 9, 9, "GPUs held, by country",
-                 "GPUs that jobs of projects hold, by the country that leads them; one that jobs share counts "
-                 "by its shares. Unattributed: no award pays for their account."),
+                 "GPUs that jobs of projects hold, by the country that leads them; one that jobs share "
+                 "counts by its shares. Unattributed: no award pays for their account."),
             [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _CLUSTER)})", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
@@ -227,6 +227,7 @@ def _users() -> list[Shaped]:
 
 def _burning() -> list[Shaped]:
     power = f"sum({_of_cluster('gpu_power_watts:sum')})"
+    idle = f"sum({recorded('opsd:project_idle_watts:sum', _CLUSTER)})"
     energy = f"sum(sum_over_time({_of_cluster('gpu_energy_watts:sum')}{_DAY})) * 300"
     as_of = f"scalar(max({series('opsd_balances_as_of_timestamp_seconds')}))"
     days = f"({once('opsd_award_exhaustion_timestamp_seconds')} - {as_of}) / 86400"
@@ -246,7 +247,7 @@ def _burning() -> list[Shaped]:
             Head(42, 0, 33, 10, 6, "Power and what it is drawn for",
                  "Power of all GPUs, and of those that jobs hold without using them."),
             [Query(power, "all GPUs"),
-             Query(f"sum({recorded('opsd:project_idle_watts:sum', _CLUSTER)}) or 0 * {power}", "held, but idle")],
+             Query(f"{idle} or 0 * {power}", "held, but idle")],
             WATTS, NEUTRAL, colors={"held, but idle": panels.WARN},
         ),
         panels.grid(

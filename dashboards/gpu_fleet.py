@@ -122,8 +122,9 @@ def _courses() -> list[Shaped]:
             PERCENT, NEUTRAL, most=1, dashed=("held by jobs",),
         ),
         panels.lines(
-            Head(32, 0, 16, 8, 8, "Power", "What the chosen GPUs draw; by their counters of energy beside it: "
-                 "where they differ, power is sampled badly."),
+            Head(32, 0, 16, 8, 8, "Power",
+                 "What the chosen GPUs draw, also by their counters of energy: where these differ, power is "
+                 "sampled badly."),
             [
                 Query(f"sum({_node('gpu_power_watts:sum')})", "power"),
                 Query(f"sum({_node('gpu_energy_watts:sum')})", "by energy counters"),
@@ -140,7 +141,7 @@ def _courses() -> list[Shaped]:
         ),
         panels.lines(
             Head(34, 16, 16, 8, 8, "Hottest GPU of a node",
-                 "Over the chosen nodes: the hottest, the tenth part above, the middle. Dashed: 83 and 90 °C. "
+                 "Over the chosen nodes: the hottest, the hottest tenth, the middle. Dashed: 83 and 90 °C. "
                  "All of them rise: the cooling. One rises: that node."),
             [
                 Query(f"max({heats})", "hottest"),
@@ -277,7 +278,7 @@ _LINKS = (
 
 
 def _links() -> list[Query]:
-    """Narrow or slow PCIe under load, packets sent again, NVLinks that are down or err; and what should be."""
+    """What is narrow, slow, down or errs; and what it should be."""
     busy = f"{each(gpu('opsd_gpu_utilization_ratio'))} > 0.1"
     width, widest = (each(gpu(f"opsd_gpu_pcie_link_width_{it}lanes")) for it in ("", "max_"))
     speed, fastest = (each(gpu(f"opsd_gpu_pcie_link_generation{it}")) for it in ("", "_max"))
@@ -335,8 +336,8 @@ def _blindness() -> list[Shaped]:
         ),
         panels.grid(
             Head(uids.LINKS.id, 7, 47, 9, 9, "Links",
-                 "PCIe with fewer lanes, or under load an older generation, than it should have; packets sent "
-                 "again and NVLink errors within an hour; NVLinks fewer than the node's other GPUs have."),
+                 "PCIe with fewer lanes, or under load an older generation, than it should have; packets "
+                 "sent again and NVLink errors within an hour; fewer NVLinks than the node's other GPUs."),
             _links(),
             [
                 Column("node", "Node", 110, link=uids.NODE),

@@ -65,16 +65,17 @@ def _node(name: str) -> str:
 def _now() -> list[Shaped]:
     used, total = _node("gpu_memory_used_bytes:sum"), _node("gpu_memory_total_bytes:sum")
     seen = age("opsd_node_collector_last_success_timestamp_seconds", *_CHOSEN, 'collector="nvml"')
+    sick, missing = f"sum({_node('gpus_sick:count')})", f"sum({_node('gpus_missing:count')})"
+    memory = f"sum({used}) / sum({total})"
     shown = (
         ("GPUs", "GPUs that its driver counts.", f"sum({_node('gpus:count')})", COUNT, NEUTRAL),
         ("Sick or missing", "GPUs that do not answer, and GPUs that Slurm expects and the driver lacks.",
-         f"sum({_node('gpus_sick:count')}) + (sum({_node('gpus_missing:count')}) or 0 * "
-         f"sum({_node('gpus_sick:count')}))", COUNT, ZERO_IS_GOOD),
+         f"{sick} + ({missing} or 0 * {sick})", COUNT, ZERO_IS_GOOD),
         ("Held by jobs", "GPUs of this node that jobs hold, by the prolog's job files.",
          f"sum({_node('gpus_held:sum')})", COUNT, NEUTRAL),
         ("Activity", "Mean share of busy SMs; utilisation where the driver cannot tell.",
          f"avg({_whole('opsd:device_activity:ratio')})", PERCENT, NEUTRAL),
-        ("GPU memory", "Share of the memory that processes hold.", f"sum({used}) / sum({total})", PERCENT, FULL),
+        ("GPU memory", "Share of the memory that processes hold.", memory, PERCENT, FULL),
         ("Hottest GPU", "The highest core temperature of the node now.",
          f"max({_node('gpu_temperature_celsius:max')})", CELSIUS, HOT),
         ("Readings' age", "Since when the agent has read its GPUs; past some intervals it hangs.",
@@ -149,8 +150,8 @@ def _activity() -> list[Shaped]:
                gpu("opsd_gpu_memory_used_bytes"), BYTES),
         _lines(34, 8, 24, "Memory bandwidth", "Share of the highest bandwidth: near 100 % memory is what the "
                "job waits for.", gpu("opsd_gpu_dram_active_ratio"), PERCENT, most=1),
-        _lines(35, 16, 24, "Processes", "Compute processes; none while a job holds the GPU: it has not begun, "
-               "or has died.", gpu("opsd_gpu_processes"), COUNT),
+        _lines(35, 16, 24, "Processes", "Compute processes; none while a job holds the GPU: it has not "
+               "begun, or has died.", gpu("opsd_gpu_processes"), COUNT),
     ]  # fmt: skip
 
 
@@ -209,7 +210,8 @@ def _errors() -> list[Shaped]:
     xid = "gpu, xid"
     return [
         panels.grid(
-            Head(60, 0, 58, 7, 8, "XIDs of this node", "Errors that the driver reported since the agent started."),
+            Head(60, 0, 58, 7, 8, "XIDs of this node",
+                 "Errors that the driver reported since the agent started."),
             [
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
@@ -224,8 +226,8 @@ def _errors() -> list[Shaped]:
         ),
         panels.grid(
             Head(61, 7, 58, 10, 8, "Memory errors and repairs",
-                 "Errors since the driver was loaded; rows that were replaced, wait for a reset, or could not "
-                 "be; what the driver advises."),
+                 "Errors since the driver was loaded; rows that were replaced, wait for a reset, or could "
+                 "not be; what the driver advises."),
             _repairs(),
             [
                 Column("gpu", "GPU", 60),
@@ -239,8 +241,8 @@ def _errors() -> list[Shaped]:
             sort=("GPU",),
         ),
         panels.grid(
-            Head(62, 17, 58, 7, 8, "Agent", "What the agent collects here, whether the last time succeeded, and "
-                 "how long it took."),
+            Head(62, 17, 58, 7, 8, "Agent",
+                 "What the agent collects here, whether the last time succeeded, and how long it took."),
             [Query(each_collector("opsd_node_collector_up")),
              Query(each_collector("opsd_node_collector_duration_seconds"))],
             [

@@ -92,7 +92,7 @@ def _whose() -> Shaped:
     gpus = f"sum by (jobid, account, user) ({recorded('opsd:gpu_jobs:share', *_JOB)})"
     return panels.grid(
         Head(10, 0, 1, 15, 4, "Whose job it is",
-             "The account's project and who pays, by the awards of the time; GPUs: the most it held at once."),
+             "The account's project and who pays, as bound at the time. GPUs: the most it held at once."),
         [Query(f"max by ({whose}) ({held}) * 0 + on (jobid, account, user) group_left () "
                f"max_over_time(({gpus}){_TIME})")],
         [
@@ -114,8 +114,8 @@ def _short() -> list[Shaped]:
     idle = recorded("opsd:gpu_idle:share", *_JOB)
     held = f"sum(sum_over_time({share}{_TIME})) / {_MINUTES}"
     shown = (
-        ("Activity", "Mean share of busy SMs over its GPUs; utilisation where the driver cannot tell. Under "
-         "10 % it hardly uses them.", f"avg({_mean(_live())})", PERCENT, _USED, 0),
+        ("Activity", "Mean share of busy SMs over its GPUs. Under 10 % it hardly uses them.",
+         f"avg({_mean(_live())})", PERCENT, _USED, 0),
         ("Held", "GPU-hours that it held within the time shown.", held, HOURS, NEUTRAL, 1),
         ("Of that idle", "GPU-hours in which a GPU had done nothing for half an hour.",
          f"sum(sum_over_time({idle}{_TIME})) / {_MINUTES} or 0 * {held}", HOURS, _WASTED, 1),
@@ -130,21 +130,22 @@ def _short() -> list[Shaped]:
 def _sums() -> list[Shaped]:
     gap = f"quantile(0.5, {_mean(_live())}) - min({_mean(_live())})"
     energy = f"sum(sum_over_time(({_power()}){_TIME})) * 60 / 3.6e6"
-    xids = f"count({_met_xids()}) or 0 * count(max_over_time({recorded('opsd:gpu_jobs:share', *_JOB)}[$__range]))"
-    processes = (
-        f"max_over_time(sum({_of_job('opsd_gpu_job_processes')}){_TIME})"
-    )  # fmt: skip
+    seen = f"max_over_time({recorded('opsd:gpu_jobs:share', *_JOB)}[$__range])"
+    xids = f"count({_met_xids()}) or 0 * count({seen})"
+    processes = f"max_over_time(sum({_of_job('opsd_gpu_job_processes')}){_TIME})"
     shown = (
-        ("Energy", "What its GPUs used, from readings of their power each minute.", energy, "kwatth", NEUTRAL, 2),
+        ("Energy", "What its GPUs used, from readings of their power each minute.", energy, "kwatth",
+         NEUTRAL, 2),
         ("Mean power of a GPU", "Far below the others' of its kind: it waits.",
          f"avg({_mean(f'({_power()})')})", WATTS, NEUTRAL, 0),
         ("Most memory at once", "The most that processes held on all its GPUs together.",
          f"max_over_time(sum({_memory()}){_TIME})", BYTES, NEUTRAL, 1),
         ("Most processes", "Compute processes on its GPUs; 0: it has never begun to use them.",
          processes, COUNT, (Step(None, BAD), Step(1, PLAIN)), 0),
-        ("Straggler", "How far the least active GPU lies behind the median of the job: the others may wait "
-         "for it.", gap, PERCENT, (Step(None, PLAIN), Step(0.1, WARN), Step(0.2, BAD)), 0),
-        ("XIDs", "Errors that drivers reported of its GPUs while it held them.", xids, COUNT, ZERO_IS_GOOD, 0),
+        ("Straggler", "How far the least active GPU lies behind the job's median: others may wait for it.",
+         gap, PERCENT, (Step(None, PLAIN), Step(0.1, WARN), Step(0.2, BAD)), 0),
+        ("XIDs", "Errors that drivers reported of its GPUs while it held them.", xids, COUNT,
+         ZERO_IS_GOOD, 0),
     )  # fmt: skip
     return [
         panels.number(Head(14 + place, 4 * place, 5, 4, 4, title, words), Query(expr), unit, steps,
@@ -223,8 +224,8 @@ def _rest() -> list[Shaped]:
                     "power limit."), _each("opsd_gpu_clock_hertz", 'domain="sm"'), HERTZ),
         _lines(Head(36, 8, 38, 8, 8, "Received over NVLink", "Exchange between the GPUs of a node."),
                _held(received), BYTES_A_SECOND),
-        _lines(Head(37, 16, 38, 8, 8, "Received over PCIe", "From the host, its storage and other nodes: what "
-                    "feeds the GPU."), _held(pcie), BYTES_A_SECOND),
+        _lines(Head(37, 16, 38, 8, 8, "Received over PCIe", "From the host, its storage and other nodes: "
+                    "what feeds the GPU."), _held(pcie), BYTES_A_SECOND),
     ]  # fmt: skip
 
 

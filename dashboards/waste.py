@@ -72,17 +72,20 @@ def _now() -> list[Shaped]:
     held, idle = _sum("opsd:gpus_held:sum"), _sum("opsd:project_gpus_idle:sum")
     unused = _sum("opsd:gpu_unused:share")
     watts = f"{_sum('opsd:project_idle_watts:sum')} or 0 * {idle}"
-    energy = f"sum(sum_over_time({recorded('opsd:project_idle_watts:sum', *_CHOSEN)}{_DAY})) * {_A_DAY_STEP} / {_KWH}"
+    joules = f"sum(sum_over_time({recorded('opsd:project_idle_watts:sum', *_CHOSEN)}{_DAY})) * {_A_DAY_STEP}"
     nothing = f"0 * sum(sum_over_time({recorded('opsd:project_gpus_idle:sum', *_CHOSEN)}{_DAY}))"
     shown = (
         ("GPUs held", "GPUs that jobs of the chosen projects hold.", held, COUNT, NEUTRAL, 0, True),
-        ("Of them idle", "GPUs that did nothing for half an hour, or longer.", idle, COUNT, ZERO_IS_BEST, 0, True),
-        ("Share idle", "Idle GPUs as a share of the held ones. Some waste is normal: debugging, jobs that "
-         "begin; a tenth is much.", f"{idle} / ({held} > 0)", PERCENT, _SHARE, 1, True),
-        ("Without a process", "GPUs that their jobs hold and no process has used for ten minutes: mostly a job "
-         "that has died, or asked for too many.", f"{unused} or 0 * {held}", COUNT, ZERO_IS_BEST, 0, True),
-        ("Power of idle GPUs", "What those GPUs draw for nothing.", watts, WATTS, NEUTRAL, 1, True),
-        ("Energy of idle, 24 hours", "What idle GPUs used within a day.", f"{energy} or {nothing}", "kwatth",
+        ("Of them idle", "GPUs that did nothing for half an hour, or longer.", idle, COUNT,
+         ZERO_IS_BEST, 0, True),
+        ("Share idle", "Idle GPUs as a share of the held ones. A little is normal; a tenth is much.",
+         f"{idle} / ({held} > 0)", PERCENT, _SHARE, 1, True),
+        ("Without a process", "Held, with no process for ten minutes: a job died, or asked for too many.",
+         f"{unused} or 0 * {held}", COUNT, ZERO_IS_BEST, 0, True),
+        ("Power of idle GPUs", "What those GPUs draw for nothing.",
+         watts, WATTS, NEUTRAL, 1, True),
+        ("Energy of idle, 24 hours", "What idle GPUs used within a day.",
+         f"{joules} / {_KWH} or {nothing}", "kwatth",
          NEUTRAL, 1, False),
     )  # fmt: skip
     return [
@@ -148,8 +151,8 @@ def _unused() -> list[Shaped]:
         ),
         panels.lines(
             Head(22, 12, 17, 12, 9, "Idle GPUs, by country",
-                 "GPUs held and idle, by the country that leads the project. At night and at weekends it tells "
-                 "of jobs that are forgotten."),
+                 "GPUs held and idle, by the country that leads the project. At night and at weekends: jobs "
+                 "that are forgotten."),
             [Query(by_country, "{{country}}")], COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
     ]  # fmt: skip
