@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOUR = 3_600
 _SHOWN_REASONS = 5
+_LOOK_SECONDS = 20  # six looks at a controller that hangs then end within their step's deadline
 
 
 def register(parser: ArgumentParser) -> None:
@@ -98,7 +99,7 @@ def _sources(label: str, slurm: Slurm, tell: Callable[[str], None] | None) -> Cl
         turn=Turn(me, time.monotonic, time.sleep, *([tell] if tell else [])),
         open_tables=_tables(slurm),
         open_machine=partial(_machine, slurm),
-        open_present=partial(_present, slurm, label),
+        open_present=partial(_present, slurm),
     )  # fmt: skip
 
 
@@ -121,13 +122,13 @@ def _machine(slurm: Slurm, cluster: str, tables: AccountingTables | None) -> Mac
     return registry.machine("slurm", client, cluster, tables, slurm.timezone)
 
 
-def _present(slurm: Slurm, label: str, _: str) -> Present:
-    """By the name in the configuration: the one local cluster needs none, nor slurmdbd to find it by it."""
+def _present(slurm: Slurm, cluster: str) -> Present:
     from collectors import registry
 
     return registry.present(
-        "slurm", folder=slurm.bin, conf=slurm.conf, timeout_seconds=slurm.timeout_seconds, cluster=label
-    )
+        "slurm", folder=slurm.bin, conf=slurm.conf, cluster=cluster,
+        timeout_seconds=min(slurm.timeout_seconds, _LOOK_SECONDS),
+    )  # fmt: skip
 
 
 def chosen(found: list[ClusterSources], name: str | None) -> list[ClusterSources]:
