@@ -99,7 +99,7 @@ def _quota(it: Standing, as_of: int) -> Iterator[tuple[str, str]]:
     is_over = it.left < 0
     yield from ((THRESHOLD, f"{percent} of {grant}") for percent in reached if percent <= 100)
     if is_over:
-        yield OVER, f"of {grant}"
+        yield OVER, grant_mark(it.granted)
     yield from ((THRESHOLD, f"{percent} of {grant}") for percent in reached if percent > 100)
     # Over quota without any days of grace is what the notice of that says already.
     if (
@@ -108,7 +108,12 @@ def _quota(it: Standing, as_of: int) -> Iterator[tuple[str, str]]:
         and it.grace_end <= as_of
         and (award.grace_days or not is_over)
     ):
-        yield GRACE, f"of {grant} until {_end(award)}"
+        yield GRACE, f"{grant_mark(it.granted)} until {_end(award)}"
+
+
+def grant_mark(granted: int) -> str:
+    """How the marks begin of what is news again after an extension."""
+    return f"of {exact_text(unit_hours(granted))}"
 
 
 def _end(award: Award) -> str:

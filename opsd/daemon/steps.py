@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LEAST_STALE_SECONDS = 300
 _MOST_WAIT_SECONDS = 600
 _EFFICIENCY_SECONDS = 900
+_NOTIFY_SECONDS = 300  # a letter need not come within the minute, and the books are read for it once more
 _MACHINE_SECONDS = 900  # nodes change rarely, and the last week is read again each time
 _TOLD_AGENTS = 3  # by name, in the log of a round
 WEEK = 7 * DAY
@@ -291,6 +292,17 @@ def stable_name(store: Store, one: ClusterSources) -> str:
         return identity.of(connection, one.cluster)
 
 
+def name_now(store: Store, one: ClusterSources) -> str:
+    """The same, asking the accounting only where it must: slurmctld is looked at while slurmdbd is away."""
+    from opsd.store import identity, sweeps
+
+    with store.read() as connection:
+        if one.label:
+            return identity.of(connection, one.label)
+        known = [sweep.cluster for sweep in sweeps.every(connection)]
+    return known[0] if len(known) == 1 else stable_name(store, one)
+
+
 def _slurm(work: Work) -> Outcome:
     """What Slurm is doing now. A source that fails stands on the page; a silent cluster fails the step."""
     from exporters import slurm
@@ -302,7 +314,7 @@ def _slurm(work: Work) -> Outcome:
         if one.present is None:
             return {}
         done = present.run(
-            work.store, one.present, cluster=stable_name(work.store, one), now=work.now,
+            work.store, one.present, cluster=name_now(work.store, one), now=work.now,
             interval=work.daemon.slurm_seconds, stopwatch=time.monotonic, answered=one.answered,
         )  # fmt: skip
         work.go_on()  # a daemon that ends has ended its commands
@@ -379,7 +391,7 @@ STEPS: tuple[Step, ...] = (
     Step("review", _review, Weekly(6, 4, 23), 6 * HOUR, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
-    Step("notify", _notify, Every(lambda daemon: daemon.balances_seconds), 900, 3, follows="balances"),
+    Step("notify", _notify, Every(lambda _: _NOTIFY_SECONDS), 900, 3),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
     Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),

@@ -10,26 +10,21 @@ remembered as passed, and nobody is told.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from exporters.mail import Mail, NotTaken
 from opsd.core import letters, notices
-from opsd.core.attribution import BEFORE_START
-from opsd.core.awards import Award, grace_end
+from opsd.core.awards import Award
 from opsd.core.errors import Unavailable, WrongUsage
 from opsd.core.letters import Letter
 from opsd.core.names import nearest
-from opsd.core.notices import FRESH_SECONDS, Kept, Notice, Standing
+from opsd.core.notices import FRESH_SECONDS, Kept, Notice, Standing, grant_mark
 from opsd.core.parties import Contact
 from opsd.core.period import DAY
-from opsd.core.plan import Plan, Segment
-from opsd.pipeline import exhausted
-from opsd.pipeline.balance import Label, Ledger, Line
-from opsd.pipeline.outlook import AWARD, Reading
-from opsd.pipeline.seconds import collect
+from opsd.pipeline import standings as figures
+from opsd.pipeline.balance import Line
 from opsd.store import hold, parties
 from opsd.store import notices as memory
 from opsd.store.engine import Connection, Store
@@ -224,7 +219,7 @@ class _Plan:
             raise WrongUsage(f"--award {only!r}: no such award" + nearest(only, self.awards, "opsd balance"))
         standings = {
             award: standing
-            for award, standing in standings_at(self._connection, self._now).items()
+            for award, standing in figures.run(self._connection, self._now, self._is_told).items()
             if only in (None, award)
         }
         due = {award: notices.due(standing, self._now) for award, standing in standings.items()}
@@ -240,9 +235,16 @@ class _Plan:
         if not (wanted := set(unknown)):
             return frozenset()
         before = self._now - FRESH_SECONDS
-        then = standings_at(self._connection, before)
+        then = figures.run(self._connection, before)
         groups = (notices.due(then[award], before) for award in wanted)
         return frozenset(one for some in groups for group in some for one in group)
+
+    def _is_told(self, line: Line) -> bool:
+        """Whether over quota is old news to everybody, and use after grace too where there is grace."""
+        kept = self._kept.get(line.key, ())
+        told = {row.notice.kind for row in kept if row.notice.mark.startswith(grant_mark(line.granted))}
+        wanted = {notices.OVER, notices.GRACE} if self.awards[line.key].grace_days else {notices.OVER}
+        return wanted <= told and all(row.next_at is None for row in kept)
 
     def _planned(self, standings: Mapping[str, Standing], turns: Mapping[str, notices.Turn]) -> _Planned:
         now, later, nobody = [], [], []
@@ -283,62 +285,3 @@ def _message_id(notice: Notice, recipient: str, domain: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- the figures
-
-
-def standings_at(connection: Connection, as_of: int) -> dict[str, Standing]:
-    """Every award's figures: those of `opsd balance` as of that instant."""
-    reading = Reading(connection, as_of)
-    ledger, outlooks, awards = reading.ledger, reading.by(AWARD), reading.ledger.consortium.awards
-    since = exhausted.since(ledger, dict(_recently_over(awards, reading.lines, as_of)))
-    found = {
-        line.key: _standing(awards[line.key], line, since.get(line.key), outlooks.of(line).forecast.at, as_of)
-        for line in reading.lines
-    }
-    going_on = _going_on(ledger, found)
-    return {award: replace(it, goes_on=award in going_on) for award, it in found.items()}
-
-
-def _recently_over(
-    awards: Mapping[str, Award], lines: Iterable[Line], as_of: int
-) -> Iterator[tuple[str, int]]:
-    for line in lines:
-        award = awards[line.key]
-        is_long_over = (
-            award.end is not None and as_of >= award.end + (award.grace_days + LONG_OVER_DAYS) * DAY
-        )
-        if line.over and not is_long_over:
-            yield line.key, line.granted
-
-
-def _standing(
-    award: Award, line: Line, over_since: int | None, exhaustion: int | None, as_of: int
-) -> Standing:
-    known = over_since is not None or not line.over
-    until = grace_end(award, as_of, over_since) if known or award.end is not None else None
-    return Standing(
-        award, line.granted, line.used, line.after_end, over_since, until, exhaustion,
-        is_unpriced=line.unpriced,
-    )  # fmt: skip
-
-
-def _going_on(ledger: Ledger, standings: Mapping[str, Standing]) -> set[str]:
-    """Awards of which something was charged lately, after their grace was over."""
-    earliest = ledger.as_of - LATELY_SECONDS
-    over = {
-        award: max(it.grace_end, earliest)
-        for award, it in standings.items()
-        if it.grace_end is not None and it.grace_end < ledger.as_of
-    }
-    edges = sorted({*over.values(), ledger.as_of}) if over else []
-    cuts = Plan(tuple(Segment(start, end, (str(start),)) for start, end in pairwise(edges)))
-    going_on = set()
-    cells = collect(ledger.connection, cuts, ledger.labeller, ledger.names.counts) if over else {}
-    for cell, (_, run_seconds, suspended) in cells.items():
-        label = Label(*cell.labels) if cell.labels else None
-        if label is None or label.outside == BEFORE_START or label.award not in over:
-            continue
-        if int(cell.periods[0]) >= over[label.award] and ledger.charge(
-            label, cell.shape, run_seconds, suspended
-        ):
-            going_on.add(label.award)
-    return going_on
