@@ -31,7 +31,9 @@ class ClusterSources:
         label: its name in the configuration; "" for the one local cluster, whose name Slurm tells.
         since: how far back its very first reading goes (`opsd.pipeline.sweep.beginning`).
         turn: waits until nobody else reads; None: nobody else can.
-        open_machine, open_tables, open_present: make the others from the cluster's name; None: there is none.
+        open_machine, open_tables: make the others from the cluster's name; None: there is none.
+        open_present: likewise, from its label: it is asked also while the accounting, which tells the name,
+            is away.
     """
 
     accounting: AccountingSource
@@ -95,7 +97,7 @@ class ClusterSources:
     def present(self) -> Present | None:
         """What it is doing now; None: nobody tells."""
         if self._present is None and self.open_present is not None:
-            self._present = self.open_present(self.cluster)
+            self._present = self.open_present(self.label)
         return self._present
 
     def means(self, go_on: Callable[[], None] = lambda: None) -> Means:

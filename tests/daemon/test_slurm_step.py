@@ -12,6 +12,7 @@ from opsd.core.present import SOURCES
 from opsd.daemon import named
 from opsd.daemon.steps import Outcome, Work
 from opsd.pipeline.sources import ClusterSources
+from opsd.store import sweeps
 from opsd.store.engine import Store
 from tests.fakes import books
 from tests.fakes.consortia import CLUSTER
@@ -132,10 +133,23 @@ def test_where_nobody_tells_of_the_present_there_is_no_page(store: Store) -> Non
     assert (None, "", True) == (done.page, done.failed, done.served)
 
 
-def test_a_cluster_without_a_name(store: Store) -> None:
-    """Its accounting has not told it since the daemon began: the step fails with that."""
+def test_slurm_is_looked_at_while_its_accounting_is_away(store: Store) -> None:
+    """When records pile up is when it matters: by its label, or as the only cluster that was ever read."""
+
+    def away(label: str = "") -> ClusterSources:
+        return ClusterSources(SlurmAway(), label, open_present=lambda _label: RecordedPresent())
+
+    labelled = run(store, away("far"))
     with pytest.raises(Unavailable, match="sacctmgr"):
-        run(store, ClusterSources(SlurmAway(), open_present=lambda _name: RecordedPresent()))
+        run(store, away())
+    with store.write() as connection:
+        sweeps.cover(connection, CLUSTER, NOW, NOW)
+    known = run(store, away())
+
+    assert [{("cluster", "far")}, {("cluster", CLUSTER)}] == [
+        {pair for labels in samples(done, "opsd_slurm_dbd_queue_records") for pair in labels}
+        for done in (labelled, known)
+    ]
 
 
 def test_counters_go_on_over_restarts(store: Store) -> None:
