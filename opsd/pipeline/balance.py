@@ -34,6 +34,7 @@ from opsd.store.read import Key, Names, Subset
 KEYS = ("award", "project", "organisation", "country", "pool", "funder")
 COLUMNS = ("unit", "granted", "settled", "accrued", "committed", "left", "free", "after_end", "state")
 UNKNOWN = "unknown"
+_EVER = 2**62  # seconds: beyond every instant
 _PARTITION_AND_QOS = (read.DIMENSIONS.index("partition"), read.DIMENSIONS.index("qos"))
 OVER = "over"
 OK = "ok"
@@ -184,8 +185,21 @@ class _ByAward:
         policies = [(policy.valid_from, policy.valid_until) for policy in consortium.policies]
         classes = [(found.valid_from, found.valid_until) for found in consortium.node_classes]
         self._changes = sorted({instant for dates in policies + classes for instant in dates if instant})
+        self._edges: dict[int, Sequence[int]] = {}
+        self._known: dict[tuple[int, ...], tuple[str, ...]] = {}
 
     def labels(self, key: Key, at: int) -> tuple[str, ...]:
+        """Looked up once between two edges: of many awards most begin or end inside any long window."""
+        edges = self._edges.get(key[0])
+        if edges is None:
+            edges = self._edges[key[0]] = self.account_edges(key[0], -_EVER, _EVER)
+        slot = (key[0], *(key[place] for place in _PARTITION_AND_QOS), bisect_right(edges, at))
+        found = self._known.get(slot)
+        if found is None:
+            found = self._known[slot] = self._labels(key, at)
+        return found
+
+    def _labels(self, key: Key, at: int) -> tuple[str, ...]:
         cluster, account = self.names.accounts[key[0]]
         partition, qos = (self.names.words[key[place]] for place in _PARTITION_AND_QOS)
         award, outside = self.attribution.award_at(cluster, account, partition, qos, at)
@@ -224,6 +238,7 @@ class Ledger:
         self.unpriced: set[str] = set()
         self.unknown_limits = 0
         self.unattributed = False
+        self._rates: dict[tuple[Label, int], Rates | Unpriced] = {}
 
     def lines(self) -> list[Line]:
         """One line per award, in the order of their ids."""
@@ -289,6 +304,12 @@ class Ledger:
 
     def rates(self, label: Label, shape_id: int) -> Rates | Unpriced:
         """What a second of a shape costs under a label."""
+        known = self._rates.get((label, shape_id))
+        if known is None:
+            known = self._rates[label, shape_id] = self._priced(label, shape_id)
+        return known
+
+    def _priced(self, label: Label, shape_id: int) -> Rates | Unpriced:
         policy = self.policy(label)
         if policy is None:
             name = self.consortium.awards[label.award].policy

@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from opsd.core.period import DAY
 from opsd.core.plan import Plan, Segment
 from opsd.pipeline.balance import Label, Ledger, micro
-from opsd.pipeline.seconds import collect
+from opsd.pipeline.seconds import Sums, collect
 
 DAYS = (1, 7, 30)
 Burn = tuple[int, ...]  # micro-unit-seconds, one for each of DAYS
@@ -25,21 +25,21 @@ def run(ledger: Ledger) -> dict[str, Burn]:
     """By award; one that burned nothing in all that time is left out."""
     edges = [ledger.as_of, *(ledger.as_of - days * DAY for days in DAYS)]
     parts = [Segment(start, end, (str(end),)) for end, start in pairwise(edges)]  # the latest first
-    found = charged(ledger, Plan(tuple(reversed(parts))))
+    how = (ledger.connection, Plan(tuple(reversed(parts))), ledger.labeller, ledger.names.counts)
+    found = charged(ledger, collect(*how))
     return {
         award: tuple(map(micro, accumulate(charges.get(part.end, Fraction(0)) for part in parts)))
         for award, charges in found.items()
     }
 
 
-def charged(ledger: Ledger, cuts: Plan) -> Mapping[str, Mapping[int, Fraction]]:
+def charged(ledger: Ledger, cells: Sums) -> Mapping[str, Mapping[int, Fraction]]:
     """Exact unit-seconds inside the awards' lives, by award and by the end of a segment.
 
     Args:
-        cuts: segments whose one period is their end.
+        cells: of a plan of segments whose one period is their end.
     """
     found: dict[str, dict[int, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    cells = collect(ledger.connection, cuts, ledger.labeller, ledger.names.counts)
     for cell, (_, run_seconds, suspended) in cells.items():
         label = Label(*cell.labels) if cell.labels else None
         if label is not None and not label.outside:

@@ -1,7 +1,7 @@
 """Since when awards are over quota: the first second from which more is charged than is granted now.
 
-Found by halving and more: the days of all these awards at once, from the day facts, until each is known
-to one day; then its second, from the runs of that day.
+First its day is found, from the day facts of the accounts that draw on such awards; then the second, from
+the runs of that day.
 
 Invariant: as of that instant the balance, with today's grant, is over; as of a second before, it is not.
 """
@@ -22,15 +22,13 @@ from opsd.core.rules import Rates, Unpriced
 from opsd.core.usage import cut
 from opsd.pipeline.balance import Label, Ledger, micro
 from opsd.pipeline.burn import charged
-from opsd.pipeline.seconds import pieces_of
+from opsd.pipeline.seconds import collect_of, pieces_of
 from opsd.store import read
 from opsd.store.read import Held
 
-_MOST_PARTS, _SEGMENTS = 16, 320  # of one award, and of all of them
-
 
 class _Span(NamedTuple):
-    """Between these instants an award came to be over; `used` was charged by the first."""
+    """Inside it an award came to be over; `used` was charged by its start."""
 
     start: int
     end: int
@@ -43,45 +41,40 @@ def since(ledger: Ledger, over: Mapping[str, int]) -> dict[str, int]:
     Args:
         over: what is granted now, in micro-unit-seconds, to awards of which more is charged.
     """
-    spans = {award: _life(ledger, award) for award in over}
-    while edges := _edges(spans):
-        spans = _narrowed(ledger, over, spans, edges)
-    return {award: _second(ledger, award, over[award], span) for award, span in spans.items()}
+    lives = {award: _life(ledger, award) for award in over}
+    edges = sorted(
+        {instant for life in lives.values() for instant in (life.start, life.end, *_midnights(life))}
+    )
+    days = [Segment(start, end, (str(end),)) for start, end in pairwise(edges)]
+    accounts = frozenset(number for award in over for number in _accounts(ledger, award))
+    how = (ledger.connection, Plan(tuple(days)), ledger.labeller, ledger.names.counts)
+    found = charged(ledger, collect_of(*how, accounts))
+    return {
+        award: _second(ledger, award, over[award], _day(days, life, found.get(award, {}), over[award]))
+        for award, life in lives.items()
+    }
 
 
-def _life(ledger: Ledger, award: str) -> _Span:
+def _life(ledger: Ledger, award: str) -> Window:
     known = ledger.consortium.awards[award]
     end = ledger.as_of if known.end is None else min(known.end, ledger.as_of)
-    return _Span(known.start, end, Fraction(0))
+    return Window(known.start, end)
 
 
-def _edges(spans: Mapping[str, _Span]) -> set[int]:
-    """Midnights that cut the spans into some parts each; none once all lie inside a day."""
-    parts = max(2, min(_MOST_PARTS, _SEGMENTS // max(1, len(spans))))
-    edges: set[int] = set()
-    for span in spans.values():
-        first, last = span.start // DAY + 1, -(-span.end // DAY) - 1
-        days = last - first + 1  # midnights strictly inside
-        edges.update(DAY * (first + days * part // parts) for part in range(parts) if days > 0)
-    return edges
+def _midnights(life: Window) -> range:
+    return range((life.start // DAY + 1) * DAY, life.end, DAY)
 
 
-def _narrowed(
-    ledger: Ledger, over: Mapping[str, int], spans: Mapping[str, _Span], edges: set[int]
-) -> dict[str, _Span]:
-    ends = {instant for span in spans.values() for instant in (span.start, span.end)}
-    cuts = [Segment(a, b, (str(b),)) for a, b in pairwise(sorted(edges | ends))]
-    found, starts = charged(ledger, Plan(tuple(cuts))), [part.start for part in cuts]
-    narrowed = {}
-    for award, span in spans.items():
-        used, charges = span.used, found.get(award, {})
-        for part in cuts[bisect_left(starts, span.start) : bisect_left(starts, span.end)]:
-            more = used + charges.get(part.end, Fraction(0))
-            if micro(more) > over[award] or part.end == span.end:
-                narrowed[award] = _Span(part.start, part.end, used)
-                break
+def _day(days: list[Segment], life: Window, charges: Mapping[int, Fraction], granted: int) -> _Span:
+    """The day, or the part of it, in which the award came to be over."""
+    used = Fraction(0)
+    for day in days:
+        if life.start <= day.start < life.end:
+            more = used + charges.get(day.end, Fraction(0))
+            if micro(more) > granted:
+                return _Span(day.start, day.end, used)
             used = more
-    return narrowed
+    raise AssertionError(f"charged {used} within {life}, which is not over {granted}")
 
 
 def _second(ledger: Ledger, award: str, granted: int, span: _Span) -> int:
@@ -122,9 +115,13 @@ def _charging(ledger: Ledger, award: str, span: _Span) -> Iterator[_Charging]:
 
 
 def _runs(ledger: Ledger, award: str, span: _Span) -> Iterator[Held]:
-    """Of the accounts that ever drew on an award."""
-    bound = {(one.cluster, one.account) for one in ledger.consortium.bindings if one.award == award}
-    accounts = {number for number, account in ledger.names.accounts.items() if account in bound}
+    accounts = _accounts(ledger, award)
     for number in accounts:
         yield from read.runs_overlapping(ledger.connection, span.start, span.end, account=number)
     yield from (held for held in read.open_runs(ledger.connection) if held.account in accounts)
+
+
+def _accounts(ledger: Ledger, award: str) -> frozenset[int]:
+    """Those that ever drew on an award."""
+    bound = {(one.cluster, one.account) for one in ledger.consortium.bindings if one.award == award}
+    return frozenset(number for number, account in ledger.names.accounts.items() if account in bound)

@@ -69,6 +69,17 @@ def collect(connection: Connection, plan: Plan, labeller: Labeller, counts: Mapp
     return _Collector(connection, plan, labeller, counts).collect()
 
 
+def collect_of(
+    connection: Connection,
+    plan: Plan,
+    labeller: Labeller,
+    counts: Mapping[int, Counts],
+    accounts: frozenset[int],
+) -> Sums:
+    """The seconds of some accounts alone, with every day looked at by itself; runs are not counted."""
+    return _Collector(connection, plan, labeller, counts).collect_of(accounts)
+
+
 def collect_runs(
     connection: Connection,
     plan: Plan,
@@ -134,6 +145,27 @@ class _Collector:
         for held in read.open_runs(self.connection):
             self.add_whole(held)
         return self.result()
+
+    def collect_of(self, accounts: frozenset[int]) -> Sums:
+        """The same of some accounts' seconds; what is asked for is few accounts and many segments."""
+        if not self.plan.segments or not accounts:
+            return {}
+        found, spans = self._loose_days(), self.plan.day_spans
+        own = frozenset(cell for cell in found.accounts if cell[1] in accounts)
+        self._loose = _LooseDays(own, frozenset(), stale=found.stale)
+        if spans:
+            self._add_days(spans[0][1], spans[-1][2], Subset(accounts, frozenset()), self._loose)
+        raw = [_Region(a, b, account, None) for a, b in self.plan.raw_regions for account in accounts]
+        days = _stretches(own, _Days(spans))
+        for region in (*raw, *(_Region(a, b, account, None) for account, a, b in days)):
+            for held in read.runs_overlapping(
+                self.connection, region.start, region.end, account=region.account
+            ):
+                self._add_seconds(held, region.start, region.end)
+        for held in read.open_runs(self.connection):
+            if held.account in accounts:
+                self._add_seconds(held, self.start, self.end)
+        return {cell: values for cell, values in self.sums.items() if any(values[1:])}
 
     def result(self) -> Sums:
         """What was added so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from opsd.core import plan
 from opsd.core.agreements import Funder, Policy, Pool
 from opsd.core.awards import Award, Binding, Project
 from opsd.core.consortium import Consortium, Item
@@ -18,11 +20,12 @@ from opsd.core.errors import WrongUsage
 from opsd.core.forecast import ALREADY, EXPECTED, NONE, Forecast
 from opsd.core.journal import Entry
 from opsd.core.parties import Cluster, Organisation
-from opsd.core.period import DAY, HOUR
+from opsd.core.period import DAY, HOUR, Window
 from opsd.core.records import RunRecord
 from opsd.pipeline import balance, burn, outlook, rebuild
-from opsd.pipeline.balance import KEYS
+from opsd.pipeline.balance import KEYS, Ledger
 from opsd.pipeline.outlook import Outlook, Outlooks, Reading
+from opsd.pipeline.seconds import Cell, collect, collect_of
 from opsd.store.engine import Store, sqlite_address
 from tests.pipeline.priced_world import BASE, T, grants, stored, world
 
@@ -131,6 +134,27 @@ def test_over_quota_since_the_first_second(store_url: str, seed: int) -> None:
         assert over == found.keys() != set()
         for key, at in found.items():
             assert used(store, at - 1)[key] <= granted[key] < used(store, at)[key]
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_seconds_of_some_accounts_are_those_of_all(store_url: str, seed: int) -> None:
+    """Day by day, facts stale or built, in every cell of an account what a look at everything finds."""
+    made = world(20 + seed)
+    store = stored(store_url, made.rows, made.known, made.entries, made.seen)
+    days = plan.make(Window(BASE - 2 * DAY - 7, made.seen - 99), ["day"], UTC)
+    for reach in (lambda: None, lambda: rebuild.run(store)):
+        reach()
+        with store.read() as connection:
+            ledger = Ledger(connection, made.known, made.seen)
+            how = (connection, days, ledger.labeller, ledger.names.counts)
+            everything = collect(*how)
+            found: dict[Cell, list[int]] = {}
+            for account in ledger.names.accounts:
+                for cell, (_, *seconds) in collect_of(*how, frozenset({account})).items():
+                    before = found.get(cell, [0, 0])
+                    found[cell] = [a + b for a, b in zip(before, seconds, strict=True)]
+        assert {cell: seconds for cell, (_, *seconds) in everything.items() if any(seconds)} == found
     store.close()
 
 
