@@ -1,7 +1,7 @@
 """The dashboard *Factory overview*: must somebody get up, how full is it, who uses it, what burns.
 
-Invariant: the first line is green unless a person has something to do; each number leads to the dashboard
-that says what.
+Invariant: the first numbers are green unless a person has something to do; each leads to the dashboard that
+says what.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def dashboard() -> builders.Dashboard:
         [board.cluster()],
         [
             board.Row(1, 0, "Must somebody get up?", _eyes()),
-            board.Row(2, 5, "How full is it?", [*_fullness(), *_filling()]),
-            board.Row(3, 18, "Who uses it?", _users()),
-            board.Row(4, 28, "What burns?", _burning()),
+            board.Row(2, 7, "How full is it?", [*_fullness(), *_filling()]),
+            board.Row(3, 20, "Who uses it?", _users()),
+            board.Row(4, 30, "What burns?", _burning()),
         ],
     )
 
@@ -95,13 +95,13 @@ def _eyes() -> list[Shaped]:
     )  # fmt: skip
     numbers = [
         panels.number(
-            Head(10 + place, 3 * place, 1, 3, 4, title, words), Query(expr), COUNT, steps,
-            filled=True, none="unknown", link=uid,
+            Head(10 + place, 6 * (place % 4), 1 + 3 * (place // 4), 6, 3, title, words),
+            Query(expr), COUNT, steps, filled=True, none="unknown", link=uid,
         )
         for place, (title, words, expr, steps, uid) in enumerate(shown)
     ]  # fmt: skip
     age = panels.number(
-        Head(17, 21, 1, 3, 4, "Data age",
+        Head(17, 18, 4, 6, 3, "Data age",
              "What Slurm recorded within this time may be missing from balances. The oldest cluster."),
         Query(f"max({covered})"), SECONDS, DATA_AGE, decimals=0, filled=True, none="unknown",
         link=uids.ITSELF,
@@ -121,41 +121,40 @@ def _fullness() -> list[Shaped]:
     running = recorded("opsd:slurm_jobs:sum", _CLUSTER, 'state="running"')
     return [
         panels.number(
-            Head(20, 0, 6, 4, 4, "GPUs allocated", "Share of all GPUs that jobs hold, as Slurm says."),
-            Query(f"({_gpus(allocated)} or 0 * {_gpus()}) / {_gpus()}"), PERCENT, NEUTRAL, link=uids.SLURM,
+            Head(20, 0, 8, 4, 4, "GPUs allocated", "Share of all GPUs that jobs hold, as Slurm says."),
+            Query(f"({_gpus(allocated)} or 0 * {_gpus()}) / {_gpus()}"), PERCENT, NEUTRAL,
         ),
         panels.number(
-            Head(21, 4, 6, 4, 4, "GPUs free", "GPUs that a job could get at once, if it fits."),
-            Query(f"{_gpus(idle)} or 0 * {_gpus()}"), COUNT, NEUTRAL, link=uids.SLURM,
+            Head(21, 4, 8, 4, 4, "GPUs free", "GPUs that a job could get at once, if it fits."),
+            Query(f"{_gpus(idle)} or 0 * {_gpus()}"), COUNT, NEUTRAL,
         ),
         panels.number(
-            Head(22, 8, 6, 4, 4, "GPUs asked for", "What waiting jobs ask for, also those that may not start "
+            Head(22, 8, 8, 4, 4, "GPUs asked for", "What waiting jobs ask for, also those that may not start "
                  "yet: beside the free ones it says whether the queue is long or stuck."),
-            Query(pending), COUNT, NEUTRAL, link=uids.SLURM,
+            Query(pending), COUNT, NEUTRAL,
         ),
         panels.number(
-            Head(23, 12, 6, 4, 4, "Median wait",
+            Head(23, 12, 8, 4, 4, "Median wait",
                  "How long jobs waited that started in the last 24 hours; the slowest partition."),
-            Query(wait), SECONDS, _WAIT, decimals=1, link=uids.SLURM,
+            Query(wait), SECONDS, _WAIT, decimals=1,
         ),
         panels.number(
-            Head(24, 16, 6, 4, 4, "Jobs running", "Jobs that run now, each task of an array counted."),
+            Head(24, 16, 8, 4, 4, "Jobs running", "Jobs that run now, each task of an array counted."),
             Query(f"sum({running}) or 0 * sum({recorded('opsd:slurm_jobs:sum', _CLUSTER)})"), COUNT, NEUTRAL,
-            link=uids.SLURM,
         ),
         panels.number(
-            Head(25, 20, 6, 4, 4, "Held, but idle",
+            Head(25, 20, 8, 4, 4, "Held, but idle",
                  "Share of the held GPUs of which under 1 % of the SMs were busy for half an hour."),
             Query(f"sum({_of_cluster('gpus_idle:sum')}) / (sum({_of_cluster('gpus_held:sum')}) > 0)"
                   f" or 0 * sum({_of_cluster('gpus_held:sum')})"),
-            PERCENT, _IDLE, decimals=1, link=uids.WASTE,
+            PERCENT, _IDLE, decimals=1,
         ),
     ]  # fmt: skip
 
 
 def _filling() -> list[Shaped]:
     def by_class(*matchers: str) -> str:
-        return f"sum by (cluster, class) ({once('opsd_slurm_gpus', _CLUSTER, *matchers)})"
+        return f"sum by (class) ({once('opsd_slurm_gpus', _CLUSTER, *matchers)})"
 
     def in_state(states: str) -> str:
         chosen = f'state=~"{states}"'
@@ -163,14 +162,14 @@ def _filling() -> list[Shaped]:
 
     return [
         panels.lines(
-            Head(26, 0, 10, 14, 8, "What the GPUs do",
+            Head(26, 0, 12, 14, 8, "What the GPUs do",
                  "All GPUs by what Slurm says of them. Idle with a long queue: ask why. Unseen: nobody could "
                  "ask Slurm."),
             [*of_states(_gpus, {it: it for it in GPU_STATES})],
             COUNT, NEUTRAL, stacked=True, colors=GPU_STATES,
         ),
         panels.grid(
-            Head(27, 14, 10, 10, 8, "GPUs by class",
+            Head(27, 14, 12, 10, 8, "GPUs by class",
                  "Each class of GPUs now. Out: down, drained or in maintenance."),
             [
                 Query(by_class()),
@@ -179,12 +178,11 @@ def _filling() -> list[Shaped]:
                 Query(in_state("down|drained|maintenance")),
             ],
             [
-                Column("cluster", "Cluster", 110),
                 Column("class", "Class"),
-                Column("Value #A", "GPUs", 75, COUNT, 0),
-                Column("Value #B", "Allocated", 150, PERCENT, 0, bar=True, steps=(Step(None, "blue"),)),
-                Column("Value #C", "Free", 75, COUNT, 0),
-                Column("Value #D", "Out", 70, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("Value #A", "GPUs", 70, COUNT, 0),
+                Column("Value #B", "Allocated", 105, PERCENT, 0, bar=True, steps=(Step(None, "blue"),)),
+                Column("Value #C", "Free", 60, COUNT, 0),
+                Column("Value #D", "Out", 55, COUNT, 0, steps=ZERO_IS_BEST),
             ],
             sort=("-GPUs",),
         ),
@@ -198,27 +196,27 @@ def _users() -> list[Shaped]:
     waiting = f"sum by (partition) ({recorded('opsd:slurm_pending_gpus:sum', _CLUSTER)})"
     return [
         panels.lines(
-            Head(30, 0, 19, 9, 9, "GPUs held, by country",
+            Head(30, 0, 21, 8, 9, "GPUs held, by country",
                  "GPUs that jobs of projects hold, by the country that leads them; one that jobs share "
                  "counts by its shares. Unattributed: no award pays for their account."),
             [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _CLUSTER)})", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.grid(
-            Head(31, 9, 19, 8, 9, "Largest projects now",
+            Head(31, 8, 21, 9, 9, "Largest projects now",
                  "The ten projects that hold most GPUs, and how many of these did nothing for half an hour."),
             [Query(f"topk(10, {mine} ({held}))"),
              Query(f"{mine} ({idle}) and topk(10, {mine} ({held}))")],
             [
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("country", "Country", 110, texts=COUNTRY_TEXTS),
+                Column("country", "Country", 105, texts=COUNTRY_TEXTS),
                 Column("Value #A", "GPUs", 75, COUNT, 0),
-                Column("Value #B", "Idle", 70, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("Value #B", "Idle", 60, COUNT, 0, steps=ZERO_IS_BEST),
             ],
             sort=("-GPUs",),
         ),
         panels.lines(
-            Head(32, 17, 19, 7, 9, "GPUs asked for, by partition",
+            Head(32, 17, 21, 7, 9, "GPUs asked for, by partition",
                  "What waiting jobs ask for. A line that only grows: the partition is too small, or stuck."),
             [Query(f"topk(10, {waiting})", "{{partition}}")], COUNT, NEUTRAL,
         ),
@@ -235,32 +233,32 @@ def _burning() -> list[Shaped]:
     used = f"{recorded('opsd:award_used:seconds')} / {recorded('opsd:award_granted:seconds')}"
     return [
         panels.number(
-            Head(40, 0, 29, 5, 4, "Power of GPUs", "What all GPUs draw, without the rest of their nodes."),
-            Query(power), WATTS, NEUTRAL, decimals=1, course=False, link=uids.FLEET,
+            Head(40, 0, 31, 5, 4, "Power of GPUs", "What all GPUs draw, without the rest of their nodes."),
+            Query(power), WATTS, NEUTRAL, decimals=1, course=False,
         ),
         panels.number(
-            Head(41, 5, 29, 5, 4, "Energy of 24 hours",
+            Head(41, 5, 31, 5, 4, "Energy, 24 hours",
                  "What the GPUs used within a day, by their own counters of energy."),
-            Query(f"{energy} / 3.6e6"), "kwatth", NEUTRAL, course=False, link=uids.FLEET,
+            Query(f"{energy} / 3.6e6"), "kwatth", NEUTRAL, course=False,
         ),
         panels.lines(
-            Head(42, 0, 33, 10, 6, "Power and what it is drawn for",
+            Head(42, 0, 35, 10, 6, "Power and what it is drawn for",
                  "Power of all GPUs, and of those that jobs hold without using them."),
             [Query(power, "all GPUs"),
              Query(f"{idle} or 0 * {power}", "held, but idle")],
             WATTS, NEUTRAL, colors={"held, but idle": panels.WARN},
         ),
         panels.grid(
-            Head(43, 10, 29, 14, 10, "Awards soon exhausted",
+            Head(43, 10, 31, 14, 10, "Awards soon exhausted",
                  "Awards of which nothing will be left within 60 days if use goes on as in the last week. "
                  "Tell their leads now; extend, or slow them down."),
             [Query(soon), Query(f"{used} and on (award) {soon}")],
             [
-                Column("award", "Award", 120),
+                Column("award", "Award"),
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("country", "Country", 110, texts=COUNTRY_TEXTS),
+                Column("country", "Country", 105, texts=COUNTRY_TEXTS),
                 Column("Value #A", "Days left", 90, COUNT, 0, steps=_SOON),
-                Column("Value #B", "Used share", 150, PERCENT, 0, bar=True, steps=SHARE),
+                Column("Value #B", "Used share", 140, PERCENT, 0, bar=True, steps=SHARE),
             ],
             sort=("Days left",),
         ),

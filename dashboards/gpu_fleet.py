@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
 from dashboards.expressions import GPU, gpu, heat, listed, once, unnamed
-from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST, ZERO_IS_GOOD
+from dashboards.palette import NEUTRAL, ZERO_IS_BEST, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
     BYTES,
@@ -53,9 +53,9 @@ def dashboard() -> builders.Dashboard:
         [board.cluster(), board.node()],
         [
             board.Row(1, 0, "Now", _now()),
-            board.Row(2, 5, "Activity", _courses()),
-            board.Row(3, 24, "Every GPU", [_every_gpu()]),
-            board.Row(4, 37, "Troubles", [*_errors(), *_blindness()]),
+            board.Row(2, 7, "Activity", _courses()),
+            board.Row(3, 26, "Every GPU", [_every_gpu()]),
+            board.Row(4, 39, "Troubles", [*_errors(), *_blindness()]),
         ],
     )
 
@@ -91,8 +91,8 @@ def _now() -> list[Shaped]:
          f"max({_node('gpu_temperature_celsius:max')})", CELSIUS, HOT, 0),
     )  # fmt: skip
     return [
-        panels.number(Head(10 + place, 3 * place, 1, 3, 4, title, words), Query(expr), unit, steps,
-                      decimals=decimals)
+        panels.number(Head(10 + place, 6 * (place % 4), 1 + 3 * (place // 4), 6, 3, title, words),
+                      Query(expr), unit, steps, decimals=decimals)
         for place, (title, words, expr, unit, steps, decimals) in enumerate(shown)
     ]  # fmt: skip
 
@@ -104,13 +104,13 @@ def _courses() -> list[Shaped]:
     heats = _node("gpu_temperature_celsius:max")
     return [
         panels.heat(
-            Head(30, 0, 6, 12, 10, "SM active, the 30 least busy nodes",
+            Head(30, 0, 8, 12, 10, "SM active, the 30 least busy nodes",
                  "Mean over a node's GPUs. Dark lines are nodes that nobody uses, or whose jobs wait for "
                  "something: look at one."),
             Query(f"{active} and {least}", "{{node}}"), PERCENT, BUSY,
         ),
         panels.lines(
-            Head(31, 12, 6, 12, 10, "Utilisation, SM active, tensor",
+            Head(31, 12, 8, 12, 10, "Utilisation, SM active, tensor",
                  "Means over all chosen GPUs. Utilisation high and SM active low: small kernels. Tensor low: "
                  "no matrix work, or not in reduced precision."),
             [
@@ -122,7 +122,7 @@ def _courses() -> list[Shaped]:
             PERCENT, NEUTRAL, most=1, dashed=("held by jobs",),
         ),
         panels.lines(
-            Head(32, 0, 16, 8, 8, "Power",
+            Head(32, 0, 18, 8, 8, "Power",
                  "What the chosen GPUs draw, also by their counters of energy: where these differ, power is "
                  "sampled badly."),
             [
@@ -132,7 +132,7 @@ def _courses() -> list[Shaped]:
             WATTS, NEUTRAL,
         ),
         panels.lines(
-            Head(33, 8, 16, 8, 8, "GPU memory", "What processes hold, without what drivers keep."),
+            Head(33, 8, 18, 8, 8, "GPU memory", "What processes hold, without what drivers keep."),
             [
                 Query(f"sum({_node('gpu_memory_used_bytes:sum')})", "in use"),
                 Query(f"sum({_node('gpu_memory_total_bytes:sum')})", "there is"),
@@ -140,7 +140,7 @@ def _courses() -> list[Shaped]:
             BYTES, NEUTRAL, dashed=("there is",),
         ),
         panels.lines(
-            Head(34, 16, 16, 8, 8, "Hottest GPU of a node",
+            Head(34, 16, 18, 8, 8, "Hottest GPU of a node",
                  "Over the chosen nodes: the hottest, the hottest tenth, the middle. Dashed: 83 and 90 °C. "
                  "All of them rise: the cooling. One rises: that node."),
             [
@@ -163,7 +163,7 @@ def _every_gpu() -> Shaped:
     whole = f"and on (cluster, node, uuid) {state}"  # without MIG devices, which are lines of their own
     memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
     return panels.grid(
-        Head(uids.GPUS.id, 0, 25, 24, 12, "Every GPU",
+        Head(uids.GPUS.id, 0, 27, 24, 12, "Every GPU",
              "State, load and the job on it. A GPU that does not answer has no readings; the sick ones stand "
              "first. Activity: SMs that are busy, or utilisation where the driver cannot tell."),
         [
@@ -176,19 +176,17 @@ def _every_gpu() -> Shaped:
             Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
         ],
         [
-            Column("node", "Node", 100, link=uids.NODE),
+            Column("node", "Node", link=uids.NODE),
             Column("gpu", "GPU", 60),
-            Column("Value #A", "State", 100, COUNT, 0, texts=STATES, show="color-background"),
-            Column("Value #B", "Activity", 130, PERCENT, 0, bar=True, steps=BUSY),
-            Column("Value #C", "Tensor", 130, PERCENT, 0, bar=True, steps=BUSY),
-            Column("Value #D", "Memory", 130, PERCENT, 0, bar=True, steps=FULL),
-            Column("Value #E", "Power", 80, WATTS, 0),
-            Column("Value #F", "Temp.", 80, CELSIUS, 0, steps=HOT),
-            Column("jobid", "Job", 100, link=uids.JOB),
-            Column("user", "User", 100),
-            Column("account", "Account", 120),
+            Column("Value #A", "State", 95, COUNT, 0, texts=STATES, show="color-background"),
+            Column("Value #B", "Activity", 100, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #C", "Tensor", 100, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #D", "Memory", 100, PERCENT, 0, bar=True, steps=FULL),
+            Column("Value #E", "Power", 75, WATTS, 0),
+            Column("Value #F", "Temp.", 70, CELSIUS, 0, steps=HOT),
+            Column("jobid", "Job", link=uids.JOB),
+            Column("user", "User"),
             Column("project", "Project", link=uids.ALLOCATIONS),
-            Column("country", "Country", 110, texts=COUNTRY_TEXTS),
         ],
         sort=("-State", "Node", "GPU"),
         paged=True,
@@ -203,7 +201,7 @@ def _errors() -> list[Shaped]:
     users = f"max by ({xid}) ({met} + on (cluster, node, uuid) group_left (gpu) {gpus})"
     return [
         panels.grid(
-            Head(uids.XIDS.id, 0, 38, 10, 9, "XID errors",
+            Head(uids.XIDS.id, 0, 40, 12, 8, "XID errors",
                  "Errors that drivers reported since each agent started, the last first; the runbook says "
                  "which of them need a drain. Users: whose jobs met the same one on this GPU within a week; "
                  "two or more: it is the GPU, not their programs."),
@@ -225,7 +223,7 @@ def _errors() -> list[Shaped]:
             paged=True,
         ),
         panels.grid(
-            Head(uids.ERRORS.id, 10, 38, 14, 9, "Memory errors and repairs",
+            Head(uids.ERRORS.id, 12, 40, 12, 8, "Memory errors and repairs",
                  "Uncorrected errors since the driver was loaded, rows that wait for a reset or could not be "
                  "replaced, and what the driver advises. A failed remap, or SRAM past its threshold: replace "
                  "the GPU."),
@@ -321,7 +319,7 @@ def _blind() -> str:
 def _blindness() -> list[Shaped]:
     return [
         panels.grid(
-            Head(uids.THROTTLED.id, 0, 47, 7, 9, "Slowed by heat or supply",
+            Head(uids.THROTTLED.id, 12, 48, 12, 8, "Slowed by heat or supply",
                  "Share of the last ten minutes in which a GPU's clocks were held down by heat or by a power "
                  "brake. Under a power cap every GPU is, and that is not listed."),
             [Query(unnamed("opsd:gpu_slowed:ratio", *_CHOSEN))],
@@ -335,7 +333,7 @@ def _blindness() -> list[Shaped]:
             paged=True,
         ),
         panels.grid(
-            Head(uids.LINKS.id, 7, 47, 9, 9, "Links",
+            Head(uids.LINKS.id, 0, 48, 12, 8, "Links",
                  "PCIe with fewer lanes, or under load an older generation, than it should have; packets "
                  "sent again and NVLink errors within an hour; fewer NVLinks than the node's other GPUs."),
             _links(),
@@ -350,7 +348,7 @@ def _blindness() -> list[Shaped]:
             paged=True,
         ),
         panels.grid(
-            Head(uids.BLIND.id, 16, 47, 8, 9, "Where nobody looks",
+            Head(uids.BLIND.id, 0, 56, 24, 7, "Where nobody looks",
                  "Nodes whose GPUs are seen in part or not at all: GPUs that Slurm expects and the driver "
                  "lacks, agents that have left the driver for maintenance or do not answer, GPUs in MIG mode "
                  "(which have no utilisation of their own)."),
@@ -358,7 +356,7 @@ def _blindness() -> list[Shaped]:
             [
                 Column("node", "Node", 110, link=uids.NODE),
                 Column("what", "What", None, texts=_BLIND),
-                Column("Value", "How many", 95, COUNT, 0),
+                Column("Value", "How many", 200, COUNT, 0),
             ],
             sort=("Node",),
             paged=True,

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from dashboards import board, panels, uids
 from dashboards.expressions import gpu, heat, once, unnamed
 from dashboards.gpu_fleet import ACTIONS, BUSY, FULL, HOT, STATES, each
-from dashboards.palette import NEUTRAL, RESULTS, ZERO_IS_BEST, ZERO_IS_GOOD
+from dashboards.palette import NEUTRAL, RESULTS, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
     BYTES,
@@ -38,6 +38,7 @@ from dashboards.recording import recorded
 _CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
 _AGE = (Step(None, GOOD), Step(60, WARN), Step(300, BAD))
 _HELD = (Step(None, "blue"),)
+_REMAPS = (("0", "none", GOOD), ("1", "waits", WARN), ("2", "failed", BAD))
 
 
 def dashboard() -> builders.Dashboard:
@@ -49,11 +50,11 @@ def dashboard() -> builders.Dashboard:
         [board.cluster(), board.one_node()],
         [
             board.Row(1, 0, "Now", _now()),
-            board.Row(2, 5, "Who holds it", _holders()),
-            board.Row(3, 15, "Activity", _activity()),
-            board.Row(4, 32, "Power, heat and clocks", _power()),
-            board.Row(5, 48, "Links", _links()),
-            board.Row(6, 57, "Errors and agent", _errors()),
+            board.Row(2, 7, "Who holds it", _holders()),
+            board.Row(3, 17, "Activity", _activity()),
+            board.Row(4, 34, "Power, heat and clocks", _power()),
+            board.Row(5, 50, "Links", _links()),
+            board.Row(6, 59, "Errors and agent", _errors()),
         ],
     )
 
@@ -82,14 +83,15 @@ def _now() -> list[Shaped]:
          f"max({seen})", SECONDS, _AGE),
     )  # fmt: skip
     numbers = [
-        panels.number(Head(10 + place, 3 * place, 1, 3, 4, title, words), Query(expr), unit, steps)
+        panels.number(Head(10 + place, 6 * (place % 4), 1 + 3 * (place // 4), 6, 3, title, words),
+                      Query(expr), unit, steps)
         for place, (title, words, expr, unit, steps) in enumerate(shown)
-    ]
+    ]  # fmt: skip
     state = once("opsd_slurm_node_state_info", *_CHOSEN)
     out = once("opsd_slurm_node_unavailable_info", *_CHOSEN)
     colored = f"({state} and on (cluster, node) {out}) or ({state} * 0)"
     word = panels.word(
-        Head(17, 21, 1, 3, 4, "In Slurm", "What slurmctld says of the node; orange: it takes no jobs."),
+        Head(17, 18, 4, 6, 3, "In Slurm", "What slurmctld says of the node; orange: it takes no jobs."),
         Query(colored, "{{state}}"), (Step(None, PLAIN), Step(1, WARN)), none="unknown",
     )  # fmt: skip
     return [*numbers, word]
@@ -105,25 +107,24 @@ def _holders() -> list[Shaped]:
     jobs = f"sum by (jobid, account) ({recorded('opsd:gpu_jobs:share', *_CHOSEN)})"
     return [
         panels.timeline(
-            Head(20, 0, 6, 12, 9, "Jobs on this node",
+            Head(20, 0, 8, 12, 9, "Jobs on this node",
                  "Each job that held GPUs of the node, when, and how many of them: gaps are times in which "
                  "nobody did."),
             [Query(jobs, "{{jobid}} ({{account}})")], COUNT, _HELD,
         ),
         panels.grid(
-            Head(21, 12, 6, 12, 9, "GPUs now", "State of each GPU, and the job on it."),
+            Head(21, 12, 8, 12, 9, "GPUs now", "State of each GPU, and the job on it."),
             [
                 Query(unnamed("opsd:gpu_state:code", *_CHOSEN)),
                 Query(_whole("opsd:device_activity:ratio")),
                 Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
             ],
             [
-                Column("gpu", "GPU", 55),
-                Column("Value #A", "State", 95, COUNT, 0, texts=STATES, show="color-background"),
-                Column("Value #B", "Activity", 120, PERCENT, 0, bar=True, steps=BUSY),
-                Column("jobid", "Job", 95, link=uids.JOB),
-                Column("user", "User", 90),
-                Column("account", "Account", 110),
+                Column("gpu", "GPU", 50),
+                Column("Value #A", "State", 80, COUNT, 0, texts=STATES, show="color-background"),
+                Column("Value #B", "Activity", None, PERCENT, 0, bar=True, steps=BUSY),
+                Column("jobid", "Job", link=uids.JOB),
+                Column("user", "User"),
                 Column("project", "Project", link=uids.ALLOCATIONS),
             ],
             sort=("GPU",),
@@ -140,17 +141,17 @@ def _lines(id_: int, x: int, y: int, title: str, words: str, expr: str, unit: st
 
 def _activity() -> list[Shaped]:
     return [
-        _lines(30, 0, 16, "SM active", "Share of the SMs that were busy: how much of the GPU works.",
+        _lines(30, 0, 18, "SM active", "Share of the SMs that were busy: how much of the GPU works.",
                gpu("opsd_gpu_sm_active_ratio"), PERCENT, most=1),
-        _lines(31, 8, 16, "Tensor active", "Share of the time in which tensor pipes were busy: matrix work.",
+        _lines(31, 8, 18, "Tensor active", "Share of the time in which tensor pipes were busy: matrix work.",
                gpu("opsd_gpu_tensor_active_ratio"), PERCENT, most=1),
-        _lines(32, 16, 16, "Utilisation", "Share of the time in which a kernel ran, however small.",
+        _lines(32, 16, 18, "Utilisation", "Share of the time in which a kernel ran, however small.",
                gpu("opsd_gpu_utilization_ratio"), PERCENT, most=1),
-        _lines(33, 0, 24, "Memory in use", "What processes hold; a line that rises for ever is a leak.",
+        _lines(33, 0, 26, "Memory in use", "What processes hold; a line that rises for ever is a leak.",
                gpu("opsd_gpu_memory_used_bytes"), BYTES),
-        _lines(34, 8, 24, "Memory bandwidth", "Share of the highest bandwidth: near 100 % memory is what the "
+        _lines(34, 8, 26, "Memory bandwidth", "Share of the highest bandwidth: near 100 % memory is what the "
                "job waits for.", gpu("opsd_gpu_dram_active_ratio"), PERCENT, most=1),
-        _lines(35, 16, 24, "Processes", "Compute processes; none while a job holds the GPU: it has not "
+        _lines(35, 16, 26, "Processes", "Compute processes; none while a job holds the GPU: it has not "
                "begun, or has died.", gpu("opsd_gpu_processes"), COUNT),
     ]  # fmt: skip
 
@@ -161,20 +162,20 @@ def _power() -> list[Shaped]:
     reasons = f"rate({gpu('opsd_gpu_clock_event_seconds_total')}[10m])"
     return [
         panels.lines(
-            Head(40, 0, 33, 8, 8, "Power and its limit",
+            Head(40, 0, 35, 8, 8, "Power and its limit",
                  "At the limit (dashed) clocks are held down: normal under full load."),
             [Query(each(gpu("opsd_gpu_power_average_watts")), "GPU {{gpu}}"), Query(limit, "limit")],
             WATTS, NEUTRAL, dashed=("limit",),
         ),
         panels.lines(
-            Head(41, 8, 33, 8, 8, "Core temperature", "Dashed: 83 and 90 °C. One line above the others: its "
+            Head(41, 8, 35, 8, 8, "Core temperature", "Dashed: 83 and 90 °C. One line above the others: its "
                  "cooling; all of them: the node's, or the room's."),
             [Query(each(heat()), "GPU {{gpu}}")], CELSIUS, HOT, marked=True,
         ),
-        _lines(42, 16, 33, "SM clock", "Low under load: look below for why.",
+        _lines(42, 16, 35, "SM clock", "Low under load: look below for why.",
                gpu("opsd_gpu_clock_hertz", 'domain="sm"'), HERTZ),
         panels.lines(
-            Head(43, 0, 41, 24, 7, "Why clocks are held down",
+            Head(43, 0, 43, 24, 7, "Why clocks are held down",
                  "Share of the time in which each reason held clocks down, of the GPU that met it most. Heat "
                  "and power brakes are faults; a power cap and low utilisation are not."),
             [Query(f"max by (reason) ({reasons})", "{{reason}}")], PERCENT, NEUTRAL,
@@ -188,16 +189,18 @@ def _links() -> list[Shaped]:
 
     return [
         panels.lines(
-            Head(id_, x, 49, 12, 8, title, words),
+            Head(id_, x, 51, 12, 8, title, words),
             [
-                Query(traffic(link, "transmit"), "sent by GPU {{gpu}}"),
-                Query(traffic(link, "receive"), "received by GPU {{gpu}}"),
+                Query(traffic(link, "transmit"), "out {{gpu}}"),
+                Query(traffic(link, "receive"), "in {{gpu}}"),
             ],
-            BYTES_A_SECOND, NEUTRAL, below="received",
+            BYTES_A_SECOND, NEUTRAL, below="in",
         )
         for id_, x, link, title, words in (
-            (50, 0, "pcie", "PCIe", "To and from the host and other machines; received is drawn downwards."),
-            (51, 12, "nvlink", "NVLink", "Between GPUs; one that does not take part may be out of the job."),
+            (50, 0, "pcie", "PCIe",
+             "What each GPU sends, and below the line what it receives, from the host or other nodes."),
+            (51, 12, "nvlink", "NVLink",
+             "Likewise between GPUs; one that does not take part may be out of the job."),
         )
     ]  # fmt: skip
 
@@ -210,45 +213,43 @@ def _errors() -> list[Shaped]:
     xid = "gpu, xid"
     return [
         panels.grid(
-            Head(60, 0, 58, 7, 8, "XIDs of this node",
+            Head(60, 0, 60, 7, 8, "XIDs of this node",
                  "Errors that the driver reported since the agent started."),
             [
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_last_timestamp_seconds')}) * 1000"),
                 Query(f"max by ({xid}) ({gpu('opsd_gpu_xid_errors_total')})"),
             ],
             [
-                Column("gpu", "GPU", 60),
-                Column("xid", "XID", 60),
-                Column("Value #B", "Count", 70, COUNT, 0),
+                Column("gpu", "GPU", 50),
+                Column("xid", "XID", 50),
+                Column("Value #B", "Count", 65, COUNT, 0),
                 Column("Value #A", "Last", None, "dateTimeFromNow"),
             ],
             sort=("-Last",),
         ),
         panels.grid(
-            Head(61, 7, 58, 10, 8, "Memory errors and repairs",
-                 "Errors since the driver was loaded; rows that were replaced, wait for a reset, or could "
-                 "not be; what the driver advises."),
+            Head(61, 7, 60, 10, 8, "Memory errors and repairs",
+                 "Errors since the driver was loaded; whether a row of memory waits for a reset to be "
+                 "replaced, or could not be (replace the GPU); what the driver advises."),
             _repairs(),
             [
-                Column("gpu", "GPU", 60),
-                Column("Value #A", "Corrected", 95, COUNT, 0),
-                Column("Value #B", "Uncorrected", 110, COUNT, 0, steps=ZERO_IS_GOOD),
-                Column("Value #C", "Remapped", 95, COUNT, 0),
-                Column("Value #D", "Waiting", 80, COUNT, 0, steps=ZERO_IS_BEST),
-                Column("Value #E", "Failed", 75, COUNT, 0, steps=ZERO_IS_GOOD),
-                Column("Value #F", "Advice", None, COUNT, 0, texts=(("0", "none", GOOD), *ACTIONS)),
+                Column("gpu", "GPU", 55),
+                Column("Value #A", "Corrected", 80, COUNT, 0),
+                Column("Value #B", "Uncorrected", 95, COUNT, 0, steps=ZERO_IS_GOOD),
+                Column("Value #C", "Remap", 65, COUNT, 0, texts=_REMAPS),
+                Column("Value #D", "Advice", None, COUNT, 0, texts=(("0", "none", GOOD), *ACTIONS)),
             ],
             sort=("GPU",),
         ),
         panels.grid(
-            Head(62, 17, 58, 7, 8, "Agent",
+            Head(62, 17, 60, 7, 8, "Agent",
                  "What the agent collects here, whether the last time succeeded, and how long it took."),
             [Query(each_collector("opsd_node_collector_up")),
              Query(each_collector("opsd_node_collector_duration_seconds"))],
             [
                 Column("collector", "Collector"),
-                Column("Value #A", "Last time", 100, COUNT, 0, texts=RESULTS),
-                Column("Value #B", "Took", 90, SECONDS, 1),
+                Column("Value #A", "Last time", 85, COUNT, 0, texts=RESULTS),
+                Column("Value #B", "Took", 80, SECONDS, 1),
             ],
             sort=("Collector",),
         ),
@@ -256,12 +257,11 @@ def _errors() -> list[Shaped]:
 
 
 def _repairs() -> Sequence[Query]:
+    waits = each(gpu("opsd_gpu_row_remap_pending"))
     return [
         Query(_ecc("corrected", "volatile")),
         Query(_ecc("uncorrected", "volatile")),
-        Query(f"sum by (cluster, node, gpu, uuid) ({gpu('opsd_gpu_remapped_rows')})"),
-        Query(each(gpu("opsd_gpu_row_remap_pending"))),
-        Query(each(gpu("opsd_gpu_row_remap_failure"))),
+        Query(f"clamp_max({waits} + 2 * {each(gpu('opsd_gpu_row_remap_failure'))}, 2)"),
         Query(each(gpu("opsd_gpu_recovery_action"))),
     ]
 

@@ -91,19 +91,17 @@ def _whose() -> Shaped:
     held = f"max_over_time({recorded('opsd:gpu_held:share', *_JOB)}[$__range])"
     gpus = f"sum by (jobid, account, user) ({recorded('opsd:gpu_jobs:share', *_JOB)})"
     return panels.grid(
-        Head(10, 0, 1, 15, 4, "Whose job it is",
+        Head(10, 0, 1, 12, 4, "Whose job it is",
              "The account's project and who pays, as bound at the time. GPUs: the most it held at once."),
         [Query(f"max by ({whose}) ({held}) * 0 + on (jobid, account, user) group_left () "
                f"max_over_time(({gpus}){_TIME})")],
         [
-            Column("jobid", "Job", 90),
-            Column("Value", "GPUs", 65, COUNT, 0),
-            Column("user", "User", 100),
-            Column("account", "Account", 120),
+            Column("jobid", "Job"),
+            Column("Value", "GPUs", 55, COUNT, 0),
+            Column("user", "User"),
+            Column("account", "Account"),
             Column("project", "Project", link=uids.ALLOCATIONS),
-            Column("organisation", "Organisation", 130),
-            Column("country", "Country", 110, texts=COUNTRY_TEXTS),
-            Column("pool", "Pool"),
+            Column("country", "Country", None, texts=COUNTRY_TEXTS),
         ],
         sort=("Project",),
     )  # fmt: skip
@@ -121,7 +119,7 @@ def _short() -> list[Shaped]:
          f"sum(sum_over_time({idle}{_TIME})) / {_MINUTES} or 0 * {held}", HOURS, _WASTED, 1),
     )  # fmt: skip
     return [
-        panels.number(Head(11 + place, 15 + 3 * place, 1, 3, 4, title, words), Query(expr), unit, steps,
+        panels.number(Head(11 + place, 12 + 4 * place, 1, 4, 4, title, words), Query(expr), unit, steps,
                       decimals=decimals, course=False)
         for place, (title, words, expr, unit, steps, decimals) in enumerate(shown)
     ]  # fmt: skip
@@ -136,9 +134,9 @@ def _sums() -> list[Shaped]:
     shown = (
         ("Energy", "What its GPUs used, from readings of their power each minute.", energy, "kwatth",
          NEUTRAL, 2),
-        ("Mean power of a GPU", "Far below the others' of its kind: it waits.",
+        ("Mean power", "Of a GPU. Far below the others' of its kind: it waits.",
          f"avg({_mean(f'({_power()})')})", WATTS, NEUTRAL, 0),
-        ("Most memory at once", "The most that processes held on all its GPUs together.",
+        ("Most memory", "The most that processes held on all its GPUs together.",
          f"max_over_time(sum({_memory()}){_TIME})", BYTES, NEUTRAL, 1),
         ("Most processes", "Compute processes on its GPUs; 0: it has never begun to use them.",
          processes, COUNT, (Step(None, BAD), Step(1, PLAIN)), 0),
@@ -177,10 +175,10 @@ def _side_by_side() -> Shaped:
         [
             Column("node", "Node", 110, link=uids.NODE),
             Column("gpu", "GPU", 60),
-            Column("Value #A", "Activity", 200, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #A", "Activity", None, PERCENT, 0, bar=True, steps=BUSY),
             Column("Value #B", "Behind median", 130, PERCENT, 0, steps=_BEHIND),
-            Column("Value #C", "Tensor", 200, PERCENT, 0, bar=True, steps=BUSY),
-            Column("Value #D", "Memory", 200, PERCENT, 0, bar=True, steps=FULL),
+            Column("Value #C", "Tensor", None, PERCENT, 0, bar=True, steps=BUSY),
+            Column("Value #D", "Memory", None, PERCENT, 0, bar=True, steps=FULL),
             Column("Value #E", "Power", 90, WATTS, 0),
             Column("Value #F", "SM clock", 100, HERTZ, 2),
             Column("Value #G", "Temp.", 80, CELSIUS, 0, steps=HOT),

@@ -29,7 +29,7 @@ SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PERCENT, COUNT, SECONDS, WATTS, CELSIUS, BYTES = "percentunit", "none", "s", "watt", "celsius", "bytes"
 HERTZ, BYTES_A_SECOND, JOULES, HOURS = "hertz", "binBps", "joule", "suffix: GPU-h"
 NOTHING = "-"  # an empty cell of a table
-NARROWEST = 80  # of a column that takes what room there is, before the table scrolls
+NARROWEST = 76  # of a column that takes what room there is, before the table scrolls
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
 
 Builder = Any  # the SDK's builders share methods but no type that has them
@@ -231,6 +231,8 @@ def lines(
     made: Builder = _dressed(timeseries.Panel(), head, unit, steps)
     if not below:
         made = made.min(0)
+    if unit == COUNT:
+        made = made.decimals(0)
     for place, query in enumerate(queries):
         made = made.with_target(_range(place, query))
     if most is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import once, unnamed
+from dashboards.expressions import once
 from dashboards.palette import COUNTRIES, COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST
 from dashboards.panels import (
     BAD,
@@ -60,10 +60,6 @@ def dashboard() -> builders.Dashboard:
     )
 
 
-def _idle() -> str:
-    return recorded("opsd:gpu_idle:share", *_CHOSEN)
-
-
 def _sum(name: str) -> str:
     return f"sum({recorded(name, *_CHOSEN)})"
 
@@ -80,11 +76,11 @@ def _now() -> list[Shaped]:
          ZERO_IS_BEST, 0, True),
         ("Share idle", "Idle GPUs as a share of the held ones. A little is normal; a tenth is much.",
          f"{idle} / ({held} > 0)", PERCENT, _SHARE, 1, True),
-        ("Without a process", "Held, with no process for ten minutes: a job died, or asked for too many.",
+        ("No process", "Held, with no process for ten minutes: a job died, or asked for too many.",
          f"{unused} or 0 * {held}", COUNT, ZERO_IS_BEST, 0, True),
-        ("Power of idle GPUs", "What those GPUs draw for nothing.",
+        ("Idle power", "What those GPUs draw for nothing.",
          watts, WATTS, NEUTRAL, 1, True),
-        ("Energy of idle, 24 hours", "What idle GPUs used within a day.",
+        ("Idle energy", "What idle GPUs used within a day.",
          f"{joules} / {_KWH} or {nothing}", "kwatth",
          NEUTRAL, 1, False),
     )  # fmt: skip
@@ -96,7 +92,7 @@ def _now() -> list[Shaped]:
 
 
 def _idle_gpus() -> Shaped:
-    idle = _idle()
+    idle = recorded("opsd:gpu_idle:share", *_CHOSEN)
     long = f"count_over_time({idle}{_DAY}) * {_A_DAY_STEP} + {_BEFORE}"
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
     return panels.grid(
@@ -104,21 +100,19 @@ def _idle_gpus() -> Shaped:
              "The longest first. Idle for: at most a day is looked back. Ask the user, then cancel the job: "
              "scancel JOB. A job that serves a model waits for questions: look at its memory."),
         [
-            Query(unnamed("opsd:gpu_idle:share", *_CHOSEN)),
             Query(f"({long}) and {idle}"),
             Query(wasted),
         ],
         [
-            Column("node", "Node", 110, link=uids.NODE),
+            Column("node", "Node", link=uids.NODE),
             Column("uuid", "GPU"),
-            Column("jobid", "Job", 100, link=uids.JOB),
-            Column("user", "User", 110),
-            Column("account", "Account", 120),
+            Column("jobid", "Job", link=uids.JOB),
+            Column("user", "User"),
+            Column("account", "Account"),
             Column("project", "Project", link=uids.ALLOCATIONS),
-            Column("country", "Country", 110, texts=COUNTRY_TEXTS),
-            Column("Value #A", "Share of it", 110, PERCENT, 0),
-            Column("Value #B", "Idle for", 110, SECONDS, 1, steps=_LONG),
-            Column("Value #C", "Wasted, GPU-h", 150, COUNT, 1, steps=_MUCH),
+            Column("country", "Country", 105, texts=COUNTRY_TEXTS),
+            Column("Value #A", "Idle for", 110, SECONDS, 1, steps=_LONG),
+            Column("Value #B", "Wasted, GPU-h", 150, COUNT, 1, steps=_MUCH),
         ],
         sort=("-Wasted, GPU-h",),
         paged=True,
@@ -134,14 +128,13 @@ def _unused() -> list[Shaped]:
                  "By job: GPUs that no process of the job has used for ten minutes. Those of a job that uses "
                  "its other GPUs were asked for in vain."),
             [
-                Query(f"sum by (jobid, user, account, project) ({unused})"),
-                Query(f"sum by (jobid, user, account, project) ({recorded('opsd:gpu_held:share', *_CHOSEN)})"
-                      f" and sum by (jobid, user, account, project) ({unused})"),
+                Query(f"sum by (jobid, user, project) ({unused})"),
+                Query(f"sum by (jobid, user, project) ({recorded('opsd:gpu_held:share', *_CHOSEN)})"
+                      f" and sum by (jobid, user, project) ({unused})"),
             ],
             [
-                Column("jobid", "Job", 100, link=uids.JOB),
-                Column("user", "User", 110),
-                Column("account", "Account", 120),
+                Column("jobid", "Job", link=uids.JOB),
+                Column("user", "User"),
                 Column("project", "Project", link=uids.ALLOCATIONS),
                 Column("Value #A", "Unused", 95, COUNT, 1, steps=(Step(None, WARN),)),
                 Column("Value #B", "Held", 75, COUNT, 1),
@@ -179,14 +172,13 @@ def _week() -> list[Shaped]:
             ],
             [
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("organisation", "Organisation"),
-                Column("country", "Country", 110, texts=COUNTRY_TEXTS),
-                Column("Value #A", "Held, GPU-h", 115, "locale", 0),
-                Column("Value #B", "Idle, GPU-h", 125, "locale", 0),
-                Column("Value #C", "Share idle", 140, PERCENT, 1, bar=True, steps=_SHARE),
+                Column("country", "Country", 105, texts=COUNTRY_TEXTS),
+                Column("Value #A", "Held, h", 80, "locale", 0),
+                Column("Value #B", "Idle, h", 85, "locale", 0),
+                Column("Value #C", "Share idle", 120, PERCENT, 1, bar=True, steps=_SHARE),
                 Column("Value #D", "Energy", 100, "kwatth", 1),
             ],
-            sort=("-Idle, GPU-h",),
+            sort=("-Idle, h",),
             paged=True,
         ),
         panels.bars(
@@ -223,11 +215,11 @@ def _low() -> Shaped:
             Query(f"{recorded('opsd:job_power_watts:sum', _CLUSTER)} / {gpus} and {low}"),
         ],
         [
-            Column("jobid", "Job", 110, link=uids.JOB),
+            Column("jobid", "Job", link=uids.JOB),
             Column("user", "User"),
             Column("account", "Account"),
             Column("Value #A", "GPUs", 90, COUNT, 0),
-            Column("Value #B", "Activity", 200, PERCENT, 0, bar=True, steps=_LOW),
+            Column("Value #B", "Activity", None, PERCENT, 0, bar=True, steps=_LOW),
             Column("Value #C", "GPUs' worth unused", 190, COUNT, 1, steps=(Step(None, PLAIN), Step(8, WARN))),
             Column("Value #D", "Memory", 110, BYTES, 0),
             Column("Value #E", "Power of a GPU", 130, WATTS, 0),
