@@ -119,19 +119,19 @@ def _eyes() -> list[Shaped]:
             Query(_counted(f"({over} == 1) unless {ended()}")), COUNT, ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(11, 4, 1, 4, 4, "Past threshold",
+            Head(11, 4, 1, 4, 4, "Nearly full",
                  "Awards that have passed one of their thresholds (80, 95 and 100 % by default), are not "
                  "over quota, and have not ended. Their leads should know."),
             Query(_counted(f"({reached} > 0) unless ({over} == 1) unless {ended()}")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(12, 8, 1, 4, 4, "Used up in 30 days",
+            Head(12, 8, 1, 4, 4, "Soon used up",
                  "Awards that will have nothing left within 30 days, and before they end, if use goes on as "
                  "in the last 7 days."),
             Query(_counted(soon)), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(13, 12, 1, 4, 4, "Ending in 30 days",
+            Head(13, 12, 1, 4, 4, "Ending soon",
                  "Awards that end within 30 days. The table below says how much each would leave unused."),
             Query(_counted(ends)), COUNT, ZERO_IS_BEST,
         ),
@@ -153,7 +153,7 @@ def _awards() -> Shaped:
     elapsed = award("opsd_award_elapsed_ratio")
     free = award("opsd_award_free_seconds")
     shown = (
-        share(), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}", f"{granted()} / {_HOUR}", burn(7),
+        share(), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}", burn(7),
         once("opsd_award_state_info", *_CHOSEN),
     )  # fmt: skip
     return panels.grid(
@@ -164,18 +164,16 @@ def _awards() -> Shaped:
         [Query(_alive(it)) for it in shown],
         [
             Column("project", "Project", None, link=uids.ALLOCATIONS),
-            Column("award", "Award", 135),
-            Column("country", "Country", 75, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
-            Column("state", "State", 95, texts=_STATES),
-            Column("phase", "Phase", 80, texts=_PHASES),
-            Column("Value #A", "Used", 160, PERCENT, 0, bar=True, steps=SHARE),
-            Column("Value #B", "Elapsed", 160, PERCENT, 0, bar=True, steps=_ELAPSED),
-            Column("Value #C", "Left, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
-            Column("Value #D", "Free, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
-            Column("Value #E", "Granted, h", 95, "locale", 0),
-            Column("Value #F", "A day, h", 85, "locale", 0),
-            Column("unit", "Unit", 100),
-            Column("pool", "Pool"),
+            Column("award", "Award", 108),
+            Column("country", "Country", 70, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
+            Column("state", "State", 88, texts=_STATES),
+            Column("phase", "Phase", 74, texts=_PHASES),
+            Column("Value #A", "Used", None, PERCENT, 0, bar=True, steps=SHARE),
+            Column("Value #B", "Elapsed", None, PERCENT, 0, bar=True, steps=_ELAPSED),
+            Column("Value #C", "Left, h", 86, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #D", "Free, h", 86, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #E", "A day, h", 78, "locale", 0),
+            Column("unit", "Unit", 92),
         ],
         sort=("-Used", "Award"), none="no award", paged=True,
     )  # fmt: skip
@@ -194,17 +192,16 @@ def _forecasts() -> Shaped:
         [Query(_alive(it)) for it in shown],
         [
             Column("project", "Project", None, link=uids.ALLOCATIONS),
-            Column("award", "Award", 135),
-            Column("country", "Country", 75, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
-            Column("forecast", "Forecast", 90, texts=_FORECASTS),
-            Column("Value #G", "Used up on", 105, _DATE),
-            Column("Value #F", "In days", 80, COUNT, 0, steps=_DAYS_LEFT),
-            Column("Value #H", "Ends in days", 110, COUNT, 0),
-            Column("Value #E", "Pace", 75, COUNT, 1, steps=_PACE),
-            Column("Value #B", "1 day, h/d", 95, "locale", 0),
-            Column("Value #C", "7 days, h/d", 100, "locale", 0),
-            Column("Value #D", "30 days, h/d", 105, "locale", 0),
-            Column("unit", "Unit", 100),
+            Column("award", "Award", 108),
+            Column("forecast", "Forecast", 84, texts=_FORECASTS),
+            Column("Value #G", "Used up on", 96, _DATE),
+            Column("Value #F", "In days", 70, COUNT, 0, steps=_DAYS_LEFT),
+            Column("Value #H", "Ends in, d", 84, COUNT, 0),
+            Column("Value #E", "Pace", 68, COUNT, 1, steps=_PACE),
+            Column("Value #B", "1 day, h/d", 84, "locale", 0),
+            Column("Value #C", "7 days, h/d", 88, "locale", 0),
+            Column("Value #D", "30 days, h/d", 96, "locale", 0),
+            Column("unit", "Unit", 92),
         ],
         sort=("-Pace",), none="no award is running", paged=True,
     )  # fmt: skip
@@ -217,7 +214,7 @@ def _loose_ends() -> list[Shaped]:
     at = f"{award('opsd_award_report_due_timestamp_seconds')} * 1000"
     return [
         panels.grid(
-            Head(uids.ENDING.id, 0, 30, 15, 9, "Ending, or report due",
+            Head(uids.ENDING.id, 0, 30, 16, 9, "Ending, or report due",
                  "Awards that end within 60 days with what they would leave, and reports due within 60 days "
                  "or overdue. Ask the lead before the hours are lost."),
             [
@@ -226,26 +223,26 @@ def _loose_ends() -> list[Shaped]:
             ],
             [
                 Column("project", "Project", None, link=uids.ALLOCATIONS),
-                Column("award", "Award", 135),
-                Column("Value #A", "Ends in days", 110, COUNT, 0, steps=_DAYS_LEFT),
-                Column("Value #B", "Left, h", 90, "locale", 0, steps=NOT_BELOW_ZERO),
-                Column("Value #C", "Left", 70, PERCENT, 0),
-                Column("unit", "Unit", 100),
-                Column("Value #E", "Report due", 100, _DATE),
-                Column("Value #D", "In days", 80, COUNT, 0, steps=_DAYS_LEFT),
+                Column("award", "Award", 96),
+                Column("Value #A", "Ends in, d", 82, COUNT, 0, steps=_DAYS_LEFT),
+                Column("Value #B", "Left, h", 82, "locale", 0, steps=NOT_BELOW_ZERO),
+                Column("Value #C", "Left", 52, PERCENT, 0),
+                Column("unit", "Unit", 88),
+                Column("Value #E", "Report due", 92, _DATE),
+                Column("Value #D", "In, d", 56, COUNT, 0, steps=_DAYS_LEFT),
             ],
-            sort=("Ends in days", "In days"), none="nothing ends, nothing is due", paged=True,
+            sort=("Ends in, d", "In, d"), none="nothing ends, nothing is due", paged=True,
         ),
         panels.grid(
-            Head(uids.UNATTRIBUTED.id, 15, 30, 9, 9, "Used, but bound to no award",
+            Head(uids.UNATTRIBUTED.id, 16, 30, 8, 9, "Used, but bound to no award",
                  "Hours of the last 30 days of Slurm accounts that no award pays for. "
                  "opsd account list says more; opsd account bind says whose they are."),
             [Query(once("opsd_unattributed_seconds") + f" / {_HOUR}")],
             [
-                Column("cluster", "Cluster", 90),
+                Column("cluster", "Cluster", 68),
                 Column("account", "Account"),
-                Column("resource", "Resource", 85),
-                Column("Value", "Hours", 85, "locale", 0, steps=ZERO_IS_BEST),
+                Column("resource", "Resource", 78),
+                Column("Value", "Hours", 76, "locale", 0, steps=ZERO_IS_BEST),
             ],
             sort=("-Hours",), none="everything is paid for", paged=True,
         ),

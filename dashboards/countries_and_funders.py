@@ -31,8 +31,8 @@ def dashboard() -> builders.Dashboard:
         [
             board.Row(1, 0, "All chosen countries", _total()),
             board.Row(2, 6, "Granted, used, left", [_balances("country"), _balances("pool")]),
-            board.Row(3, 17, "GPUs", _gpus()),
-            board.Row(4, 27, "Who pays for whom", _whose()),
+            board.Row(3, 27, "GPUs", _gpus()),
+            board.Row(4, 37, "Who pays for whom", _whose()),
         ],
         time="now-30d",
         refresh="5m",
@@ -49,24 +49,24 @@ def _total() -> list[Shaped]:
     now = recorded("opsd:country_gpus_held:sum", _LEADS)
     return [
         panels.several(
-            Head(10, 0, 1, 8, 5, "Used of what was granted",
+            Head(10, 0, 1, 7, 5, "Used of what was granted",
                  "By unit of the awards, all awards of the chosen countries together. Orange and red: a unit "
                  "of which hardly anything, or nothing, is left."),
             Query(f"{_awards('used', 'unit')} / ({_awards('granted', 'unit')} > 0)", "{{unit}}"),
             PERCENT, _USED,
         ),
         panels.several(
-            Head(11, 8, 1, 8, 5, "Hours left",
+            Head(11, 7, 1, 7, 5, "Hours left",
                  "Granted less used, by unit of the awards. What is over quota counts against it."),
             Query(f"{_awards('left', 'unit')} / {_HOUR}", "{{unit}}"), "locale", NOT_BELOW_ZERO,
         ),
         panels.number(
-            Head(12, 16, 1, 4, 5, "GPUs held now",
+            Head(12, 14, 1, 5, 5, "GPUs held now",
                  "GPUs that jobs of the chosen countries' projects hold, as node agents see them."),
             Query(f"sum({now})"), COUNT, NEUTRAL,
         ),
         panels.number(
-            Head(13, 20, 1, 4, 5, "Held, but idle",
+            Head(13, 19, 1, 5, 5, "Held, but idle",
                  "Share of the GPU-hours held in the last 7 days in which the GPU did nothing. The dashboard "
                  "Waste says whose jobs they were."),
             Query(f"{idle} / ({held} > 0)"), PERCENT, _IDLE, link=uids.WASTE,
@@ -100,9 +100,9 @@ def _balances(by: str) -> Shaped:
         "country": "By the country that leads the project, whoever pays.",
         "pool": "By the pool that pays, whoever leads the project, whatever country is chosen.",
     }[by]
-    place, x = {"country": (20, 0), "pool": (21, 12)}[by]
+    place, y = {"country": (20, 7), "pool": (21, 17)}[by]
     return panels.grid(
-        Head(place, x, 7, 12, 10, f"By {by}",
+        Head(place, 0, y, 24, 10, f"By {by}",
              f"{words} In hours of each unit. Free: left, less what open runs may still use. A day: used a "
              "day on average of the last 7."),
         [Query(named(it)) for it in shown],
@@ -110,13 +110,13 @@ def _balances(by: str) -> Shaped:
             first,
             Column("unit", "Unit", 95),
             Column("Value #A", "Used of it", None, PERCENT, 0, bar=True, steps=SHARE),
-            Column("Value #B", "Granted", 85, "locale", 0),
-            Column("Value #C", "Used", 80, "locale", 0),
-            Column("Value #D", "Left", 80, "locale", 0, steps=NOT_BELOW_ZERO),
-            Column("Value #E", "Free", 80, "locale", 0, steps=NOT_BELOW_ZERO),
-            Column("Value #F", "A day", 70, "locale", 0),
+            Column("Value #B", "Granted, h", 110, "locale", 0),
+            Column("Value #C", "Used, h", 110, "locale", 0),
+            Column("Value #D", "Left, h", 110, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #E", "Free, h", 110, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #F", "A day, h", 90, "locale", 0),
         ],
-        sort=("Unit", "-Granted"), none="no award", paged=True,
+        sort=("Unit", "-Granted, h"), none="no award", paged=True,
     )  # fmt: skip
 
 
@@ -127,14 +127,14 @@ def _gpus() -> list[Shaped]:
     held, idle = lately("held_gpu_seconds"), lately("idle_gpu_seconds")
     return [
         panels.lines(
-            Head(22, 0, 18, 14, 9, "GPUs held, by country",
+            Head(22, 0, 28, 14, 9, "GPUs held, by country",
                  "GPUs that jobs of projects led by each country hold; one that jobs share counts by its "
                  "shares. Unattributed: of accounts that no award pays for."),
             [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _LEADS)})", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.grid(
-            Head(23, 14, 18, 10, 9, "Held and idle in the last 7 days",
+            Head(23, 14, 28, 10, 9, "Held and idle in the last 7 days",
                  "GPU-hours that jobs held, and of them those in which under 1 % of the GPU was busy. Energy "
                  "is that of the GPUs alone."),
             [
@@ -142,11 +142,11 @@ def _gpus() -> list[Shaped]:
                 Query(f"{lately('energy_joules')} / {_JOULES_OF_MWH}"),
             ],
             [
-                Column("country", "Country", 105, texts=COUNTRY_TEXTS, link=uids.WASTE),
+                Column("country", "Country", 84, texts=COUNTRY_TEXTS, link=uids.WASTE),
                 Column("Value #A", "Idle share", None, PERCENT, 0, bar=True, steps=_IDLE),
-                Column("Value #B", "GPU-h held", 100, "locale", 0),
-                Column("Value #C", "GPU-h idle", 100, "locale", 0),
-                Column("Value #D", "MWh", 70, COUNT, 1),
+                Column("Value #B", "Held, h", 72, "locale", 0),
+                Column("Value #C", "Idle, h", 70, "locale", 0),
+                Column("Value #D", "MWh", 58, COUNT, 1),
             ],
             sort=("-Idle share", "Country"), none="nothing was measured",
         ),
@@ -156,43 +156,41 @@ def _gpus() -> list[Shaped]:
 def _whose() -> list[Shaped]:
     return [
         _by_labels(
-            Head(24, 0, 28, 12, 11, "Who pays, and who leads",
+            Head(24, 0, 38, 12, 11, "Who pays, and who leads",
                  "Awards by the pool that pays and the country that leads. Read a pool's lines to see whom "
                  "it pays for."),
             ("pool", "country"),
             [
                 Column("pool", "Pool"),
-                Column("country", "Country", 80, texts=COUNTRY_TEXTS, link=uids.ALLOCATIONS),
+                Column("country", "Country", 74, texts=COUNTRY_TEXTS, link=uids.ALLOCATIONS),
             ],
-            sort=("Pool", "-Granted"),
+            sort=("Pool", "-Granted, h"),
         ),
         _by_labels(
-            Head(25, 12, 28, 12, 11, "Organisations",
+            Head(25, 12, 38, 12, 11, "Organisations",
                  "Awards by the organisation that leads the project, and its country; the largest grants "
                  "first."),
             ("organisation", "country"),
             [
                 Column("organisation", "Organisation"),
-                Column("country", "Country", 80, texts=COUNTRY_TEXTS, link=uids.ALLOCATIONS),
+                Column("country", "Country", 74, texts=COUNTRY_TEXTS, link=uids.ALLOCATIONS),
             ],
-            sort=("Unit", "-Granted"),
+            sort=("Unit", "-Granted, h"),
         ),
     ]  # fmt: skip
 
 
 def _by_labels(head: Head, labels: tuple[str, ...], first: list[Column], *, sort: tuple[str, ...]) -> Shaped:
     by = ", ".join((*labels, "unit"))
-    used, granted, left = (_awards(it, by) for it in ("used", "granted", "left"))
+    used, granted = _awards("used", by), _awards("granted", by)
     return panels.grid(
         head,
-        [Query(f"{used} / ({granted} > 0)"), *(Query(f"{it} / {_HOUR}") for it in (granted, used, left))],
+        [Query(f"{used} / ({granted} > 0)"), Query(f"{granted} / {_HOUR}")],
         [
             *first,
             Column("unit", "Unit", 95),
-            Column("Value #A", "Used of it", 140, PERCENT, 0, bar=True, steps=SHARE),
-            Column("Value #B", "Granted", 85, "locale", 0),
-            Column("Value #C", "Used", 80, "locale", 0),
-            Column("Value #D", "Left", 80, "locale", 0, steps=NOT_BELOW_ZERO),
+            Column("Value #A", "Used of it", None, PERCENT, 0, bar=True, steps=SHARE),
+            Column("Value #B", "Granted, h", 96, "locale", 0),
         ],
         sort=sort, none="no award", paged=True,
     )  # fmt: skip

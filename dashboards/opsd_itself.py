@@ -47,9 +47,9 @@ def dashboard() -> builders.Dashboard:
         [board.cluster()],
         [
             board.Row(1, 0, "Can the numbers be trusted", [*_fresh(), *_complete()]),
-            board.Row(2, 9, "Daemon", _daemon()),
-            board.Row(3, 19, "Agreement with Slurm", [*_agreement(), *_books()]),
-            board.Row(4, 37, "Pages and versions", _pages()),
+            board.Row(2, 10, "Daemon", _daemon()),
+            board.Row(3, 20, "Agreement with Slurm", [*_agreement(), *_books(), *_report()]),
+            board.Row(4, 44, "Pages and versions", _pages()),
         ],
     )
 
@@ -61,25 +61,25 @@ def _fresh() -> list[Shaped]:
     waiting = once("opsd_notices_waiting")
     return [
         panels.number(
-            Head(10, 0, 1, 6, 4, "Targets down",
+            Head(10, 0, 1, 6, 3, "Targets down",
                  "Nodes and daemons whose last scrape failed: their numbers are absent, not zero. Below is "
                  "which."),
             Query(f"count({up(ours)} == 0) or 0 * count({up(ours)})"), COUNT, ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(11, 6, 1, 6, 4, "Data age",
+            Head(11, 6, 1, 6, 3, "Data age",
                  "What Slurm recorded within this time may not be in the balances yet. The oldest of the "
                  "chosen clusters."),
             Query(f"max({covered})"), SECONDS, DATA_AGE, decimals=1,
         ),
         panels.number(
-            Head(12, 12, 1, 6, 4, "Oldest page",
+            Head(12, 12, 1, 6, 3, "Oldest page",
                  "How old the oldest page is by this Prometheus' clock. Minutes: an agent that hangs, or a "
                  "clock that is wrong."),
             Query(pages), SECONDS, _PAGE_AGE, decimals=1,
         ),
         panels.number(
-            Head(13, 18, 1, 6, 4, "Notices waiting",
+            Head(13, 18, 1, 6, 3, "Notices waiting",
                  "Notices to people that are due and could not be sent. Absent where no mail is configured."),
             Query(f"max({waiting})"), COUNT, (Step(None, PLAIN), Step(1, WARN)), none="no mail",
         ),
@@ -95,42 +95,61 @@ def _complete() -> list[Shaped]:
     quarantine = once("opsd_quarantine_records")
     return [
         panels.number(
-            Head(uids.QUARANTINE.id, 0, 5, 4, 4, "Quarantine",
+            Head(uids.QUARANTINE.id, 0, 4, 6, 3, "Quarantine",
                  "Accounting records that could not be read: opsd quarantine list says why. Their use is in "
                  "no number until somebody helps."),
             Query(f"max({quarantine})"), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(uids.DROPPED.id, 4, 5, 4, 4, "Series dropped",
+            Head(uids.DROPPED.id, 6, 4, 6, 3, "Series dropped",
                  "Series left out of a page because their family is past its ceiling: some numbers are "
                  "too low."),
             Query(f"sum({dropped}) or 0 * count({series('opsd_page_timestamp_seconds')})"),
             COUNT, ZERO_IS_GOOD,
         ),
         panels.number(
-            Head(uids.COLLECTORS.id, 8, 5, 4, 4, "Failing collectors",
+            Head(uids.COLLECTORS.id, 12, 4, 6, 3, "Failing collectors",
                  "Collections on nodes that failed the last time they ran: opsd-node's log says why."),
             Query(f"sum(1 - {failing})"), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(uids.JOB_FILES.id, 12, 5, 4, 4, "Unread job files",
+            Head(uids.JOB_FILES.id, 18, 4, 6, 3, "Unread job files",
                  "Entries of job files that name no GPU of their node, or cannot be read: whose GPU it is"
                  " remains unknown."),
             Query(f"sum({unread})"), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(14, 16, 5, 4, 4, "Runaway runs",
+            Head(14, 0, 7, 6, 3, "Runaway runs",
                  "Runs open in the accounting that slurmctld no longer knows: counted until somebody mends "
                  "them with sacctmgr show runawayjobs."),
             Query(f"sum({runaways})"), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(15, 20, 5, 4, 4, "Unmatched records",
+            Head(15, 6, 7, 6, 3, "Unmatched records",
                  "Records of node agents whose run is not in the accounting. A few are jobs that have just "
                  "ended; many are a wrong cluster name."),
             Query(f"sum({unmatched})"), COUNT, NEUTRAL,
         ),
+        panels.number(
+            Head(16, 12, 7, 6, 3, "Steps stale or failing",
+                 "Steps of the daemon whose last run failed, or whose last success is older than its limit. "
+                 "The table below says which."),
+            Query(_bad_steps()), COUNT, ZERO_IS_GOOD,
+        ),
+        panels.number(
+            Head(17, 18, 7, 6, 3, "Questions that fail",
+                 "Questions to slurmctld that were not answered the last time; what they tell is absent. The "
+                 "table below says which."),
+            Query("sum(1 - " + once("opsd_slurm_source_up", _CLUSTER) + ")"), COUNT, ZERO_IS_GOOD,
+        ),
     ]  # fmt: skip
+
+
+def _bad_steps() -> str:
+    failed = f"max by (step) ({series('opsd_step_success')}) == 0"
+    limit = f"max by (step) ({series('opsd_step_stale_after_seconds')})"
+    old = f"max by (step) ({age('opsd_step_last_success_timestamp_seconds')})"
+    return f"count({failed} or {old} > {limit}) or 0 * count({limit})"
 
 
 def _daemon() -> list[Shaped]:
@@ -142,7 +161,7 @@ def _daemon() -> list[Shaped]:
     answered = age("opsd_slurm_source_last_success_timestamp_seconds", _CLUSTER)
     return [
         panels.grid(
-            Head(uids.STEPS.id, 0, 10, 14, 9, "Steps of the daemon",
+            Head(uids.STEPS.id, 0, 11, 14, 9, "Steps of the daemon",
                  "What the daemon does by itself. Age: since the last success; at 100 % of its limit the "
                  "data are stale."),
             [
@@ -154,16 +173,16 @@ def _daemon() -> list[Shaped]:
             ],
             [
                 Column("step", "Step"),
-                Column("Value #A", "Last run", 90, COUNT, 0, texts=RESULTS),
-                Column("Value #B", "Age", 100, SECONDS, 1),
-                Column("Value #C", "Age / limit", 180, PERCENT, 0, bar=True, steps=SHARE),
-                Column("Value #D", "Took", 90, SECONDS, 1),
-                Column("Value #E", "Failures", 80, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("Value #A", "Last run", 76, COUNT, 0, texts=RESULTS),
+                Column("Value #B", "Age", 84, SECONDS, 1),
+                Column("Value #C", "Age / limit", None, PERCENT, 0, bar=True, steps=SHARE),
+                Column("Value #D", "Took", 78, SECONDS, 1),
+                Column("Value #E", "Failures", 74, COUNT, 0, steps=ZERO_IS_BEST),
             ],
             sort=("-Age / limit",), none="no daemon has been scraped",
         ),
         panels.grid(
-            Head(uids.SOURCES.id, 14, 10, 10, 9, "Questions to Slurm",
+            Head(uids.SOURCES.id, 14, 11, 10, 9, "Questions to Slurm",
                  "What is asked of slurmctld each round. What fails is absent on the other dashboards, never "
                  "0: look at rights, slurmctld and the daemon's log."),
             [
@@ -172,11 +191,11 @@ def _daemon() -> list[Shaped]:
                 Query(once("opsd_slurm_source_duration_seconds", _CLUSTER)),
             ],
             [
-                Column("cluster", "Cluster", 90),
+                Column("cluster", "Cluster", 72),
                 Column("source", "Question"),
-                Column("Value #A", "Answer", 80, COUNT, 0, texts=RESULTS),
-                Column("Value #B", "Age", 90, SECONDS, 1, steps=DATA_AGE),
-                Column("Value #C", "Took", 90, SECONDS, 2),
+                Column("Value #A", "Answer", 72, COUNT, 0, texts=RESULTS),
+                Column("Value #B", "Age", 72, SECONDS, 1, steps=DATA_AGE),
+                Column("Value #C", "Took", 78, SECONDS, 2),
             ],
             sort=("Answer", "Question"), none="nobody asks Slurm",
         ),
@@ -184,9 +203,6 @@ def _daemon() -> list[Shaped]:
 
 
 def _agreement() -> list[Shaped]:
-    made = age("opsd_certificate_made_timestamp_seconds", _CLUSTER)
-    unexplained = once("opsd_certificate_unexplained_seconds", _CLUSTER)
-    reported = once("opsd_certificate_reported_seconds", _CLUSTER)
     of_slurm, of_agents, covered, unrecorded = (
         once(f"opsd_telemetry_{it}_gpu_seconds", _CLUSTER)
         for it in ("slurm", "agent", "covered", "unrecorded")
@@ -195,30 +211,7 @@ def _agreement() -> list[Shaped]:
     fetched = age("opsd_spool_oldest_fetch_timestamp_seconds", _CLUSTER)
     return [
         panels.grid(
-            Head(uids.CERTIFICATE.id, 0, 20, 12, 8, "Usage beside Slurm's own report",
-                 "The last nightly comparison, by TRES: what no cause explains as a share of what Slurm "
-                 "reports. Cells: of the whole certificate, opsd reconcile says which. Behind: what slurmdbd "
-                 "had not added up yet."),
-            [
-                Query(f"{unexplained} / ({reported} > 0)"),
-                Query(f"{reported} / {_HOUR}"),
-                Query(once("opsd_certificate_unexplained_cells", _CLUSTER)),
-                Query(once("opsd_certificate_hours_not_added_up", _CLUSTER)),
-                Query(f"max by (cluster) ({made})"),
-            ],
-            [
-                Column("cluster", "Cluster", 80),
-                Column("tres", "TRES"),
-                Column("Value #A", "Unexplained", 120, PERCENT, 3, steps=_DRIFT),
-                Column("Value #B", "Reported, h", 100, "locale", 0),
-                Column("Value #C", "Cells", 65, COUNT, 0, steps=ZERO_IS_BEST),
-                Column("Value #D", "Behind, h", 85, COUNT, 0, steps=_BEHIND),
-                Column("Value #E", "Made", 85, SECONDS, 1, steps=_COMPARED),
-            ],
-            sort=("-Unexplained", "TRES"), none="never compared yet",
-        ),
-        panels.grid(
-            Head(uids.TELEMETRY.id, 12, 20, 12, 8, "What agents saw, beside what Slurm allocated",
+            Head(uids.TELEMETRY.id, 0, 21, 24, 5, "What agents saw, beside what Slurm allocated",
                  "GPU-hours of yesterday. Drift: how far agents and Slurm disagree on the same runs; seen: "
                  "with readings; unrecorded: of runs without a record. No answer: agents in the last round."),
             [
@@ -252,7 +245,7 @@ def _books() -> list[Shaped]:
     missed = f"max by ({by}) ({series('opsd_capacity_unbalanced_seconds', _CLUSTER)}) / {_HOUR}"
     return [
         panels.grid(
-            Head(uids.CAPACITY.id, 0, 28, 24, 9, "Yesterday's capacity: do the books balance",
+            Head(uids.CAPACITY.id, 0, 26, 24, 9, "Yesterday's capacity: do the books balance",
                  "Hours of CPUs and GPUs of yesterday, UTC. Missed: by how much the lines miss the total; "
                  "other than 0 means a wrong node inventory or lost node events: opsd explain capacity."),
             [
@@ -260,18 +253,58 @@ def _books() -> list[Shaped]:
                 line("down"), line("unallocated"),
             ],
             [
-                Column("cluster", "Cluster", 100),
+                Column("cluster", "Cluster", 78),
                 Column("node_class", "Node class"),
-                Column("resource", "Resource", 90),
-                Column("Value #A", "Missed", 90, "locale", 0, steps=ZERO_IS_GOOD),
-                Column("Value #B", "Total", 100, "locale", 0),
-                Column("Value #C", "Allocated", 100, "locale", 0),
-                Column("Value #D", "Reserved, idle", 125, "locale", 0),
-                Column("Value #E", "Planned down", 120, "locale", 0),
-                Column("Value #F", "Down", 90, "locale", 0),
-                Column("Value #G", "Unallocated", 110, "locale", 0),
+                Column("resource", "Resource", 82),
+                Column("Value #A", "Missed", 76, "locale", 0, steps=ZERO_IS_GOOD),
+                Column("Value #B", "Total", 90, "locale", 0),
+                Column("Value #C", "Allocated", 90, "locale", 0),
+                Column("Value #D", "Reserved, idle", 112, "locale", 0),
+                Column("Value #E", "Planned down", 110, "locale", 0),
+                Column("Value #F", "Down", 78, "locale", 0),
+                Column("Value #G", "Unallocated", 100, "locale", 0),
             ],
             sort=("-Missed", "Cluster", "Node class", "Resource"), none="not counted yet", paged=True,
+        ),
+    ]  # fmt: skip
+
+
+def _report() -> list[Shaped]:
+    made = age("opsd_certificate_made_timestamp_seconds", _CLUSTER)
+    unexplained = once("opsd_certificate_unexplained_seconds", _CLUSTER)
+    reported = once("opsd_certificate_reported_seconds", _CLUSTER)
+    of_slurm, of_agents = (once(f"opsd_telemetry_{it}_gpu_seconds", _CLUSTER) for it in ("slurm", "agent"))
+    return [
+        panels.grid(
+            Head(uids.CERTIFICATE.id, 0, 35, 12, 9, "Usage beside Slurm's own report",
+                 "The last nightly comparison, by TRES: what no cause explains as a share of what Slurm "
+                 "reports. Cells: of the whole certificate, opsd reconcile says which. Behind: what slurmdbd "
+                 "had not added up yet."),
+            [
+                Query(f"{unexplained} / ({reported} > 0)"),
+                Query(once("opsd_certificate_unexplained_cells", _CLUSTER)),
+                Query(once("opsd_certificate_hours_not_added_up", _CLUSTER)),
+                Query(f"max by (cluster) ({made})"),
+            ],
+            [
+                Column("cluster", "Cluster", 66),
+                Column("tres", "TRES"),
+                Column("Value #A", "Unexplained", 106, PERCENT, 3, steps=_DRIFT),
+                Column("Value #B", "Cells", 54, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("Value #C", "Behind, h", 80, COUNT, 0, steps=_BEHIND),
+                Column("Value #D", "Made", 76, SECONDS, 1, steps=_COMPARED),
+            ],
+            sort=("-Unexplained", "TRES"), none="never compared yet",
+        ),
+        panels.lines(
+            Head(32, 12, 35, 12, 9, "Differences over time",
+                 "Drift of the agents, and what no cause explains of the worst TRES. Dashed: "
+                 "2 and 10 %. A step: a changed machine, a lost agent, a wrong inventory."),
+            [
+                Query(f"abs({of_agents} - {of_slurm}) / ({of_slurm} > 0)", "{{cluster}}, agents"),
+                Query(f"max by (cluster) ({unexplained} / ({reported} > 0))", "{{cluster}}, unexplained"),
+            ],
+            PERCENT, _DRIFT, marked=True,
         ),
     ]  # fmt: skip
 
@@ -287,31 +320,31 @@ def _pages() -> list[Shaped]:
     ]
     return [
         panels.grid(
-            Head(uids.SCRAPES.id, 0, 38, 9, 10, "Targets, those that are down first",
+            Head(uids.SCRAPES.id, 0, 45, 9, 10, "Targets, those that are down first",
                  "Each daemon and agent that Prometheus asks, and how old its page is by Prometheus' clock."),
             [Query(f"max by ({target}) ({up(ours)})"), Query(old)],
             [
-                Column("job", "Job", 90),
+                Column("job", "Job", 88),
                 Column("instance", "Instance"),
-                Column("Value #A", "State", 70, COUNT, 0, texts=_UPS),
-                Column("Value #B", "Page age", 95, SECONDS, 1, steps=_PAGE_AGE),
+                Column("Value #A", "State", 62, COUNT, 0, texts=_UPS),
+                Column("Value #B", "Page age", 90, SECONDS, 1, steps=_PAGE_AGE),
             ],
             sort=("State", "-Page age", "Instance"), none="nothing is scraped", paged=True,
         ),
         panels.lines(
-            Head(30, 9, 38, 9, 10, "How long steps take",
+            Head(30, 9, 45, 7, 10, "How long steps take",
                  "Each step's last run. One that grows with the month wants an index or a bigger machine "
                  "before it is late."),
             [Query(steps, "{{step}}")], SECONDS, NEUTRAL,
         ),
         panels.grid(
-            Head(31, 18, 38, 6, 10, "Versions",
+            Head(31, 16, 45, 8, 10, "Versions",
                  "How many daemons and agents run which version. After an update all lines should be the new "
                  "one."),
             versions,
             [
                 Column("version", "opsd"),
-                Column("python", "Python", 75),
+                Column("python", "Python", 70),
                 Column("Value #A", "Daemons", 80, COUNT, 0),
                 Column("Value #B", "Agents", 70, COUNT, 0),
             ],

@@ -33,7 +33,7 @@ _CLUSTER = 'cluster=~"$cluster"'
 # A job that waits for several partitions stands under the list of them.
 _PARTITION = 'partition=~"(.*,)?$partition(,.*)?"'
 _HOUR = 3600
-_WIDE = {"Reserved": 95}
+_WIDE = {"Reserved": 80, "Draining": 78, "Drained": 70}
 _LINES = 8  # of a table that could be long
 _WAITS = (Step(None, PLAIN), Step(86_400, WARN), Step(7 * 86_400, BAD))
 _CYCLES = (Step(None, GOOD), Step(30, WARN), Step(60, BAD))
@@ -41,7 +41,6 @@ _BACKLOG = (Step(None, GOOD), Step(1_000, WARN), Step(10_000, BAD))
 _USE = (Step(None, WARN), Step(0.5, "blue"), Step(0.8, GOOD))
 _SERVED = (Step(None, PLAIN), Step(1, GOOD))
 _OUT = (Step(None, PLAIN), Step(1, WARN))
-_DOWN = (Step(None, PLAIN), Step(1, BAD))
 _STATE_TEXTS = tuple(
     (word, word.replace("_", " "), color)
     for words, color in NODE_STATES.values()
@@ -101,7 +100,7 @@ def _now() -> list[Shaped]:
             Query(f"{waiting} or 0 * {_asked_queue()}"), COUNT, NEUTRAL,
         ),
         panels.number(
-            Head(12, 8, 1, 4, 4, "GPUs asked for",
+            Head(12, 8, 1, 4, 4, "GPUs wanted",
                  "GPUs that waiting jobs ask for. Beside free GPUs it says that jobs do not fit, or may not "
                  "start: look at why they wait."),
             Query(_wanted()), COUNT, NEUTRAL,
@@ -162,12 +161,12 @@ def _waits() -> list[Shaped]:
     shown = [Query(by_partition(wait(name, rank))) for name in ("pending", "started") for rank in _RANKS]
     heads = ("Now: half", "90 %", "longest", "24 h: half", "90 % ", "longest ")
     columns = [
-        Column(f"Value #{letter}", heading, 92, SECONDS, 1, steps=_WAITS)
+        Column(f"Value #{letter}", heading, 77, SECONDS, 1, steps=_WAITS)
         for letter, heading in zip("ABCDEF", heads, strict=True)
     ]
     return [
         panels.grid(
-            Head(32, 0, 14, 12, 9, "Waits, by partition",
+            Head(32, 0, 14, 14, 9, "Waits, by partition",
                  "Half and nine of ten jobs waited no longer than this. Now: those that wait and may start; "
                  "24 h: those that started within that time, by the accounting."),
             shown,
@@ -175,7 +174,7 @@ def _waits() -> list[Shaped]:
             sort=("-longest", "Partition"), none="no job waits, none started",
         ),
         panels.lines(
-            Head(33, 12, 14, 12, 9, "How long nine of ten jobs waited",
+            Head(33, 14, 14, 10, 9, "How long nine of ten jobs waited",
                  "Of jobs that started within the 24 hours before, from when they might start. Colours of "
                  "the thresholds: a day, a week."),
             [Query(by_partition(wait("started", "p90")), "{{partition}}")], SECONDS, _WAITS,
@@ -213,20 +212,20 @@ def _who() -> list[Shaped]:
         ),
         panels.grid(
             Head(35, 9, 23, 15, 11, "Busiest accounts and their fair share",
-                 f"The {_LINES} accounts with most jobs in the chosen partitions. Promised and used are "
-                 "shares of the account's siblings; below 1 it has had more than promised, and waits."),
+                 f"The {_LINES} accounts with most jobs, GPUs that they hold and ask for, and what is "
+                 "promised and used of their siblings'. Level below 1: had more than promised, and waits."),
             [jobs("running"), jobs("pending"), gpus("running"), gpus("pending"), *shares],
             [
                 Column("account", "Account"),
-                Column("Value #A", "Running", 80, "locale", 0),
-                Column("Value #B", "Waiting", 85, "locale", 0),
-                Column("Value #C", "GPUs held", 105, "locale", 0),
-                Column("Value #D", "GPUs asked", 110, "locale", 0),
-                Column("Value #E", "Promised", 95, PERCENT, 1),
-                Column("Value #F", "Used", 80, PERCENT, 1),
-                Column("Value #G", "Fair share", 100, COUNT, 2, steps=_SERVED),
+                Column("Value #A", "Running", 76, "locale", 0),
+                Column("Value #B", "Waiting", 74, "locale", 0),
+                Column("Value #C", "Held", 60, "locale", 0),
+                Column("Value #D", "Asked", 62, "locale", 0),
+                Column("Value #E", "Promised", 84, PERCENT, 1),
+                Column("Value #F", "Used", 62, PERCENT, 1),
+                Column("Value #G", "Level", 62, COUNT, 2, steps=_SERVED),
             ],
-            sort=("-GPUs held", "-Running", "Account"), none="no job",
+            sort=("-Held", "-Running", "Account"), none="no job",
         ),
     ]  # fmt: skip
 
@@ -279,49 +278,40 @@ def _partitions() -> list[Shaped]:
         found = once("opsd_slurm_partition_gpus", _CLUSTER, _PARTITION, matcher)
         return f"sum by (cluster, partition, class) ({found})"
 
-    columns = [
-        Column("Value #A", "All", 60, COUNT, 0),
-        Column("Value #B", "In use", 70, COUNT, 0),
-        Column("Value #C", "Idle", 60, COUNT, 0),
-        Column("Value #D", "Reserved", 95, COUNT, 0),
-        Column("Value #E", "Draining", 90, COUNT, 0, steps=_OUT),
-        Column("Value #F", "Drained", 80, COUNT, 0, steps=_OUT),
-        Column("Value #G", "Down", 65, COUNT, 0, steps=_DOWN),
-    ]
-    words = ("allocated|mixed|completing", "idle|planned", "reserved|maintenance", "draining", "drained",
-             "down|not_responding|fail|failing")  # fmt: skip
-    states = ("allocated", "idle", "reserved", "maintenance", "drained", "down")
-    gpu_heads = ("In use", "Idle", "Reserved", "Maint.", "Drained", "Down")
-    gpu_columns = [
-        Column(f"Value #{letter}", heading, _WIDE.get(heading, 75), COUNT, 0, steps=_alarm(heading))
-        for letter, heading in zip("BCDEFG", gpu_heads, strict=True)
-    ]
+    down = "drained|down|not_responding|fail|failing"
+    words = ("allocated|mixed|completing", "idle|planned", "reserved|maintenance|maint", "draining", down)
+    states = ("allocated", "idle", "reserved|maintenance", "drained|down")
     return [
         panels.grid(
             Head(41, 0, 45, 12, 7, "Nodes by partition",
-                 "A node of several partitions counts in each. Reserved: also those in maintenance."),
+                 "A node of several partitions counts in each. Kept: reserved or in maintenance. Out: "
+                 "drained, down or failing."),
             _table(nodes, words),
-            [Column("partition", "Partition"), *columns],
+            [Column("partition", "Partition"), *_columns("In use", "Idle", "Kept", "Draining", "Out")],
             sort=("Partition",),
         ),
         panels.grid(
             Head(42, 12, 45, 12, 7, "GPUs by partition",
                  "GPUs of the nodes of a partition; a node of several counts in each. Idle ones take jobs "
-                 "now."),
+                 "now; kept and out as for nodes."),
             _table(gpus, states),
             [
                 Column("partition", "Partition"),
-                Column("class", "Class", 80),
-                Column("Value #A", "All", 60, COUNT, 0),
-                *gpu_columns,
+                Column("class", "Class", 66),
+                *_columns("In use", "Idle", "Kept", "Out"),
             ],
             sort=("Partition", "Class"),
         ),
     ]  # fmt: skip
 
 
-def _alarm(heading: str) -> tuple[Step, ...]:
-    return {"Drained": _OUT, "Down": _DOWN}.get(heading, ())
+def _columns(*headings: str) -> list[Column]:
+    """All, and those in each state."""
+    alarms = {"Draining": _OUT, "Out": _OUT}
+    return [
+        Column(f"Value #{letter}", it, _WIDE.get(it, 60), COUNT, 0, steps=alarms.get(it, ()))
+        for letter, it in zip("ABCDEF", ("All", *headings), strict=False)
+    ]
 
 
 def _table(select: Callable[[str], str], words: tuple[str, ...]) -> list[Query]:
@@ -341,12 +331,12 @@ def _gpus() -> list[Shaped]:
     share = "(" + spent('state="allocated"') + ") / (" + spent('state!="unseen"') + ")"
     heads = ("In use", "Idle", "Reserved", "Maint.", "Drained", "Down", "Unseen")
     columns = [
-        Column(f"Value #{letter}", heading, 85, "locale", 0)
+        Column(f"Value #{letter}", heading, _WIDE.get(heading, 66), "locale", 0)
         for letter, heading in zip("BCDEFGH", heads, strict=True)
     ]
     return [
         panels.lines(
-            Head(50, 0, 53, 10, 8, "GPUs by state",
+            Head(50, 0, 53, 8, 8, "GPUs by state",
                  "Each GPU in one state, all partitions: what is not in use is idle, kept for somebody, or "
                  "out of service."),
             list(of_states(_state_of_gpus, {it: it for it in states if it != "unseen"})),
@@ -354,12 +344,12 @@ def _gpus() -> list[Shaped]:
             colors={it: color for it, color in GPU_STATES.items() if it != "unseen"} | {"other": "#7d7d78"},
         ),
         panels.grid(
-            Head(51, 10, 53, 14, 8, "GPU-hours of this time range, by class",
+            Head(51, 8, 53, 16, 8, "GPU-hours of this time range, by class",
                  "What became of every GPU-hour in the range above. In use is their share of the hours that "
                  "somebody looked at; unseen ones are those in which no daemon asked Slurm."),
             [Query(share), *(Query(spent(f'state="{it}"')) for it in states)],
             [
-                Column("class", "Class", 90),
+                Column("class", "Class", 66),
                 Column("Value #A", "Share in use", None, PERCENT, 0, bar=True, steps=_USE),
                 *columns,
             ],
@@ -430,7 +420,7 @@ def _load() -> list[Shaped]:
             COUNT, NEUTRAL,
         ),
         panels.lines(
-            Head(62, 17, 70, 7, 9, "slurmctld's threads and messages",
+            Head(62, 17, 70, 7, 9, "slurmctld's load",
                  "Threads that serve (256 at most), and messages to nodes that are not sent yet. Both high: "
                  "nodes that do not answer, or too many requests."),
             [Query(threads, "threads"), Query(waiting, "messages")], COUNT, NEUTRAL,
@@ -452,36 +442,34 @@ def _set_aside() -> list[Shaped]:
 
     return [
         panels.grid(
-            Head(70, 0, 80, 15, 8, "Reservations",
+            Head(70, 0, 80, 16, 8, "Reservations",
                  "Nodes kept for somebody or for maintenance, now or to come. GPUs of one that is active and "
                  "empty are paid for and idle."),
             [of("info"), moment("start"), moment("end"), of("nodes"), of("gpus")],
             [
                 Column("reservation", "Reservation"),
-                Column("state", "State", 80, texts=_RESERVATION_TEXTS),
-                Column("Value #B", "Begins", 145, "time:YYYY-MM-DD HH:mm"),
-                Column("Value #C", "Ends", 145, "time:YYYY-MM-DD HH:mm"),
-                Column("Value #D", "Nodes", 65, COUNT, 0),
-                Column("Value #E", "GPUs", 65, COUNT, 0),
-                Column("partition", "Partition", 90),
+                Column("state", "State", 72, texts=_RESERVATION_TEXTS),
+                Column("Value #B", "Begins", 132, "time:YYYY-MM-DD HH:mm"),
+                Column("Value #C", "Ends", 132, "time:YYYY-MM-DD HH:mm"),
+                Column("Value #D", "Nodes", 60, COUNT, 0),
+                Column("Value #E", "GPUs", 58, COUNT, 0),
                 Column("flags", "Flags"),
             ],
             sort=("Begins", "Reservation"), none="no reservation", paged=True,
         ),
         panels.grid(
-            Head(71, 15, 80, 9, 8, "Licences",
+            Head(71, 16, 80, 8, 8, "Licences",
                  "Used as a share of all; reserved ones are among the free. At 100 % jobs wait with the "
                  "reason Licenses."),
             [
                 Query(licenses("used") + " / (" + licenses("used", "free") + " > 0)"),
-                Query(licenses("used")), Query(licenses("free")), Query(licenses("reserved")),
+                Query(licenses("used")), Query(licenses("free")),
             ],
             [
                 Column("license", "Licence"),
                 Column("Value #A", "Share", None, PERCENT, 0, bar=True, steps=SHARE),
-                Column("Value #B", "Used", 65, COUNT, 0),
-                Column("Value #C", "Free", 65, COUNT, 0),
-                Column("Value #D", "Reserved", 95, COUNT, 0),
+                Column("Value #B", "Used", 58, COUNT, 0),
+                Column("Value #C", "Free", 56, COUNT, 0),
             ],
             sort=("-Share", "Licence"), none="no licence",
         ),
