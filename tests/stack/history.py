@@ -33,7 +33,7 @@ from opsd.store.engine import open_engine, sqlite_address
 from opsd.store.waits import of_started
 from tests.stack.asked import Asked, asked
 from tests.stack.blocks import Blocks, Labels
-from tests.stack.past_daemon import PastDaemon
+from tests.stack.past_daemon import PastFigures, PastSteps
 from tests.stack.past_nodes import PastNode, troubles
 from tests.stack.past_rules import record
 from tests.stack.past_slurm import PastSlurm
@@ -64,6 +64,12 @@ class Demonstration:
     folder: Path
     start: int
     seed: int = SEED
+
+    @property
+    def daemon(self) -> str:
+        """Where its daemon answers."""
+        (target,) = self.targets("daemon", DAEMON)
+        return f"http://{target['instance']}"
 
     def targets(self, name: str, job: str) -> list[dict[str, str]]:
         """The labels that Prometheus gives to each of its targets."""
@@ -139,7 +145,7 @@ def _pages(
             slurm = PastSlurm(
                 factory, told.start, told.seed, begin, lambda span: of_started(connection, CLUSTER, span)
             )
-            daemon = PastDaemon(store, begin, told.start), slurm
+            daemon = PastFigures(store, begin, told.start), PastSteps(told.start), slurm
             yield [(it, daemon) for it in told.targets("daemon", DAEMON)], _nodes(told, factory)
     finally:
         store.close()
@@ -174,10 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         db=sqlite_address(folder / demo.DATABASE), config=None, port=0, seed=SEED, dir=str(folder)
     )
     clock = live_demo.clock_from(start)
-    with live_demo.living(asked, folder, clock, print) as started:
-        wait_for_page(started.daemon, "opsd_balances_as_of_timestamp_seconds")
-        began = time.monotonic()
-        count = fill(args.folder / "tsdb", Demonstration(folder, start), args.days)
+    with live_demo.living(asked, folder, clock, print):
+        told, began = Demonstration(folder, start), time.monotonic()
+        wait_for_page(told.daemon, "opsd_balances_as_of_timestamp_seconds")
+        count = fill(args.folder / "tsdb", told, args.days)
         print(f"{count:,} samples in {time.monotonic() - began:.0f} s")
     return 0
 

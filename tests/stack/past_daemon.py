@@ -6,7 +6,7 @@ days amounts move evenly, and what is no amount stays what it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import exporters.efficiency
 from collectors.simulated.text import CLUSTER
@@ -29,6 +29,7 @@ SETTINGS = config.Daemon(
     fetch_seconds=live_demo.FETCH_SECONDS,
 )
 _DURATIONS = {"ingest": 0.4, "rebuild": 0.1, "balances": 0.3, "fetch": 0.05, "slurm": 0.06, "reread": 21.0}
+_PAUSE_SECONDS = 1_800
 _DAYS_AGO = (26, 22, 18, 14, 11, 8, 6, 4, 2, 1)
 _AMOUNTS = (
     "granted_seconds", "settled_seconds", "accrued_seconds", "committed_seconds", "left_seconds",
@@ -36,7 +37,10 @@ _AMOUNTS = (
     "gpu_seconds", "joules",
 )  # fmt: skip
 # Made for each moment from the factory, or here.
-_MADE = ("opsd_page_timestamp_seconds", "opsd_step_", "opsd_slurm_", "opsd_build_info")
+_MADE = (
+    "opsd_page_timestamp_seconds", "opsd_step_", "opsd_slurm_", "opsd_build_info", "opsd_balances_as_of_",
+    "opsd_ingest_covered_", "opsd_spool_", "opsd_measured_unmatched_",
+)  # fmt: skip
 
 
 def moments(begin: int, end: int) -> list[int]:
@@ -44,8 +48,8 @@ def moments(begin: int, end: int) -> list[int]:
     return [begin, *(at for days in _DAYS_AGO if begin < (at := end - days * DAY)), end]
 
 
-class PastDaemon:
-    """The daemon's page; asked moment after moment."""
+class PastFigures:
+    """The daemon's figures; asked moment after moment, made anew every half hour, which is often enough."""
 
     def __init__(self, store: Store, begin: int, end: int) -> None:
         """Asks the database for the figures of some past days."""
@@ -53,25 +57,36 @@ class PastDaemon:
         self._at = moments(begin, end)
         self._pages = [_figures(store, at) for at in self._at]
         self._place = 0
+        self._next = begin
+        self._page = Page()
 
     def page(self, at: int, names: Collection[str]) -> Page:
-        """Its page at a moment, which must not lie before the last one; of figures only these."""
-        while self._place + 2 < len(self._at) and self._at[self._place + 1] <= at:
-            self._place += 1
-        silent = self._end - LONG_AGO
-        made = health.page(steps(at, silent, silent + SILENT_SECONDS), at)
-        place = self._place
-        between(
-            made, self._pages[place], self._pages[place + 1], self._at[place], self._at[place + 1], at, names
-        )
-        self._add_moments(made, at, silent)
-        return made
+        """These figures at a moment, which must not lie before the last one."""
+        if at >= self._next:
+            while self._place + 2 < len(self._at) and self._at[self._place + 1] <= at:
+                self._place += 1
+            here = slice(self._place, self._place + 2)
+            self._page = between(self._pages[here], self._at[here], at, names)
+            self._next = at + (300 if at >= self._end - DAY else _PAUSE_SECONDS)
+        return self._page
 
-    def _add_moments(self, made: Page, at: int, silent: int) -> None:
+
+class PastSteps:
+    """What the daemon tells of itself; asked at any moment."""
+
+    def __init__(self, end: int) -> None:
+        """Four days before the end the accounting could not be read for a while."""
+        self._silent = end - LONG_AGO
+        self._heard = self._silent + SILENT_SECONDS
+
+    def page(self, at: int, _names: Collection[str]) -> Page:
+        """It at a moment."""
+        made = health.page(steps(at, self._silent, self._heard), at)
         made.update(spools.page({CLUSTER: live_demo.NODES}, {}, {CLUSTER: 0}, {CLUSTER: at - at % 30}))
         made.add("opsd_balances_as_of_timestamp_seconds", at - at % live_demo.BALANCES_SECONDS)
-        covered = silent if silent <= at < silent + SILENT_SECONDS else at
+        covered = self._silent if self._silent <= at < self._heard else at
         made.add("opsd_ingest_covered_timestamp_seconds", covered - covered % 30, cluster=CLUSTER)
+        return made
 
 
 def _figures(store: Store, at: int) -> Page:
@@ -80,21 +95,19 @@ def _figures(store: Store, at: int) -> Page:
     return made
 
 
-def between(
-    made: Page, first: Page, last: Page, begin: int, end: int, at: int, names: Iterable[str] = BY_NAME
-) -> None:
-    """The figures at a moment between two, added to a page."""
+def between(pages: Sequence[Page], ends: Sequence[int], at: int, names: Iterable[str] = BY_NAME) -> Page:
+    """The figures at a moment between two."""
+    made, (first, last), (begin, end) = Page(), pages, ends
     part = min(1.0, max(0.0, (at - begin) / (end - begin)))
     for name in names:
         if name.startswith(_MADE):
             continue
-        metric = BY_NAME[name]
-        after = last.series(name)
+        metric, after = BY_NAME[name], last.series(name)
         for key, value in first.series(name).items():
-            moved = value
-            if name.endswith(_AMOUNTS) and key in after:
-                moved = value + (after[key] - value) * part
+            moves = name.endswith(_AMOUNTS) and key in after
+            moved = value + (after[key] - value) * part if moves else value
             made.add(name, moved, **dict(zip(metric.labels, key, strict=True)))
+    return made
 
 
 def steps(at: int, silent: int, heard: int) -> Iterator[StepHealth]:
