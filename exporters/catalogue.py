@@ -391,7 +391,8 @@ METRICS: tuple[Metric, ...] = (
     # ---- opsd daemon: capacity
     Metric("opsd_capacity_seconds", "gauge", "daemon", ("cluster", "node_class", "resource", "line"), 4_000,
            "What became of yesterday's capacity, UTC: lines total, allocated, reserved_idle, planned_down, "
-           "down, unallocated; cpu- or gpu-seconds by resource."),
+           "down, unallocated; cpu- or gpu-seconds by resource. Absent until its accounting is read, and where "
+           "no event of a node ever was."),
     Metric("opsd_capacity_unbalanced_seconds", "gauge", "daemon",
            ("cluster", "node_class", "resource"), 1_000,
            "By how much the lines miss the total, or unallocated is below 0; 0 when the books balance."),
@@ -437,7 +438,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("opsd_award_state_info", "gauge", "daemon", (*_AWARD, "state", "phase"), _AWARDS,
            "The state as `opsd balance` says it, and the phase: upcoming, running, grace, ended; always 1."),
     Metric("opsd_award_over_quota_since_timestamp_seconds", "gauge", "daemon", _AWARD, _AWARDS,
-           "Since when more is charged than is granted now; absent where it is not."),
+           "Since when more is charged than is granted now, to the second; absent where it is not, and from "
+           "30 days after the award and its grace are over."),
     Metric("opsd_award_grace_end_timestamp_seconds", "gauge", "daemon", _AWARD, _AWARDS,
            "When the award's days of grace are over, counted from when it was exhausted or ended; absent "
            "before that."),

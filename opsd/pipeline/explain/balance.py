@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
+from opsd.core import forecast
 from opsd.core.amounts import MICRO, exact_text
 from opsd.core.awards import Award
 from opsd.core.errors import WrongUsage
@@ -22,10 +23,11 @@ from opsd.core.plan import Plan
 from opsd.core.records import PARTITION_LIMIT, UNLIMITED
 from opsd.core.terms import Rates
 from opsd.core.usage import Counts
-from opsd.pipeline import balance
+from opsd.pipeline import balance, burn, outlook
 from opsd.pipeline.balance import Label, Ledger, Line, micro
 from opsd.pipeline.explain import runs
 from opsd.pipeline.explain.largest import Number, Part, Question, Rest
+from opsd.pipeline.outlook import Outlook
 from opsd.pipeline.seconds import Cell, Labeller, Sums, collect, collect_runs
 from opsd.store import parties, read, trace
 from opsd.store.engine import Connection
@@ -47,10 +49,10 @@ def run(connection: Connection, award: str, *, as_of: int, limit: int = 20) -> E
     if award not in known:
         listed = "opsd balance lists awards" if known else "there is none yet"
         raise WrongUsage(f"--award {award!r}: no such award{nearest(award, known, listed)}")
-    shown = balance.run(connection, as_of=as_of).lines
-    line = next(line for line in shown if line.key == award)
+    shown = outlook.run(connection, as_of=as_of)
+    line = next(line for line in shown.balances.lines if line.key == award)
     ledger = Ledger(connection, consortium, as_of)
-    return _Asked(connection, ledger, known[award], line, limit).explained()
+    return _Asked(connection, ledger, known[award], line, shown.of(line), limit).explained()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class _Asked:
     ledger: Ledger
     award: Award
     line: Line
+    ahead: Outlook
     limit: int
 
     # -- the figures -----------------------------------------------------------------------------------
@@ -109,7 +112,20 @@ class _Asked:
         }
         if self.line.committed is None:
             found["committed"] = "not known: an open run has no known limit"
-        return found
+        return found | self._forecast()
+
+    def _forecast(self) -> dict[str, str]:
+        *burned, state, at = self.ahead.values()
+        days = ", ".join(f"{one} in {days}" for one, days in zip(burned, burn.DAYS, strict=True))
+        why = {
+            forecast.EXPECTED: f"at {at}, by the burn of 7 days (of a younger award, since its start)",
+            forecast.ALREADY: "something is charged and nothing is left",
+            forecast.NONE: "nothing burns, it is not running, or what is left lasts to its end or a year",
+        }
+        return {
+            "burn": f"unit-seconds charged in the last days: {days}",
+            "forecast": f"{state}: {why[state]}",
+        }
 
     # -- what was granted ------------------------------------------------------------------------------
 
