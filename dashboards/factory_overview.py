@@ -121,15 +121,15 @@ def _fullness() -> list[Shaped]:
     running = recorded("opsd:slurm_jobs:sum", _CLUSTER, 'state="running"')
     return [
         panels.number(
-            Head(20, 0, 8, 4, 4, "GPUs allocated", "Share of all GPUs that jobs hold, as Slurm says."),
+            Head(20, 0, 8, 4, 4, "Allocated", "Share of all GPUs that jobs hold, as Slurm says."),
             Query(f"({_gpus(allocated)} or 0 * {_gpus()}) / {_gpus()}"), PERCENT, NEUTRAL,
         ),
         panels.number(
-            Head(21, 4, 8, 4, 4, "GPUs free", "GPUs that a job could get at once, if it fits."),
+            Head(21, 4, 8, 4, 4, "Free GPUs", "GPUs that a job could get at once, if it fits."),
             Query(f"{_gpus(idle)} or 0 * {_gpus()}"), COUNT, NEUTRAL,
         ),
         panels.number(
-            Head(22, 8, 8, 4, 4, "GPUs asked for", "What waiting jobs ask for, also those that may not start "
+            Head(22, 8, 8, 4, 4, "Asked for", "What waiting jobs ask for, also those that may not start "
                  "yet: beside the free ones it says whether the queue is long or stuck."),
             Query(pending), COUNT, NEUTRAL,
         ),

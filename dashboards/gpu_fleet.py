@@ -92,7 +92,7 @@ def _now() -> list[Shaped]:
     )  # fmt: skip
     return [
         panels.number(Head(10 + place, 6 * (place % 4), 1 + 3 * (place // 4), 6, 3, title, words),
-                      Query(expr), unit, steps, decimals=decimals)
+                      Query(expr), unit, steps, decimals=decimals, course=False)
         for place, (title, words, expr, unit, steps, decimals) in enumerate(shown)
     ]  # fmt: skip
 

@@ -84,7 +84,7 @@ def _now() -> list[Shaped]:
     )  # fmt: skip
     numbers = [
         panels.number(Head(10 + place, 6 * (place % 4), 1 + 3 * (place // 4), 6, 3, title, words),
-                      Query(expr), unit, steps)
+                      Query(expr), unit, steps, course=False)
         for place, (title, words, expr, unit, steps) in enumerate(shown)
     ]  # fmt: skip
     state = once("opsd_slurm_node_state_info", *_CHOSEN)

@@ -138,7 +138,7 @@ def _sums() -> list[Shaped]:
          f"avg({_mean(f'({_power()})')})", WATTS, NEUTRAL, 0),
         ("Most memory", "The most that processes held on all its GPUs together.",
          f"max_over_time(sum({_memory()}){_TIME})", BYTES, NEUTRAL, 1),
-        ("Most processes", "Compute processes on its GPUs; 0: it has never begun to use them.",
+        ("Processes", "Compute processes on its GPUs; 0: it has never begun to use them.",
          processes, COUNT, (Step(None, BAD), Step(1, PLAIN)), 0),
         ("Straggler", "How far the least active GPU lies behind the job's median: others may wait for it.",
          gap, PERCENT, (Step(None, PLAIN), Step(0.1, WARN), Step(0.2, BAD)), 0),

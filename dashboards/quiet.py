@@ -11,12 +11,12 @@ from dashboards import uids
 
 NO_TROUBLE = "nothing is wrong"
 NOBODY_IDLE = "no job wastes what it holds"
-
 NOBODY_WAITS = "no job waits"
 NOT_USED = "this machine has none"
 
 # uid -> id of the panel -> why there may be nothing.
 ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
+    uids.FACTORY: {43: "no award is about to be used up"},
     uids.FLEET: {
         uids.XIDS.id: NO_TROUBLE,
         uids.ERRORS.id: NO_TROUBLE,
@@ -24,7 +24,7 @@ ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
         uids.LINKS.id: NO_TROUBLE,
         uids.BLIND.id: NO_TROUBLE,
     },
-    uids.NODE: {60: NO_TROUBLE, 61: NO_TROUBLE},
+    uids.NODE: {60: NO_TROUBLE},
     uids.JOB: {40: NO_TROUBLE, 41: NO_TROUBLE},
     uids.SLURM: {
         uids.UNAVAILABLE.id: NO_TROUBLE,

@@ -100,12 +100,12 @@ def _idle_gpus() -> Shaped:
              "The longest first. Idle for: at most a day is looked back. Ask the user, then cancel the job: "
              "scancel JOB. A job that serves a model waits for questions: look at its memory."),
         [
-            Query(f"({long}) and {idle}"),
-            Query(wasted),
+            Query(_with_number(f"({long}) and {idle}")),
+            Query(_with_number(f"({wasted})")),
         ],
         [
             Column("node", "Node", link=uids.NODE),
-            Column("uuid", "GPU"),
+            Column("gpu", "GPU", 60),
             Column("jobid", "Job", link=uids.JOB),
             Column("user", "User"),
             Column("account", "Account"),
@@ -117,6 +117,12 @@ def _idle_gpus() -> Shaped:
         sort=("-Wasted, GPU-h",),
         paged=True,
     )  # fmt: skip
+
+
+def _with_number(shares: str) -> str:
+    """And which GPU of its node it is: agents tell jobs by the names of GPUs."""
+    gpus = f"0 * {recorded('opsd:gpu_state:code', _CLUSTER)}"
+    return f"{shares} + on (cluster, node, uuid) group_left (gpu) {gpus}"
 
 
 def _unused() -> list[Shaped]:
