@@ -125,7 +125,7 @@ def _eyes() -> list[Shaped]:
             Query(_counted(f"({reached} > 0) unless ({over} == 1) unless {ended()}")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
-            Head(12, 8, 1, 4, 4, "Soon used up",
+            Head(12, 8, 1, 4, 4, "Soon empty",
                  "Awards that will have nothing left within 30 days, and before they end, if use goes on as "
                  "in the last 7 days."),
             Query(_counted(soon)), COUNT, ZERO_IS_BEST,
@@ -211,27 +211,32 @@ def _loose_ends() -> list[Shaped]:
     ends = f"(({until('end')}) < {_LATER}) >= 0"
     due = f"(({until('report_due')}) < {_LATER}) > -{_LATER}"
     concerned = f"({ends} or {due})"
-    at = f"{award('opsd_award_report_due_timestamp_seconds')} * 1000"
+    # Whichever comes first: an overdue report does, too.
+    following = f"(({ends}) < ({due})) or ({due}) or ({ends})"
+
+    def date(moment: str) -> str:
+        return f"{award(f'opsd_award_{moment}_timestamp_seconds')} * 1000 and {concerned}"
+
     return [
         panels.grid(
             Head(uids.ENDING.id, 0, 30, 16, 9, "Ending, or report due",
                  "Awards that end within 60 days with what they would leave, and reports due within 60 days "
-                 "or overdue. Ask the lead before the hours are lost."),
+                 "or overdue; in days: what comes first. Ask the lead before the hours are lost."),
             [
-                Query(ends), Query(f"{left()} / {_HOUR} and {concerned}"),
-                Query(f"1 - {share()} and {concerned}"), Query(due), Query(f"{at} and {concerned}"),
+                Query(following), Query(f"{left()} / {_HOUR} and {concerned}"),
+                Query(f"1 - {share()} and {concerned}"), Query(date("end")), Query(date("report_due")),
             ],
             [
                 Column("project", "Project", None, link=uids.ALLOCATIONS),
-                Column("award", "Award", 96),
-                Column("Value #A", "Ends in, d", 82, COUNT, 0, steps=_DAYS_LEFT),
-                Column("Value #B", "Left, h", 82, "locale", 0, steps=NOT_BELOW_ZERO),
+                Column("award", "Award", None),
+                Column("Value #A", "In days", 72, COUNT, 0, steps=_DAYS_LEFT),
+                Column("Value #D", "Ends", 88, _DATE),
+                Column("Value #E", "Report due", 90, _DATE),
+                Column("Value #B", "Left, h", 80, "locale", 0, steps=NOT_BELOW_ZERO),
                 Column("Value #C", "Left", 52, PERCENT, 0),
-                Column("unit", "Unit", 88),
-                Column("Value #E", "Report due", 92, _DATE),
-                Column("Value #D", "In, d", 56, COUNT, 0, steps=_DAYS_LEFT),
+                Column("unit", "Unit", 86),
             ],
-            sort=("Ends in, d", "In, d"), none="nothing ends, nothing is due", paged=True,
+            sort=("In days", "Award"), none="nothing ends, nothing is due", paged=True,
         ),
         panels.grid(
             Head(uids.UNATTRIBUTED.id, 16, 30, 8, 9, "Used, but bound to no award",

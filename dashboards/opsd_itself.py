@@ -193,9 +193,9 @@ def _daemon() -> list[Shaped]:
             [
                 Column("cluster", "Cluster", 72),
                 Column("source", "Question"),
-                Column("Value #A", "Answer", 72, COUNT, 0, texts=RESULTS),
+                Column("Value #A", "Answer", 78, COUNT, 0, texts=RESULTS),
                 Column("Value #B", "Age", 72, SECONDS, 1, steps=DATA_AGE),
-                Column("Value #C", "Took", 78, SECONDS, 2),
+                Column("Value #C", "Took", 76, SECONDS, 2),
             ],
             sort=("Answer", "Question"), none="nobody asks Slurm",
         ),
@@ -264,7 +264,7 @@ def _books() -> list[Shaped]:
                 Column("Value #F", "Down", 78, "locale", 0),
                 Column("Value #G", "Unallocated", 100, "locale", 0),
             ],
-            sort=("-Missed", "Cluster", "Node class", "Resource"), none="not counted yet", paged=True,
+            sort=("-Missed", "Cluster", "Node class"), none="not counted yet", paged=True,
         ),
     ]  # fmt: skip
 
@@ -277,9 +277,9 @@ def _report() -> list[Shaped]:
     return [
         panels.grid(
             Head(uids.CERTIFICATE.id, 0, 35, 12, 9, "Usage beside Slurm's own report",
-                 "The last nightly comparison, by TRES: what no cause explains as a share of what Slurm "
-                 "reports. Cells: of the whole certificate, opsd reconcile says which. Behind: what slurmdbd "
-                 "had not added up yet."),
+                 "The last nightly comparison, by TRES. No cause: the share of what Slurm reports that "
+                 "nothing explains. Cells: of the whole certificate, opsd reconcile says which. Behind: "
+                 "what slurmdbd had not added up yet."),
             [
                 Query(f"{unexplained} / ({reported} > 0)"),
                 Query(once("opsd_certificate_unexplained_cells", _CLUSTER)),
@@ -289,12 +289,12 @@ def _report() -> list[Shaped]:
             [
                 Column("cluster", "Cluster", 66),
                 Column("tres", "TRES"),
-                Column("Value #A", "Unexplained", 106, PERCENT, 3, steps=_DRIFT),
+                Column("Value #A", "No cause", 96, PERCENT, 3, steps=_DRIFT),
                 Column("Value #B", "Cells", 54, COUNT, 0, steps=ZERO_IS_BEST),
                 Column("Value #C", "Behind, h", 80, COUNT, 0, steps=_BEHIND),
                 Column("Value #D", "Made", 76, SECONDS, 1, steps=_COMPARED),
             ],
-            sort=("-Unexplained", "TRES"), none="never compared yet",
+            sort=("-No cause", "TRES"), none="never compared yet",
         ),
         panels.lines(
             Head(32, 12, 35, 12, 9, "Differences over time",

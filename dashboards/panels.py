@@ -150,6 +150,8 @@ def number(
     graph = kinds.BigValueGraphMode.AREA if course and not filled else kinds.BigValueGraphMode.NONE
     color = kinds.BigValueColorMode.BACKGROUND_SOLID if filled else kinds.BigValueColorMode.VALUE
     made = made.color_mode(color).graph_mode(graph).text_mode(kinds.BigValueTextMode.VALUE)
+    if unit == PERCENT:
+        made = made.min(0).max(1)  # or its course is drawn between 0 and 100
     if link:
         made = made.links([_onward(link)])
     return made  # type: ignore[no-any-return]

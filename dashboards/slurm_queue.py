@@ -217,7 +217,7 @@ def _who() -> list[Shaped]:
             [jobs("running"), jobs("pending"), gpus("running"), gpus("pending"), *shares],
             [
                 Column("account", "Account"),
-                Column("Value #A", "Running", 76, "locale", 0),
+                Column("Value #A", "Running", 84, "locale", 0),
                 Column("Value #B", "Waiting", 74, "locale", 0),
                 Column("Value #C", "Held", 60, "locale", 0),
                 Column("Value #D", "Asked", 62, "locale", 0),
