@@ -54,6 +54,7 @@ class Source(Protocol):
         """It at a moment, at least with these metrics."""
 
 
+Span = tuple[int, int, int]  # [first, last) and the step in it
 Target = tuple[Labels, Sequence[Source]]
 
 
@@ -81,62 +82,67 @@ class Demonstration:
         ]
 
 
-def fill(tsdb: Path, told: Demonstration, days: float = DAYS, progress: Progress = print) -> int:
-    """Write the blocks of the time before a living demonstration; how many samples."""
+def fill(
+    tsdb: Path,
+    told: Demonstration,
+    days: float = DAYS,
+    progress: Progress = print,
+    clock: Callable[[], float] = time.time,
+) -> int:
+    """Write the blocks of the time before a living demonstration is looked at; how many samples."""
     begin = told.start - int(days * DAY)
     begin -= begin % STEP
     wanted = asked(boards().values(), [it.expr for it in ALERTS])
     progress(f"history: {days:g} days of {len(wanted.long)} names, a day of {len(wanted.short)} more")
-    made = Blocks(tsdb)
-    for at, said in _moments(made, told, begin, wanted, progress):
-        progress(f"history: {(at - begin) / (told.start - begin):4.0%}, {said:,} samples")
+    made, spans = Blocks(tsdb), _spans(begin, told.start)
+    with _pages(told, begin, progress) as (daemon, factory):
+        _write(made, spans, daemon, _nodes(told, factory, told.start), wanted, progress)
+        unseen = (told.start + -told.start % FINE_STEP, int(clock()), FINE_STEP)  # it lives, and nobody asks
+        if unseen[0] < unseen[1]:
+            _write(made, [unseen], daemon, _nodes(told, factory, unseen[1]), wanted, progress)
     progress(f"history: {made.samples:,} samples; making blocks")
     made.close()
-    return made.samples + record(tsdb, _spans(begin, told.start), progress, wanted.long)
+    return made.samples + record(tsdb, [*spans, unseen], progress, wanted.long)
 
 
-def _moments(
-    made: Blocks, told: Demonstration, begin: int, wanted: Asked, progress: Progress
-) -> Iterator[tuple[int, int]]:
-    """Write moment after moment; now and then yields how far it is."""
+def _write(
+    made: Blocks,
+    spans: Sequence[Span],
+    daemon: Sequence[Target],
+    nodes: Sequence[Target],
+    wanted: Asked,
+    progress: Progress,
+) -> None:
+    """Moment after moment; what is asked for now alone only of the last day."""
     lasting = [name for name in BY_NAME if name in wanted.long]
     everything = [name for name in BY_NAME if name in wanted.long | wanted.short]
-    shown = time.monotonic()
-    with _pages(told, begin, progress) as (daemon, nodes):
-        for at in times(begin, told.start):
-            names = everything if at >= told.start - DAY else lasting
-            for target, sources in [*(daemon if at % STEP == 0 else ()), *nodes]:
-                for source in sources:
-                    made.add_page(source.page(at, names), target, at, names)
-                for name, value in SCRAPE.items():
-                    made.add(name, target, value, at)
-            if time.monotonic() - shown > PROGRESS_SECONDS:
-                shown = time.monotonic()
-                yield at, made.samples
+    shown, (begin, _, _), (_, end, _) = time.monotonic(), spans[0], spans[-1]
+    for at in (at for span in spans for at in range(*span)):
+        names = everything if at >= end - DAY else lasting
+        for target, sources in [*(daemon if at % STEP == 0 else ()), *nodes]:
+            for source in sources:
+                made.add_page(source.page(at, names), target, at, names)
+            for name, value in SCRAPE.items():
+                made.add(name, target, value, at)
+        if time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            progress(f"history: {(at - begin) / (end - begin):4.0%}, {made.samples:,} samples")
 
 
 # What Prometheus says itself of each scrape.
 SCRAPE = {"up": 1.0, "scrape_duration_seconds": 0.004, "scrape_samples_scraped": 620.0}
 
 
-def times(begin: int, end: int) -> Iterator[int]:
-    """The moments of which there are samples."""
-    for first, last, step in _spans(begin, end):
-        yield from range(first, last, step)
-
-
-def _spans(begin: int, end: int) -> list[tuple[int, int, int]]:
-    """[first, last) and the step in it."""
+def _spans(begin: int, end: int) -> list[Span]:
+    """The last hours are finer."""
     fine = max(begin, end - FINE_HOURS * HOUR)
     fine += -fine % STEP
     return [(begin, fine, STEP), (fine, end, FINE_STEP)]
 
 
 @contextmanager
-def _pages(
-    told: Demonstration, begin: int, progress: Progress
-) -> Iterator[tuple[list[Target], list[Target]]]:
-    """The daemon and the nodes as they were."""
+def _pages(told: Demonstration, begin: int, progress: Progress) -> Iterator[tuple[list[Target], LiveFactory]]:
+    """The daemon as it was, and the factory."""
     progress("history: the factory and balances of past days")
     factory = LiveFactory(told.start, told.seed)
     store = open_engine(sqlite_address(told.folder / demo.DATABASE))
@@ -146,15 +152,16 @@ def _pages(
                 factory, told.start, told.seed, begin, lambda span: of_started(connection, CLUSTER, span)
             )
             daemon = PastFigures(store, begin, told.start), PastSteps(told.start), slurm
-            yield [(it, daemon) for it in told.targets("daemon", DAEMON)], _nodes(told, factory)
+            yield [(it, daemon) for it in told.targets("daemon", DAEMON)], factory
     finally:
         store.close()
 
 
-def _nodes(told: Demonstration, factory: LiveFactory) -> list[Target]:
+def _nodes(told: Demonstration, factory: LiveFactory, until: int) -> list[Target]:
+    """The nodes' agents up to a moment."""
     targets = told.targets("nodes", NODE)
     names = [target["node"] for target in targets]
-    holdings = factory.past(told.start, names, told.start - live_demo.MEASURED_DAYS * DAY)
+    holdings = factory.past(until, names, told.start - live_demo.MEASURED_DAYS * DAY)
     found = troubles(told.start, names, holdings)
     return [
         (
