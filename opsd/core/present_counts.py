@@ -13,9 +13,10 @@ from typing import NamedTuple
 from opsd.core.present import ALLOCATED, NodeNow, QueueJob
 
 PENDING = "pending"
-# What a job in one of these states was given it still has; a suspended one as well, by Slurm's default.
+# What a job in one of these states was given it still has; a suspended one as well, by Slurm's default. A
+# completing one has ended: slurmctld counts nothing of it on its nodes, nor does the accounting.
 _HOLDING = frozenset((
-    "running", "suspended", "completing", "configuring", "resizing", "signaling", "stage_out", "stopped",
+    "running", "suspended", "configuring", "resizing", "signaling", "stage_out", "stopped",
 ))  # fmt: skip
 # Their users, or an administrator, do not want these jobs to start yet.
 _MAY_NOT = frozenset(("BeginTime", "Dependency", "DependencyNeverSatisfied", "JobArrayTaskLimit"))
