@@ -221,7 +221,7 @@ def _loose_ends() -> list[Shaped]:
         panels.grid(
             Head(uids.ENDING.id, 0, 30, 16, 9, "Ending, or report due",
                  "Awards that end within 60 days with what they would leave, and reports due within 60 days "
-                 "or overdue; in days: what comes first. Ask the lead before the hours are lost."),
+                 "or overdue; days: until what comes first. Ask the lead before the hours are lost."),
             [
                 Query(following), Query(f"{left()} / {_HOUR} and {concerned}"),
                 Query(f"1 - {share()} and {concerned}"), Query(date("end")), Query(date("report_due")),
@@ -229,14 +229,14 @@ def _loose_ends() -> list[Shaped]:
             [
                 Column("project", "Project", None, link=uids.ALLOCATIONS),
                 Column("award", "Award", None),
-                Column("Value #A", "In days", 72, COUNT, 0, steps=_DAYS_LEFT),
+                Column("Value #A", "Days", 64, COUNT, 0, steps=_DAYS_LEFT),
                 Column("Value #D", "Ends", 88, _DATE),
                 Column("Value #E", "Report due", 90, _DATE),
                 Column("Value #B", "Left, h", 80, "locale", 0, steps=NOT_BELOW_ZERO),
                 Column("Value #C", "Left", 52, PERCENT, 0),
                 Column("unit", "Unit", 86),
             ],
-            sort=("In days", "Award"), none="nothing ends, nothing is due", paged=True,
+            sort=("Days", "Award"), none="nothing ends, nothing is due", paged=True,
         ),
         panels.grid(
             Head(uids.UNATTRIBUTED.id, 16, 30, 8, 9, "Used, but bound to no award",

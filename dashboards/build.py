@@ -6,26 +6,17 @@ Invariant: the same version and site give the same bytes, so that a review reads
 from __future__ import annotations
 
 import json
-from importlib import import_module
-from importlib.util import find_spec
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dashboards import configuration
 from dashboards.configuration import Site
+from dashboards.recording import RECORDED_BY_NAME
+from exporters.catalogue import BY_NAME
 
-# One row a dashboard, in the order of a morning's round; each module has `dashboard()`.
-BOARDS = (
-    "factory_overview",
-    "gpu_fleet",
-    "gpu_node",
-    "job",
-    "slurm_queue",
-    "allocations",
-    "countries_and_funders",
-    "waste",
-    "opsd_itself",
-)
+_NAME = re.compile(r"\bopsd[_:][a-zA-Z0-9_:]+")
 MISSING = "the package grafana-foundation-sdk is missing: install opsd-hpc[dashboards]"
 
 
@@ -34,18 +25,70 @@ class BuildFailed(Exception):
 
 
 def boards() -> dict[str, dict[str, Any]]:
-    """Every dashboard as Grafana's JSON, by uid."""
+    """Every dashboard as Grafana's JSON, by uid, in the order of a morning's round.
+
+    Raises:
+        BuildFailed: the SDK is missing, two dashboards have one uid, or one asks for what nobody publishes.
+        UnknownName: the same, found where the query is made.
+    """
     try:
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-        modules = [import_module(f"dashboards.{name}") for name in BOARDS if find_spec(f"dashboards.{name}")]
+        built = [module.dashboard().build() for module in _modules()]
     except ModuleNotFoundError as err:
         if str(err.name).startswith("grafana_foundation_sdk"):
             raise BuildFailed(MISSING) from err
         raise
-    built = [module.dashboard().build() for module in modules]
     found = [_newer(json.loads(JSONEncoder().encode(board))) for board in built]
-    return {board["uid"]: board for board in found}
+    uids = [board["uid"] for board in found]
+    if twice := sorted({uid for uid in uids if uids.count(uid) > 1}):
+        raise BuildFailed(f"two dashboards have the uid {twice[0]}: give each its own in dashboards/uids.py")
+    for board in found:
+        check(board)
+    return dict(zip(uids, found, strict=True))
+
+
+def check(board: dict[str, Any]) -> None:
+    """Every name in its queries is one that a page or a rule has, however it came into them.
+
+    Raises:
+        BuildFailed: one is not, and where it stands.
+    """
+    asked = [(it["title"], query["expr"]) for it in board["panels"] for query in it.get("targets", ())]
+    asked += [(it["name"], it["definition"]) for it in board["templating"]["list"] if it.get("definition")]
+    for where, expression in asked:
+        if unknown := sorted(set(_NAME.findall(expression)) - BY_NAME.keys() - RECORDED_BY_NAME.keys()):
+            raise BuildFailed(
+                f"dashboard {board['title']!r}, {where!r}: neither exporters/catalogue.py nor"
+                f" dashboards/recording.py has {unknown[0]}"
+            )
+
+
+def _modules() -> tuple[ModuleType, ...]:
+    """One row a dashboard; each module has `dashboard()`. Imported late: they need the SDK."""
+    from dashboards import (
+        allocations,
+        countries_and_funders,
+        factory_overview,
+        gpu_fleet,
+        gpu_node,
+        job,
+        opsd_itself,
+        slurm_queue,
+        waste,
+    )
+
+    return (
+        factory_overview,
+        gpu_fleet,
+        gpu_node,
+        job,
+        slurm_queue,
+        allocations,
+        countries_and_funders,
+        waste,
+        opsd_itself,
+    )
 
 
 def _newer(board: dict[str, Any]) -> dict[str, Any]:

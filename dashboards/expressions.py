@@ -1,4 +1,4 @@
-"""Expressions that several panels share: what the reader chose, whose a GPU is, what an award has used.
+"""Expressions that several panels share: what the reader chose, which awards have ended.
 
 Invariant: what several daemons publish about the same thing is counted once.
 """
@@ -49,36 +49,3 @@ def ended() -> str:
 def heat() -> str:
     """Core temperatures."""
     return gpu("opsd_gpu_temperature_celsius", 'sensor="gpu"')
-
-
-def used() -> str:
-    """Charged, for ended and open runs: granted less left, because both are always there."""
-    return f"({award('opsd_award_granted_seconds')} - {award('opsd_award_left_seconds')})"
-
-
-def shares() -> str:
-    """Each GPU's jobs by their shares of it, together one GPU at most.
-
-    Jobs on MIG devices share their GPU by how many of them each holds, as if no other were there.
-    Where Prometheus has no mark of a series' end (a backfill, an agent that fell silent), a job stays for
-    five minutes beside the one that follows it on the same GPU.
-    """
-    gpus, devices = gpu("opsd_gpu_job_info", 'parent=""'), gpu("opsd_gpu_job_info", 'parent!=""')
-    job = "jobid, account"
-    whole = f"max by (cluster, node, uuid, {job}) ({gpus})"
-    parts = f"sum by (cluster, node, parent, {job}) (max by (cluster, node, uuid, parent, {job}) ({devices}))"
-    moved = f'label_join({parts}, "uuid", "", "parent")'
-    jobs = f"({whole} or sum by (cluster, node, uuid, {job}) ({moved}))"
-    held_of_it = f"clamp_min(sum by (cluster, node, uuid) ({jobs}), 1)"
-    return f"{jobs} / on (cluster, node, uuid) group_left () {held_of_it}"
-
-
-def held() -> str:
-    """Each GPU's jobs by their shares, and whose they are: also of an account that no award pays for."""
-    jobs = f"({shares()})"
-    # Bindings of one partition or QOS give an account several awards: one is shown.
-    known = f"max by (cluster, account, project, country) ({series('opsd_account_info')})"
-    one = f"topk by (cluster, account) (1, {known})"
-    unknown = f"{jobs} unless on (cluster, account) {known}"
-    nobodys = f'label_replace({unknown}, "country", "unattributed", "", "")'
-    return f"({jobs} * on (cluster, account) group_left (project, country) {one}) or {nobodys}"

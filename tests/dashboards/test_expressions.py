@@ -1,4 +1,4 @@
-"""What the shared expressions answer, by Prometheus' own evaluation."""
+"""Whose a GPU is: what the recorded shares come to, by Prometheus' own evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.expressions import held, shares
+from dashboards.recording import RECORDED_BY_NAME
 from tests.stack.programs import require
 
 GPU = 'cluster="c", node="n", uuid="G1"'
@@ -47,9 +47,12 @@ def told(
     return "" if ran.returncode == 0 else ran.stdout + ran.stderr
 
 
-def asked(expression: str) -> str:
-    """With every variable at All."""
-    return re.sub(r"\$\w+", ".*", expression)
+def written_out(name: str) -> str:
+    """A recorded series by what it is made of, down to what pages have."""
+    return re.sub(r"opsd:\w+:\w+", lambda it: f"({written_out(it[0])})", RECORDED_BY_NAME[name].expr)
+
+
+SHARES, HELD = written_out("opsd:gpu_jobs:share"), written_out("opsd:gpu_held:share")
 
 
 @pytest.mark.prometheus
@@ -65,8 +68,8 @@ def test_a_gpu_is_held_once(minute: int, expected: dict[str, float], tmp_path: P
     """By country, whoever shares it, and while the job before is not seen to have ended."""
     samples = {f'{{country="{country}"}}': value for country, value in expected.items()}
 
-    assert "" == told(asked(f"sum by (country) ({held()})"), minute, samples, tmp_path)
-    assert "" == told(asked(f"sum ({shares()})"), minute, {"{}": 1.0}, tmp_path)
+    assert "" == told(f"sum by (country) ({HELD})", minute, samples, tmp_path)
+    assert "" == told(f"sum ({SHARES})", minute, {"{}": 1.0}, tmp_path)
 
 
 @pytest.mark.prometheus
@@ -75,5 +78,5 @@ def test_jobs_on_mig_devices_share_their_gpu(tmp_path: Path) -> None:
     gpu = 'cluster="c", node="m", uuid="G2", account="es-a"'
     expected = {f'{{{gpu}, jobid="4"}}': 2 / 3, f'{{{gpu}, jobid="5"}}': 1 / 3}
 
-    assert "" == told(asked(shares()), 20, expected, tmp_path, MIG)
-    assert "" == told(asked(f"sum ({held()})"), 20, {"{}": 1.0}, tmp_path, MIG)
+    assert "" == told(SHARES, 20, expected, tmp_path, MIG)
+    assert "" == told(f"sum ({HELD})", 20, {"{}": 1.0}, tmp_path, MIG)
