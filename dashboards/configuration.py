@@ -123,9 +123,12 @@ inhibit_rules:
   - source_matchers: [alertname=~"OpsdAgentDown|OpsdAgentReleased"]
     target_matchers: [alertname=~"OpsdGpu.*|OpsdCollectorFailing|OpsdJobFiles.*|OpsdSpoolWriteFailing"]
     equal: [cluster, node]
-  # A lost GPU is a hung GPU and a missing GPU, too.
+  # A lost GPU is a hung GPU and a missing GPU, too; another one may hang by itself.
   - source_matchers: [alertname="OpsdGpuLost"]
-    target_matchers: [alertname=~"OpsdGpuHung|OpsdGpuMissing"]
+    target_matchers: [alertname="OpsdGpuHung"]
+    equal: [cluster, node, uuid]
+  - source_matchers: [alertname="OpsdGpuLost"]
+    target_matchers: [alertname="OpsdGpuMissing"]
     equal: [cluster, node]
   - source_matchers: [alertname="OpsdGpuXidRepeated"]
     target_matchers: [alertname="OpsdGpuXidWorkflow"]
@@ -203,6 +206,7 @@ apiVersion: 1
 providers:
   - name: opsd
     folder: opsd
+    folderUid: opsd
     type: file
     allowUiUpdates: false
     options:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsd.cli.context import note, warn
 from opsd.config import settings
 from opsd.core.errors import OpsdError, WrongUsage
 
+if TYPE_CHECKING:
+    from dashboards.push import Change
+
 FOLDER = "opsd-dashboards"
+_WRITES = ("created", "updated", "removed")
 
 
 def register(parser: ArgumentParser) -> None:
@@ -20,7 +25,13 @@ def register(parser: ArgumentParser) -> None:
     build.add_argument("--grafana", metavar="URL", default="", help="Grafana's address, for links in alerts")
     build.add_argument("--runbook", metavar="URL", help="where docs/runbook.md is shown, for links in alerts")
     push = verbs.add_parser("push", help="send the dashboards to Grafana", allow_abbrev=False)
-    push.add_argument("--dry-run", action="store_true", help="only say what would change")
+    push.add_argument("--dry-run", action="store_true", help="only say what would change, and show it")
+    push.add_argument(
+        "--prometheus", metavar="URL", help="where Grafana finds Prometheus: makes and keeps the data source"
+    )
+    push.add_argument(
+        "--prune", action="store_true", help="remove dashboards that opsd once made and makes no longer"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -57,10 +68,23 @@ def _push(args: Namespace) -> int:
     if grafana.url.startswith("http://") and not push.is_loopback(grafana.url):
         warn(f"the token goes to {grafana.url} unencrypted: use https")
     try:
-        changes = push.push(grafana.url, grafana.token, grafana.folder, build.boards(), dry_run=args.dry_run)
+        changes = push.push(
+            grafana.url, grafana.token, grafana.folder, build.boards(),
+            prometheus=args.prometheus or grafana.prometheus, prune=args.prune, ca_file=grafana.ca_file,
+            dry_run=args.dry_run, tell=_tell,
+        )  # fmt: skip
     except (build.BuildFailed, push.PushFailed) as err:
         raise OpsdError(str(err)) from err
-    would = "would be " if args.dry_run else ""
     for change in changes:
-        print(f"{change.what} {would if change.done != 'unchanged' else ''}{change.done}")
+        would = "would be " if args.dry_run and change.done in _WRITES else ""
+        hint = ": --prune removes it" if change.done == "left over" else ""
+        print(f"{change.what} {would}{change.done}{hint}")
     return 0
+
+
+def _tell(change: Change) -> None:
+    """What is overwritten, before it is."""
+    if change.lines:
+        print(f"{change.what}: what goes (-) and what comes (+)")
+        for line in change.lines:
+            print(f"  {line}")
