@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -17,6 +18,8 @@ from exporters.catalogue import BY_NAME
 from tests.dashboards.queries import foreign, named
 from tests.stack.programs import require
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+BEGIN, END = "<!-- recorded: written by make golden -->\n", "<!-- end of recorded -->"
 Given = dict[str, str]  # series with labels -> values, one a minute
 NODE = {"job": "opsd-node", "instance": "n:1", "cluster": "c", "node": "n"}
 DAEMON = {"job": "opsd", "instance": "d:1"}
@@ -69,6 +72,22 @@ def told(given: Given, minute: int, cases: list[tuple[str, dict[str, float]]], f
     command = [promtool, "test", "rules", "test.yml"]
     ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+
+
+@pytest.mark.golden
+def test_every_row_is_documented() -> None:
+    """Name, labels and meaning stand in docs/metrics.md; `make golden` writes them."""
+    before, begin, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    written, end, after = rest.partition(END)
+    rows = [f"| `{it.name}` | {', '.join(f'`{one}`' for one in it.labels)} | {it.help} |" for it in RECORDED]
+    expected = "\n".join(["", "| series | labels | meaning |", "| --- | --- | --- |", *rows, "", ""])
+    assert begin
+    assert end
+    if os.environ.get("OPSD_GOLDEN"):
+        written = expected
+        DOCUMENT.write_text(before + begin + written + end + after, encoding="utf-8")
+
+    assert expected == written
 
 
 def test_names_are_of_one_form() -> None:
