@@ -12,11 +12,12 @@ from collectors.protocol import AccountingText
 from collectors.slurm.commands import FIELDS
 from opsd.core.errors import Refused, Unavailable
 from opsd.core.period import DAY, HOUR, Window
+from opsd.core.records import DOWN, NodeEvent
 from opsd.daemon import named
 from opsd.daemon.steps import Outcome, Stopped, Work
 from opsd.pipeline.pace import Pace
 from opsd.pipeline.sources import ClusterSources
-from opsd.store import sweeps
+from opsd.store import machine, sweeps
 from opsd.store.engine import Store
 from tests.fakes import books
 from tests.fakes.consortia import CLUSTER
@@ -239,3 +240,24 @@ def test_a_review_reads_ninety_days(store: Store, slurm: OneJobADay) -> None:
 
     assert (0, 0) == (done.counts["new"], done.counts["changed"])
     assert (books.T - 2 * DAY < slurm.asked[0][0] <= books.T, NOW) == (True, slurm.asked[-1][1])
+
+
+def test_how_the_machine_is_used_is_a_page_of_its_own(does: Does, store: Store) -> None:
+    """What nobody told is not on it; no family of it stands on the balances' page."""
+    first = does("efficiency")
+    with store.write() as connection:
+        down = NodeEvent(CLUSTER, "a4", NOW - 2 * DAY, NOW, DOWN, "DOWN", "", "", "")
+        machine.save_events(connection, [down], NOW)
+    second, balances = does("efficiency").page, does("balances").page
+    assert first.page is not None
+    assert second is not None
+    assert balances is not None
+
+    assert ({"projects": 0, "classes": 0, "unbalanced": 0}, b"") == (first.counts, first.page.plain)
+    where = f'cluster="{CLUSTER}",node_class="acc",resource="gpu"'
+    down_gpus = f'{{cluster="{CLUSTER}",line="down",node_class="acc",resource="gpu"}} {4.0 * DAY}'
+    assert f"\nopsd_capacity_seconds{down_gpus}\n" in second.plain.decode()
+    assert f"opsd_capacity_unbalanced_seconds{{{where}}} 0.0" in second.plain.decode()
+    pages = (second.plain.decode(), balances.plain.decode())
+    families = [set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE)) for page in pages]
+    assert set() == set.intersection(*families)
