@@ -299,7 +299,7 @@ def grid(
         made = made.with_target(_instant(place, query).format(PromQueryFormat.TABLE))
     made = made.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     made = made.with_transformation(_organized(columns)).show_header(True)
-    made = made.cell_height(kinds.TableCellHeight.SM)
+    made = made.cell_height(kinds.TableCellHeight.SM).cell_options(kinds.TableAutoCellOptions())
     made = made.sort_by([_sorted(heading) for heading in sort])
     if paged:
         made = made.footer(common.TableFooterOptions().show(False).reducer([]).enable_pagination(True))
