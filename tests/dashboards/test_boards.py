@@ -11,14 +11,29 @@ from typing import Any
 
 import pytest
 
-from dashboards.build import boards
+from dashboards import promql, uids
+from dashboards.build import BuildFailed, boards, check
 from dashboards.panels import Step, thresholds
+from dashboards.quiet import ALLOWED_EMPTY
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.web import figure
 from tests.dashboards.queries import foreign
 
 CSS = Path(figure.__file__).with_name("static") / "opsd.css"
 BOARDS = boards()
+# What is chosen at the top of each, beside the Prometheus.
+CHOICES = {
+    uids.FACTORY: ["cluster"],
+    uids.FLEET: ["cluster", "node"],
+    uids.NODE: ["cluster", "node"],
+    uids.JOB: ["cluster", "jobid", "node"],
+    uids.SLURM: ["cluster", "partition"],
+    uids.ALLOCATIONS: ["country", "project"],
+    uids.COUNTRIES: ["country"],
+    uids.WASTE: ["cluster", "country", "project"],
+    uids.ITSELF: ["cluster"],
+}
+LINKED = sorted({it for it in vars(uids).values() if isinstance(it, uids.Panel)})
 # What Grafana puts in before it asks Prometheus.
 VARIABLES = {r"\$__rate_interval": "5m", r"\$__range": "1h", r"\$(\w+)": r"\1"}
 
@@ -44,9 +59,15 @@ def board(request: pytest.FixtureRequest) -> dict[str, Any]:
     return BOARDS[str(request.param)]
 
 
+def test_there_are_nine() -> None:
+    """In the order of a morning's round; each with its uid and a title of its own."""
+    assert list(CHOICES) == list(BOARDS)
+    assert 9 == len({board["title"] for board in BOARDS.values()})
+
+
 def test_there_are_queries(board: dict[str, Any]) -> None:
     """The checks below look at something."""
-    assert len(list(expressions(board))) >= len(panels(board)) > 20
+    assert len(list(expressions(board))) >= len(panels(board)) >= 10
 
 
 def test_every_query_names_only_what_pages_have(board: dict[str, Any]) -> None:
@@ -59,7 +80,7 @@ def test_every_variable_names_only_what_pages_have(board: dict[str, Any]) -> Non
     asked = [it["query"]["query"] for it in board["templating"]["list"] if it["type"] == "query"]
     parts = [re.fullmatch(r"label_values\((.+), (\w+)\)", text) for text in asked]
 
-    assert ["cluster", "node", "country", "project"] == [it[2] for it in parts if it]
+    assert CHOICES[board["uid"]] == [it[2] for it in parts if it]
     for it in parts:
         assert it
         assert [] == foreign(f"count by ({it[2]}) ({it[1].replace('$', '')})")
@@ -68,9 +89,9 @@ def test_every_variable_names_only_what_pages_have(board: dict[str, Any]) -> Non
 def test_every_variable_used_is_offered(board: dict[str, Any]) -> None:
     """A `$name` that nobody sets would be asked as it stands."""
     offered = {it["name"] for it in board["templating"]["list"]}
-    used = set(re.findall(r"\$\{?(\w+)", json.dumps(board))) - {"__all"}
+    used = set(re.findall(r"\$\{?([a-zA-Z_]\w*)", json.dumps(board)))
 
-    assert offered == used
+    assert offered == {name for name in used if not name.startswith("__")}
 
 
 def test_ids_are_unique_and_stay(board: dict[str, Any]) -> None:
@@ -79,6 +100,7 @@ def test_ids_are_unique_and_stay(board: dict[str, Any]) -> None:
 
     assert sorted(set(ids)) == sorted(ids)
     assert all(ids)
+    assert {panel["id"] for panel in panels(board)} == {id_ for id_ in ids if id_ >= 10}
     assert 42 == board["schemaVersion"]
 
 
@@ -142,15 +164,93 @@ def test_every_override_meets_a_column(board: dict[str, Any]) -> None:
         assert set() == (overridden | sorted_by) - shown, panel["title"]
 
 
-def test_a_country_has_the_portals_colour(board: dict[str, Any]) -> None:
-    """In lines and in tables; so a country is known again from one to the other."""
+def test_it_leads_to_the_others(board: dict[str, Any]) -> None:
+    """With the time range and the choices; links of panels and of cells lead to dashboards that exist."""
+    (others,) = board["links"]
+
+    assert ("dashboards", ["opsd"], True, True) == (
+        others["type"], others["tags"], others["keepTime"], others["includeVars"],
+    )  # fmt: skip
+    assert ["opsd"] == board["tags"]
+    for title, url in links(board):
+        uid, _, query = url.removeprefix("/d/").partition("?")
+        assert "${__url_time_range}" in query, title
+        assert set(re.findall(r"var-(\w+)=", query)) <= {"datasource", *CHOICES[uid]}, title
+
+
+def links(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Title and address of what panels and cells link to."""
+    for panel in panels(board):
+        fields = [it for override in panel["fieldConfig"]["overrides"] for it in override["properties"]]
+        of_cells = [link for it in fields if it["id"] == "links" for link in it["value"]]
+        for link in (*panel.get("links", ()), *of_cells):
+            yield panel["title"], link["url"]
+
+
+def test_there_are_links() -> None:
+    """Of cells, to a node, a job, a project, a country."""
+    found = {url.partition("?")[0] for board in BOARDS.values() for _, url in links(board)}
+
+    assert {f"/d/{uid}" for uid in (uids.NODE, uids.JOB, uids.ALLOCATIONS, uids.COUNTRIES)} <= found
+
+
+def test_panels_that_are_named_elsewhere_exist() -> None:
+    """Alerts link to some; some may be empty."""
+    shown = {(uid, panel["id"]) for uid, board in BOARDS.items() for panel in panels(board)}
+    quiet = {(uid, id_) for uid, some in ALLOWED_EMPTY.items() for id_ in some}
+
+    assert len(LINKED) >= 24
+    assert [] == [it for it in LINKED if tuple(it) not in shown]
+    assert set() == quiet - shown
+
+
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("sum(opsd_gpu_upp)", "opsd_gpu_upp"),
+        ("opsd:gpus_helt:sum / opsd_gpu_up", "opsd:gpus_helt:sum"),
+        ("label_values(opsd_nodes, cluster)", "opsd_nodes"),
+    ],
+)
+def test_a_name_that_nobody_publishes_fails_the_build(expression: str, named: str) -> None:
+    """Also one that came into a query past the table of metrics; the message says where."""
+    variable = {"name": "cluster", "definition": expression}
+    queried = {"title": "B", "panels": [{"title": "P", "targets": [{"expr": expression}]}]}
+
+    with pytest.raises(BuildFailed, match=f"'B', 'P': neither .* has {named}$"):
+        check(queried | {"templating": {"list": []}})
+    with pytest.raises(BuildFailed, match=f"'B', 'cluster': neither .* has {named}$"):
+        check({"title": "B", "panels": [], "templating": {"list": [variable]}})
+    with pytest.raises(promql.UnknownName):
+        promql.series(named)
+
+
+COUNTRIES = ("ES", "PT", "TR", "RO", UNATTRIBUTED)
+
+
+def colors() -> dict[str, str]:
+    """Of countries, in the portal."""
     css = CSS.read_text(encoding="utf-8")
-    colors = dict(re.findall(r"--(h\d): (#\w+);", css.partition("@media")[0]))
-    countries = ("ES", "PT", "TR", "RO", UNATTRIBUTED)
-    expected = {country: colors[f"h{figure.hue(country)}"] for country in countries}
-    (held,) = [panel for panel in panels(board) if panel["title"] == "GPUs held, by country"]
+    hues = dict(re.findall(r"--(h\d): (#\w+);", css.partition("@media")[0]))
+    return {country: hues[f"h{figure.hue(country)}"] for country in COUNTRIES}
+
+
+@pytest.mark.parametrize("uid", [uids.FACTORY, uids.COUNTRIES])
+def test_a_countrys_line_has_the_portals_colour(uid: str) -> None:
+    """So a country is known again from one to the other."""
+    (held,) = [panel for panel in panels(BOARDS[uid]) if panel["title"] == "GPUs held, by country"]
+
+    assert colors() == {
+        it["matcher"]["options"]: it["properties"][0]["value"]["fixedColor"]
+        for it in held["fieldConfig"]["overrides"]
+    }
+
+
+def test_a_country_in_a_table_has_the_portals_colour() -> None:
+    """Wherever a column has the countries that lead."""
     texts = [
         it["value"][0]["options"]
+        for board in BOARDS.values()
         for panel in panels(board)
         for override in panel["fieldConfig"]["overrides"]
         if override["matcher"]["options"] == "Country"
@@ -158,13 +258,9 @@ def test_a_country_has_the_portals_colour(board: dict[str, Any]) -> None:
         if it["id"] == "mappings"
     ]
 
-    assert expected == {
-        it["matcher"]["options"]: it["properties"][0]["value"]["fixedColor"]
-        for it in held["fieldConfig"]["overrides"]
-    }
-    assert len(texts) == 3
+    assert len(texts) >= 5
     for text in texts:
-        assert expected == {country: text[country]["color"] for country in text}
+        assert colors() == {country: text[country]["color"] for country in COUNTRIES}
 
 
 def test_thresholds_must_be_open_below() -> None:
