@@ -14,7 +14,7 @@ from typing import NamedTuple
 from opsd.core import notices
 from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.consortium import Consortium
-from opsd.core.figures import nearest
+from opsd.core.figures import nearest, percent
 from opsd.core.notices import Notice, Standing, offices
 from opsd.core.parties import Contact
 from opsd.core.period import DAY, zone, zone_name
@@ -110,7 +110,7 @@ class _Words:
         it, award = self._it, self._award
         rows = [
             ("granted", f"{self._amount(self._granted)} {self._unit}"),
-            ("used", f"{self._amount(self._used)} {self._unit}"),
+            ("used", f"{self._amount(self._used)} {self._unit} ({percent(it.used, it.granted)})"),
             ("left", f"{self._amount(self._left)} {self._unit}"),
         ]
         if it.after_end:

@@ -55,7 +55,7 @@ More is used than was granted to this award.
   project       health: Health
   organisation  Universitat
   granted       1,000.00 GPU-hours
-  used          1,012.35 GPU-hours
+  used          1,012.35 GPU-hours (101 %)
   left          -12.35 GPU-hours
   outside       1.00 GPU-hours before the start or after the end
   over since    2024-12-22 09:00
@@ -117,7 +117,7 @@ def test_the_figures_add_up_as_shown() -> None:
     """Granted less used is left, to the hundredth, whatever is behind it."""
     found = letter("threshold", standing(850.0049))
 
-    assert "used          850.00 GPU-hours\n  left          150.00 GPU-hours" in found.text
+    assert "used          850.00 GPU-hours (85 %)\n  left          150.00 GPU-hours" in found.text
 
 
 def test_over_by_less_than_is_shown() -> None:
