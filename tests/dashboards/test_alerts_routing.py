@@ -38,7 +38,7 @@ def test_alertmanager_takes_it(config: Path) -> None:
     )
 
     assert (0, "") == (checked.returncode, checked.stderr)
-    assert " - 9 inhibit rules\n - 6 receivers\n" in checked.stdout
+    assert " - 10 inhibit rules\n - 6 receivers\n" in checked.stdout
 
 
 @pytest.mark.prometheus
