@@ -40,6 +40,6 @@ def award(end: int | None = END, grace_days: int = 10) -> Award:
 def test_grace_and_phase(
     found: Award, as_of: int, over_since: int | None, until: int | None, expected: str
 ) -> None:
-    """Grace counts from when it was exhausted or ended, whichever was first; `ended` is after the end alone."""
+    """Grace counts from when it was exhausted or ended, the first of them; `ended` is after the end alone."""
     assert until == grace_end(found, as_of, over_since)
     assert expected == phase(found, as_of, until)

@@ -55,14 +55,23 @@ def test_balances_of_every_award(store: Store) -> None:
     assert (books.T + 2 * HOUR + 1800 + 1,) * 2 == (small.over_since, small.grace_end)
 
 
-def test_when_awards_end(store: Store) -> None:
-    """The end of each award that has one, past or to come."""
+def test_dates_of_awards(store: Store) -> None:
+    """Start, end, grace and report, past or to come; how much of the time is over, and what that is called."""
     hour = books.NOW // HOUR
+    past = award("A", start=hour - 3, end=hour - 1, grace_days=2, report_due=books.NOW + 5)
+    coming = award("C", start=hour + 1, end=hour + 5)
     with store.write() as connection:
-        parties.save(connection, books.KNOWN, consortium(award("A", end=hour - 1), award("B")))
+        parties.save(connection, books.KNOWN, consortium(past, award("B"), coming))
 
-    ends = {line.award: line.end for line in figures.run(store, now=books.NOW).awards}
-    assert ((hour - 1) * HOUR, None) == (ends["A"], ends["B"])
+    found = {line.award: line for line in figures.run(store, now=books.NOW).awards}
+    dates = {
+        key: (line.start, line.end, line.grace_end, line.report_due, line.elapsed, line.phase)
+        for key, line in found.items()
+    }
+    end = (hour - 1) * HOUR
+    assert ((hour - 3) * HOUR, end, end + 2 * DAY, books.NOW + 5, 1, "grace") == dates["A"]
+    assert (0, None, None, None, None, "running") == dates["B"]
+    assert ((hour + 1) * HOUR, (hour + 5) * HOUR, None, None, 0, "upcoming") == dates["C"]
 
 
 def test_facts_change_nothing(store: Store) -> None:
