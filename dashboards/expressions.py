@@ -5,12 +5,14 @@ Invariant: what several daemons publish about the same thing is counted once.
 
 from __future__ import annotations
 
+from dashboards.panels import Query
 from dashboards.promql import bridged, series
 from dashboards.recording import RECORDED_BY_NAME, recorded
 from exporters.catalogue import BY_NAME
 
 GPU = "cluster, node, gpu, uuid"  # what makes a GPU
 AWARD = "award, project, organisation, country, pool, unit"
+UNATTRIBUTED = "unattributed"  # the country of what no award pays for
 
 
 def gpu(name: str, *matchers: str) -> str:
@@ -31,6 +33,16 @@ def unnamed(name: str, *matchers: str) -> str:
 def listed(*troubles: tuple[str, str]) -> str:
     """Series of several expressions with a label `what`, for a table with a line for each trouble."""
     return " or ".join(f'label_replace({expr}, "what", "{what}", "", "")' for expr, what in troubles)
+
+
+def by_country(name: str, *matchers: str) -> list[Query]:
+    """Sums of a recorded series, and always a line of what nobody pays for."""
+    paid, nobodys = (recorded(name, *matchers, f'country{sign}"{UNATTRIBUTED}"') for sign in ("!=", "="))
+    none = f"0 * sum({recorded(name, *matchers)})"
+    return [
+        Query(f"sum by (country) ({paid})", "{{country}}"),
+        Query(f"sum({nobodys}) or {none}", UNATTRIBUTED),
+    ]
 
 
 def award(name: str) -> str:

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
 from dashboards.alerts import xids
-from dashboards.expressions import ended, once
+from dashboards.expressions import by_country, ended, once
 from dashboards.palette import (
     COUNTRIES,
     COUNTRY_TEXTS,
@@ -199,7 +199,7 @@ def _users() -> list[Shaped]:
             Head(30, 0, 21, 8, 9, "GPUs held, by country",
                  "GPUs that jobs of projects hold, by the country that leads them; one that jobs share "
                  "counts by its shares. Unattributed: no award pays for their account."),
-            [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _CLUSTER)})", "{{country}}")],
+            by_country("opsd:country_gpus_held:sum", _CLUSTER),
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.grid(
@@ -261,5 +261,6 @@ def _burning() -> list[Shaped]:
                 Column("Value #B", "Used share", 140, PERCENT, 0, bar=True, steps=SHARE),
             ],
             sort=("Days left",),
+            paged=True,
         ),
     ]  # fmt: skip

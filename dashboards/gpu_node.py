@@ -65,7 +65,7 @@ def _node(name: str) -> str:
 
 def _now() -> list[Shaped]:
     used, total = _node("gpu_memory_used_bytes:sum"), _node("gpu_memory_total_bytes:sum")
-    seen = age("opsd_node_collector_last_success_timestamp_seconds", *_CHOSEN, 'collector="nvml"')
+    seen = age("opsd_node_collector_last_success_timestamp_seconds", *_CHOSEN, 'collector=~"nvml|simulated"')
     sick, missing = f"sum({_node('gpus_sick:count')})", f"sum({_node('gpus_missing:count')})"
     memory = f"sum({used}) / sum({total})"
     shown = (

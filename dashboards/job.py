@@ -54,6 +54,7 @@ def dashboard() -> builders.Dashboard:
             board.Row(3, 20, "Over time", [*_activity(), *_rest()]),
             board.Row(4, 46, "Troubles on its GPUs", _troubles()),
         ],
+        time="now-6h",
     )
 
 
@@ -88,13 +89,13 @@ def _memory() -> str:
 
 def _whose() -> Shaped:
     whose = "jobid, account, user, project, organisation, country, pool"
-    held = f"max_over_time({recorded('opsd:gpu_held:share', *_JOB)}[$__range])"
+    seen = f"sum by ({whose}) (count_over_time({recorded('opsd:gpu_held:share', *_JOB)}[$__range]))"
+    longest = f"topk by (jobid) (1, {seen})"  # of the first minute its project may not have been known
     gpus = f"sum by (jobid, account, user) ({recorded('opsd:gpu_jobs:share', *_JOB)})"
     return panels.grid(
         Head(10, 0, 1, 12, 4, "Whose job it is",
              "The account's project and who pays, as bound at the time. GPUs: the most it held at once."),
-        [Query(f"max by ({whose}) ({held}) * 0 + on (jobid, account, user) group_left () "
-               f"max_over_time(({gpus}){_TIME})")],
+        [Query(f"{longest} * 0 + on (jobid, account, user) group_left () max_over_time(({gpus}){_TIME})")],
         [
             Column("jobid", "Job"),
             Column("Value", "GPUs", 55, COUNT, 0),

@@ -31,6 +31,7 @@ HERTZ, BYTES_A_SECOND, JOULES, HOURS = "hertz", "binBps", "joule", "suffix: GPU-
 NOTHING = "-"  # an empty cell of a table
 NARROWEST = 76  # of a column that takes what room there is, before the table scrolls
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
+UNKNOWN = "#7d7d78"
 
 Builder = Any  # the SDK's builders share methods but no type that has them
 
@@ -146,7 +147,7 @@ def number(
     """
     target = _range(0, query) if course else _instant(0, query)
     made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(target)
-    made = made.decimals(decimals).no_value(none).reduce_options(_last())
+    made = made.decimals(decimals).no_value(none).reduce_options(_last()).mappings([_unknown(none)])
     graph = kinds.BigValueGraphMode.AREA if course and not filled else kinds.BigValueGraphMode.NONE
     color = kinds.BigValueColorMode.BACKGROUND_SOLID if filled else kinds.BigValueColorMode.VALUE
     made = made.color_mode(color).graph_mode(graph).text_mode(kinds.BigValueTextMode.VALUE)
@@ -163,6 +164,15 @@ def word(head: Head, query: Query, steps: Sequence[Step], *, none: str = "no dat
     made = made.no_value(none).reduce_options(_last()).color_mode(kinds.BigValueColorMode.VALUE)
     made = made.graph_mode(kinds.BigValueGraphMode.NONE)
     return made.text_mode(kinds.BigValueTextMode.NAME)  # type: ignore[no-any-return]
+
+
+def _unknown(text: str) -> models.SpecialValueMap:
+    """Nothing is known: without this it would have the colour of the lowest threshold, often green."""
+    known = models.ValueMappingResult(text=text, color=UNKNOWN, index=0)
+    options = models.DashboardSpecialValueMapOptions(
+        match=models.SpecialValueMatch.NULL_AND_NAN, result=known
+    )
+    return models.SpecialValueMap(options=options)
 
 
 def _onward(uid: str) -> dashboard.DashboardLink:

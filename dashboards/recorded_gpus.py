@@ -289,10 +289,9 @@ RECORDED_OF_GPUS: tuple[Recorded, ...] = (
         "What those GPUs draw.",
     ),
     Recorded(
-        "opsd:country_gpus_held:sum", _COUNTRY, by("sum", _COUNTRY, "opsd:gpus_held:sum"),
+        "opsd:country_gpus_held:sum", _COUNTRY, by("sum", _COUNTRY, _once("opsd:gpu_held:share")),
         "GPUs held by jobs of projects that a country leads.",
     ),
-    Recorded("opsd:country_gpus_idle:sum", _COUNTRY, by("sum", _COUNTRY, "opsd:project_gpus_idle:sum"),
-             "Of those, GPUs that did nothing."),
+    Recorded("opsd:country_gpus_idle:sum", _COUNTRY, _idle_of(_COUNTRY), "Of those, GPUs that did nothing."),
     Recorded("opsd:country_activity:avg", _COUNTRY, _mean_activity(_COUNTRY), "Mean activity of those GPUs."),
 )  # fmt: skip

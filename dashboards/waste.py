@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import once
+from dashboards.expressions import by_country, once
 from dashboards.palette import COUNTRIES, COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST
 from dashboards.panels import (
     BAD,
@@ -127,7 +127,6 @@ def _with_number(shares: str) -> str:
 
 def _unused() -> list[Shaped]:
     unused = recorded("opsd:gpu_unused:share", *_CHOSEN)
-    by_country = f"sum by (country) ({recorded('opsd:project_gpus_idle:sum', *_CHOSEN)})"
     return [
         panels.grid(
             Head(21, 0, 17, 12, 9, "Held without a process now",
@@ -150,9 +149,10 @@ def _unused() -> list[Shaped]:
         ),
         panels.lines(
             Head(22, 12, 17, 12, 9, "Idle GPUs, by country",
-                 "GPUs held and idle, by the country that leads the project. At night and at weekends: jobs "
-                 "that are forgotten."),
-            [Query(by_country, "{{country}}")], COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
+                 "GPUs held and idle, by the country that leads the project. At night and at weekends: "
+                 "jobs that are forgotten."),
+            by_country("opsd:project_gpus_idle:sum", *_CHOSEN), COUNT, NEUTRAL, stacked=True,
+            colors=COUNTRIES,
         ),
     ]  # fmt: skip
 
@@ -161,7 +161,7 @@ def _week() -> list[Shaped]:
     def of_week(name: str) -> str:
         return once(f"opsd_project_{name}", *_PEOPLE)
 
-    def by_country(name: str) -> str:
+    def of_country(name: str) -> str:
         return f"sum by (country) ({of_week(name)})"
 
     held, idle = of_week("held_gpu_seconds"), of_week("idle_gpu_seconds")
@@ -190,14 +190,14 @@ def _week() -> list[Shaped]:
         panels.bars(
             Head(31, 15, 27, 9, 5, "Share idle, by country",
                  "Idle GPU-hours of 7 days as a share of those that the country's projects held."),
-            Query(f"sort_desc({by_country('idle_gpu_seconds')} / ({by_country('held_gpu_seconds')} > 0))",
+            Query(f"sort_desc({of_country('idle_gpu_seconds')} / ({of_country('held_gpu_seconds')} > 0))",
                   "{{country}}"),
             PERCENT, _SHARE, most=0.5, decimals=1,
         ),
         panels.bars(
             Head(32, 15, 32, 9, 5, "Idle GPU-hours, by country",
                  "The same in GPU-hours: what could have been given to others."),
-            Query(f"sort_desc({by_country('idle_gpu_seconds')} / {_HOUR})", "{{country}}"), HOURS, NEUTRAL,
+            Query(f"sort_desc({of_country('idle_gpu_seconds')} / {_HOUR})", "{{country}}"), HOURS, NEUTRAL,
         ),
     ]  # fmt: skip
 
