@@ -26,6 +26,7 @@ TLS = ("starttls", "tls", "none")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _OTHER_LETTER = re.compile(r"[^\x00-\x7f]")
+_LAST_PORT = 65_535
 _CLOSING = 421
 _FULL = 552  # a mailbox, which its owner may empty
 _POLICY_CODE = re.compile(r"5\.7\.\d")  # the site's rules, which may be mended; not the address
@@ -78,6 +79,8 @@ def check(server: Server, sender: str, reply_to: str | None) -> None:
     """
     if server.tls not in TLS:
         raise BadInput(f"mail.tls {server.tls!r}: write one of {' '.join(TLS)}")
+    if server.port is not None and server.port > _LAST_PORT:
+        raise BadInput(f"mail.port {server.port}: ports end at {_LAST_PORT}")
     if bool(server.username) != bool(server.password):
         raise BadInput("mail.username: goes with mail.password_file: give both or none")
     for name, text in (("sender", sender), ("reply_to", reply_to)):
@@ -207,6 +210,10 @@ class Session:
         except (smtplib.SMTPException, OSError) as err:
             self._close(politely=False)
             raise Unavailable(f"{server.shown}: {_unusable(err)}") from err
+        except UnicodeError as err:  # a host that is no name; Python's own login takes ASCII alone
+            self._close(politely=False)
+            what = "mail.host is no host name, or mail.username or password have letters beyond ASCII"
+            raise BadInput(f"{server.shown}: {what}") from err
         return self._smtp
 
     def _opened(self) -> smtplib.SMTP:

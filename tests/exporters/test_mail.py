@@ -277,6 +277,23 @@ def test_a_login_that_nobody_asks_for(server: MailServer) -> None:
         send(plain(server, username="opsd", password="x"))
 
 
+def test_a_password_beyond_ascii(certificates: Path) -> None:
+    """Python's login cannot say it: the setting is named, the password is not."""
+    with (
+        MailServer(certificates, tls="starttls", login=True) as server,
+        pytest.raises(BadInput, match=r"mail\.username or password have letters beyond ASCII") as found,
+    ):
+        send(secured(server, certificates, "starttls", username="opsd", password="contraseña"))
+
+    assert "contrase" not in str(found.value)
+
+
+def test_a_host_that_is_no_name() -> None:
+    """The setting is named."""
+    with pytest.raises(BadInput, match=r"mail\.host is no host name"):
+        send(Server("mail..example.org", 25, "none"))
+
+
 # ------------------------------------------------------------------------------------------------- settings
 
 
@@ -284,6 +301,7 @@ def test_a_login_that_nobody_asks_for(server: MailServer) -> None:
     ("changes", "sender", "reply_to", "expected"),
     [
         ({"tls": "ssl"}, SENDER, None, r"mail\.tls 'ssl': write one of starttls tls none"),
+        ({"port": 65_536}, SENDER, None, r"mail\.port 65536: ports end at 65535"),
         ({"username": "opsd"}, SENDER, None, r"mail\.username: goes with mail\.password_file"),
         ({"password": "x"}, SENDER, None, r"mail\.username: goes with mail\.password_file"),
         ({"ca_file": "/nowhere.pem"}, SENDER, None, r"mail\.ca_file /nowhere\.pem: No such file"),
