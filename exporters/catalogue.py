@@ -391,8 +391,8 @@ METRICS: tuple[Metric, ...] = (
     # ---- opsd daemon: capacity
     Metric("opsd_capacity_seconds", "gauge", "daemon", ("cluster", "node_class", "resource", "line"), 4_000,
            "What became of yesterday's capacity, UTC: lines total, allocated, reserved_idle, planned_down, "
-           "down, unallocated; cpu- or gpu-seconds by resource. Absent until its accounting is read, and where "
-           "no event of a node ever was."),
+           "down, unallocated; cpu- or gpu-seconds by resource. Absent until its accounting is read, and "
+           "where no event of a node ever was."),
     Metric("opsd_capacity_unbalanced_seconds", "gauge", "daemon",
            ("cluster", "node_class", "resource"), 1_000,
            "By how much the lines miss the total, or unallocated is below 0; 0 when the books balance."),

@@ -56,7 +56,7 @@ def test_balances_of_every_award(store: Store) -> None:
 
 
 def test_dates_of_awards(store: Store) -> None:
-    """Start, end, grace and report, past or to come; how much of the time is over, and what that is called."""
+    """Start, end, grace and report, past or to come; how much of the time is over, and its phase."""
     hour = books.NOW // HOUR
     past = award("A", start=hour - 3, end=hour - 1, grace_days=2, report_due=books.NOW + 5)
     coming = award("C", start=hour + 1, end=hour + 5)
