@@ -108,6 +108,15 @@ def test_the_runbook_has_no_section_of_no_alert() -> None:
     assert set(BY_NAME) == set(re.findall(r"^## (Opsd\w+)$", RUNBOOK, flags=re.MULTILINE))
 
 
+def test_the_runbook_names_panels_that_exist() -> None:
+    """A title in italics is one that a dashboard has."""
+    titles = {panel["title"] for board in boards().values() for panel in board["panels"]}
+    said = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", " ".join(RUNBOOK.split())))
+
+    assert len(said) > 5
+    assert set() == said - titles
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_each_alert_links_a_panel_and_variables_that_exist(alert: Alert) -> None:
     """The dashboard opens on what the alert is about."""
