@@ -124,13 +124,16 @@ def _gpus() -> list[Shaped]:
     def lately(what: str) -> str:
         return f"sum by (country) ({once(f'opsd_project_{what}', _LEADS)})"
 
+    by_country = f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _LEADS)})"
+    # Also where it is 0: that everything is paid for is worth a line.
+    nobodys = f'label_replace(0 * sum({by_country}), "country", "unattributed", "", "")'
     held, idle = lately("held_gpu_seconds"), lately("idle_gpu_seconds")
     return [
         panels.lines(
             Head(22, 0, 28, 14, 9, "GPUs held, by country",
                  "GPUs that jobs of projects led by each country hold; one that jobs share counts by its "
                  "shares. Unattributed: of accounts that no award pays for."),
-            [Query(f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _LEADS)})", "{{country}}")],
+            [Query(f"{by_country} or {nobodys}", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         panels.grid(

@@ -47,9 +47,9 @@ def dashboard() -> builders.Dashboard:
         [board.cluster()],
         [
             board.Row(1, 0, "Can the numbers be trusted", [*_fresh(), *_complete()]),
-            board.Row(2, 10, "Daemon", _daemon()),
-            board.Row(3, 20, "Agreement with Slurm", [*_agreement(), *_books(), *_report()]),
-            board.Row(4, 44, "Pages and versions", _pages()),
+            board.Row(2, 10, "Daemon and versions", _daemon()),
+            board.Row(3, 25, "Agreement with Slurm", [*_agreement(), *_books(), *_report()]),
+            board.Row(4, 49, "Pages", _pages()),
         ],
     )
 
@@ -159,9 +159,13 @@ def _daemon() -> list[Shaped]:
     old = age("opsd_step_last_success_timestamp_seconds")
     asked = "cluster, source"
     answered = age("opsd_slurm_source_last_success_timestamp_seconds", _CLUSTER)
+    versions = [
+        Query(f"count by (version, python) ({series(name)})")
+        for name in ("opsd_build_info", "opsd_node_build_info")
+    ]
     return [
         panels.grid(
-            Head(uids.STEPS.id, 0, 11, 14, 9, "Steps of the daemon",
+            Head(uids.STEPS.id, 0, 11, 14, 14, "Steps of the daemon",
                  "What the daemon does by itself. Age: since the last success; at 100 % of its limit the "
                  "data are stale."),
             [
@@ -179,7 +183,7 @@ def _daemon() -> list[Shaped]:
                 Column("Value #D", "Took", 78, SECONDS, 1),
                 Column("Value #E", "Failures", 74, COUNT, 0, steps=ZERO_IS_BEST),
             ],
-            sort=("-Age / limit",), none="no daemon has been scraped",
+            sort=("-Age / limit",), none="no daemon has been scraped", paged=True,
         ),
         panels.grid(
             Head(uids.SOURCES.id, 14, 11, 10, 9, "Questions to Slurm",
@@ -199,6 +203,19 @@ def _daemon() -> list[Shaped]:
             ],
             sort=("Answer", "Question"), none="nobody asks Slurm",
         ),
+        panels.grid(
+            Head(31, 14, 20, 10, 5, "Versions",
+                 "How many daemons and agents run which version. After an update all lines should be the new "
+                 "one."),
+            versions,
+            [
+                Column("version", "opsd"),
+                Column("python", "Python", 70),
+                Column("Value #A", "Daemons", 80, COUNT, 0),
+                Column("Value #B", "Agents", 70, COUNT, 0),
+            ],
+            sort=("-opsd",), none="nothing is scraped",
+        ),
     ]  # fmt: skip
 
 
@@ -211,7 +228,7 @@ def _agreement() -> list[Shaped]:
     fetched = age("opsd_spool_oldest_fetch_timestamp_seconds", _CLUSTER)
     return [
         panels.grid(
-            Head(uids.TELEMETRY.id, 0, 21, 24, 5, "What agents saw, beside what Slurm allocated",
+            Head(uids.TELEMETRY.id, 0, 26, 24, 5, "What agents saw, beside what Slurm allocated",
                  "GPU-hours of yesterday. Drift: how far agents and Slurm disagree on the same runs; seen: "
                  "with readings; unrecorded: of runs without a record. No answer: agents in the last round."),
             [
@@ -245,7 +262,7 @@ def _books() -> list[Shaped]:
     missed = f"max by ({by}) ({series('opsd_capacity_unbalanced_seconds', _CLUSTER)}) / {_HOUR}"
     return [
         panels.grid(
-            Head(uids.CAPACITY.id, 0, 26, 24, 9, "Yesterday's capacity: do the books balance",
+            Head(uids.CAPACITY.id, 0, 31, 24, 9, "Yesterday's capacity: do the books balance",
                  "Hours of CPUs and GPUs of yesterday, UTC. Missed: by how much the lines miss the total; "
                  "other than 0 means a wrong node inventory or lost node events: opsd explain capacity."),
             [
@@ -276,7 +293,7 @@ def _report() -> list[Shaped]:
     of_slurm, of_agents = (once(f"opsd_telemetry_{it}_gpu_seconds", _CLUSTER) for it in ("slurm", "agent"))
     return [
         panels.grid(
-            Head(uids.CERTIFICATE.id, 0, 35, 12, 9, "Usage beside Slurm's own report",
+            Head(uids.CERTIFICATE.id, 0, 40, 12, 9, "Usage beside Slurm's own report",
                  "The last nightly comparison, by TRES. No cause: the share of what Slurm reports that "
                  "nothing explains. Cells: of the whole certificate, opsd reconcile says which. Behind: "
                  "what slurmdbd had not added up yet."),
@@ -297,7 +314,7 @@ def _report() -> list[Shaped]:
             sort=("-No cause", "TRES"), none="never compared yet",
         ),
         panels.lines(
-            Head(32, 12, 35, 12, 9, "Differences over time",
+            Head(32, 12, 40, 12, 9, "Differences over time",
                  "Drift of the agents, and what no cause explains of the worst TRES. Dashed: "
                  "2 and 10 %. A step: a changed machine, a lost agent, a wrong inventory."),
             [
@@ -314,13 +331,9 @@ def _pages() -> list[Shaped]:
     ours = f'job=~"{DAEMON}|{NODE}"'
     old = f"time() - max by ({target}) ({series('opsd_page_timestamp_seconds')})"
     steps = f"max by (step) ({series('opsd_step_duration_seconds')})"
-    versions = [
-        Query(f"count by (version, python) ({series(name)})")
-        for name in ("opsd_build_info", "opsd_node_build_info")
-    ]
     return [
         panels.grid(
-            Head(uids.SCRAPES.id, 0, 45, 9, 10, "Targets, those that are down first",
+            Head(uids.SCRAPES.id, 0, 50, 12, 10, "Targets, those that are down first",
                  "Each daemon and agent that Prometheus asks, and how old its page is by Prometheus' clock."),
             [Query(f"max by ({target}) ({up(ours)})"), Query(old)],
             [
@@ -332,22 +345,9 @@ def _pages() -> list[Shaped]:
             sort=("State", "-Page age", "Instance"), none="nothing is scraped", paged=True,
         ),
         panels.lines(
-            Head(30, 9, 45, 7, 10, "How long steps take",
+            Head(30, 12, 50, 12, 10, "How long steps take",
                  "Each step's last run. One that grows with the month wants an index or a bigger machine "
                  "before it is late."),
             [Query(steps, "{{step}}")], SECONDS, NEUTRAL,
-        ),
-        panels.grid(
-            Head(31, 16, 45, 8, 10, "Versions",
-                 "How many daemons and agents run which version. After an update all lines should be the new "
-                 "one."),
-            versions,
-            [
-                Column("version", "opsd"),
-                Column("python", "Python", 70),
-                Column("Value #A", "Daemons", 80, COUNT, 0),
-                Column("Value #B", "Agents", 70, COUNT, 0),
-            ],
-            sort=("-opsd",), none="nothing is scraped",
         ),
     ]  # fmt: skip

@@ -391,13 +391,13 @@ def _load() -> list[Shaped]:
 
     requests = grown("opsd_slurm_controller_rpcs_total", "cluster, rpc", "$__range")
     seconds = grown("opsd_slurm_controller_rpc_seconds_total", "cluster, rpc", "$__range")
-    most = f"topk(12, {seconds})"
+    most = f"topk(7, {seconds})"
     threads = once("opsd_slurm_controller_threads", _CLUSTER)
     waiting = once("opsd_slurm_controller_agent_queue", _CLUSTER)
     return [
         panels.grid(
             Head(60, 0, 70, 10, 9, "Requests to slurmctld, by time spent",
-                 "What kept slurmctld busy in the range above, the twelve dearest. One kind that takes most "
+                 "What kept slurmctld busy in the range above, the seven dearest. One kind that takes most "
                  "of the time is somebody's loop of squeue or sbatch."),
             [
                 Query(most),
