@@ -406,9 +406,9 @@ def _load() -> list[Shaped]:
             ],
             [
                 Column("rpc", "Request"),
-                Column("Value #A", "Time", 90, SECONDS, 1),
-                Column("Value #B", "Count", 90, "locale", 0),
-                Column("Value #C", "Each", 90, SECONDS, 1),
+                Column("Value #A", "Time", 80, SECONDS, 1),
+                Column("Value #B", "Count", 74, "locale", 0),
+                Column("Value #C", "Each", 78, SECONDS, 1),
             ],
             sort=("-Time",),
         ),
