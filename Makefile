@@ -14,13 +14,16 @@ MINUTES ?=
 TESTS  ?=#       arguments to pytest, such as TESTS="tests/core -k overlap"
 UV     ?= uv
 PREFIX ?= /opt/opsd#   where make install puts it
+DAYS   ?= 30#    of history in make stack; 0 for none
+PREVIEW ?=#      folder of grafana-preview, for make screens
+BOARDS ?=#       the dashboards that make screens draws, such as BOARDS="waste job"; all when empty
 FOR    ?= server#  what make install installs: server or node
 
 BIN   := .venv/bin
 STAMP := .venv/installed
 CODE  := opsd collectors exporters dashboards alembic tests
 
-.PHONY: help setup demo stack dashboards test check format golden bench soak dist install lock clean
+.PHONY: help setup demo stack screens dashboards test check format golden bench scale soak dist install lock clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,9 +33,12 @@ setup: $(STAMP)  ## build .venv from the lock, with opsd in it (seconds when not
 demo: setup  ## a simulated AI factory that lives in demo/ until Ctrl-C: portal, daemon, four GPU nodes
 	@$(BIN)/opsd demo --dir demo
 
-stack: setup  ## the demo under a real Prometheus and Alertmanager: see the over-quota alerts fire
+stack: setup  ## the demo under a real Prometheus, with 30 DAYS of history, and Alertmanager: see alerts fire
 	@tests/needs.sh
-	$(BIN)/python tests/stack/run.py --dir demo
+	$(BIN)/python tests/stack/run.py --dir demo --history-days $(DAYS)
+
+screens: setup  ## draw and judge every dashboard of the stack: PREVIEW=FOLDER of grafana-preview, BOARDS="waste job"
+	@$(BIN)/python tests/stack/screens.py $(if $(PREVIEW),--preview "$(PREVIEW)") --boards "$(BOARDS)"
 
 test: setup  ## run the tests; PostgreSQL's start a private server
 	@tests/needs.sh
@@ -60,6 +66,9 @@ bench: setup  ## import and usage against slurm2sql, 90 days read again, the age
 	@$(BIN)/python tests/benchmarks/import_rate.py --rows $(ROWS)
 	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python tests/benchmarks/scrape.py
+
+scale: setup  ## a daemon's cycle, its page and every dashboard's queries at 1,200 nodes and 4,800 GPUs (minutes)
+	@$(BIN)/python -m tests.benchmarks.scale
 
 soak: setup  ## fuzz the readers for HOURS (or MINUTES) and keep what is new in tests/fuzz/corpus
 	@$(BIN)/python -m tests.fuzz.soak $(if $(MINUTES),--minutes $(MINUTES),--hours $(HOURS)) --folder build/soak

@@ -44,11 +44,11 @@ class Blocks:
             for name in names
             for key, value in page.series(name).items()
         ]
-        self._write(lines, at)
+        self.add_lines(lines, at)
 
     def add(self, name: str, labels: Labels, value: float, at: int) -> None:
         """One sample of a series of any name."""
-        self._write([f"{name}{shown(labels)} {float(value)} {at}\n"], at)
+        self.add_lines([f"{name}{shown(labels)} {float(value)} {at}\n"], at)
 
     def close(self) -> None:
         """Wait until all blocks are there.
@@ -69,7 +69,8 @@ class Blocks:
         self._prefixes[name, key, target["instance"]] = made
         return made
 
-    def _write(self, lines: list[str], at: int) -> None:
+    def add_lines(self, lines: list[str], at: int) -> None:
+        """Samples of one moment, as OpenMetrics has them."""
         span = at // BLOCK_SECONDS
         if span != self._span:
             self._end_span()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -74,7 +75,7 @@ def pieces(spans: Spans) -> Iterator[tuple[int, int, int]]:
         while begin < last:
             end = min(last, (begin // BLOCK_SECONDS + 1) * BLOCK_SECONDS)
             yield begin, end, step
-            begin = end + -end % step
+            begin = end + (first - end) % step
 
 
 def ranged(
@@ -91,9 +92,14 @@ def ranged(
 
 def ask(url: str, path: str, **query: object) -> Any:
     """The data of an answer of Prometheus' API."""
-    body = urllib.parse.urlencode(query).encode()
-    with urllib.request.urlopen(f"{url}/api/v1/{path}", body, timeout=600) as answer:
-        return json.load(answer)["data"]
+    asked = urllib.parse.urlencode(query)
+    is_long = path.startswith("query")  # only there a body is taken, and only there it may be needed
+    address = f"{url}/api/v1/{path}" if is_long else f"{url}/api/v1/{path}?{asked}"
+    try:
+        with urllib.request.urlopen(address, asked.encode() if is_long else None, timeout=600) as answer:
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as err:
+        raise RuntimeError(f"{path} {query}: {err.read().decode(errors='replace')}") from err
 
 
 def server(tsdb: Path, scratch: Path) -> AbstractContextManager[str]:
