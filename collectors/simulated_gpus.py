@@ -42,6 +42,15 @@ _ACTIVE = {
     Reading("integer_active_ratio"): 0.13,
 }
 
+# Bytes that a second of full load moves, and for how long it, or a second without work, holds clocks down.
+_MOVED = {
+    Reading(f"{link}_bytes_total"): a_second
+    for link, a_second in (
+        ("pcie_transmit", 1.4e9), ("pcie_receive", 3.9e9),
+        ("nvlink_transmit", 7.0e10), ("nvlink_receive", 6.6e10),
+    )
+}  # fmt: skip
+_HELD_DOWN = {"sw_power_cap": (0.2, 0.0), "low_utilization": (0.0, 1.0), "hw_thermal_slowdown": (0.0, 0.0)}
 _SM, _TENSOR = Reading("sm_active_ratio"), Reading("tensor_active_ratio")
 
 _CONSTANT = {
@@ -147,6 +156,8 @@ class SimulatedGpus:
         self._identities = [identity(seed, index) for index in range(count)]
         self._phases = [_phase(seed, index) for index in range(count)]
         self._joules = [0.0] * count
+        self._worked = [0.0] * count  # seconds of full load
+        self._rested = [0.0] * count
         self._at: float | None = None
         self._held: Mapping[int, str] = {}  # since the last look
 
@@ -168,7 +179,10 @@ class SimulatedGpus:
         before, at_work = (_doing(holders.get(index)) for holders in (self._held, held))
         worked = _work(before, phase, since, now)
         self._joules[index] += before.base_watts * seconds + before.span_watts * worked
+        self._worked[index] += worked
+        self._rested[index] += max(0.0, seconds - worked)
         values = _values(at_work, at_work.load(phase, now), self._joules[index])
+        values |= _counted(self._worked[index], self._rested[index])
         if seconds:
             values |= {name: round(part * worked / seconds, 6) for name, part in _ACTIVE.items()}
         used = int(values[Reading("memory_used_bytes")])
@@ -271,6 +285,14 @@ def _values(doing: _Doing, load: float, joules: float) -> dict[Reading, float]:
     values[Reading("temperature_celsius", ("gpu",))] = float(round(31 + 38 * load))
     values[Reading("temperature_celsius", ("memory",))] = float(round(36 + 46 * load))
     return values | _clocks(load)
+
+
+def _counted(worked: float, rested: float) -> dict[Reading, float]:
+    """What it moved, and for how long clocks were held down, since it was first looked at."""
+    values = {name: float(int(a_second * worked)) for name, a_second in _MOVED.items()}
+    for reason, (of_work, of_rest) in _HELD_DOWN.items():
+        values[Reading("clock_event_seconds_total", (reason,))] = of_work * worked + of_rest * rested
+    return values
 
 
 def _clocks(load: float) -> dict[Reading, float]:

@@ -56,6 +56,7 @@ def dashboard() -> builders.Dashboard:
             board.Row(5, 50, "Links", _links()),
             board.Row(6, 59, "Errors and agent", _errors()),
         ],
+        time="now-6h",
     )
 
 
@@ -104,12 +105,14 @@ def _whole(name: str) -> str:
 
 
 def _holders() -> list[Shaped]:
-    jobs = f"sum by (jobid, account) ({recorded('opsd:gpu_jobs:share', *_CHOSEN)})"
+    share = recorded("opsd:gpu_jobs:share", *_CHOSEN)
+    held = f"sum by (jobid, account) (sum_over_time({share}[$__range] @ end()))"
+    jobs = f"sum by (jobid, account) ({share}) and topk(12, {held})"
     return [
         panels.timeline(
             Head(20, 0, 8, 12, 9, "Jobs on this node",
-                 "Each job that held GPUs of the node, when, and how many of them: gaps are times in which "
-                 "nobody did."),
+                 "The twelve jobs that held most GPU-time here: when, and how many GPUs. Times without any: "
+                 "the node was free, or many small jobs shared it."),
             [Query(jobs, "{{jobid}} ({{account}})")], COUNT, _HELD,
         ),
         panels.grid(

@@ -194,7 +194,7 @@ def bars(
     made: Builder = _dressed(bargauge.Panel(), head, unit, steps).with_target(_instant(0, query)).min(0)
     if most is not None:
         made = made.max(most)
-    made = made.decimals(decimals).no_value("none").reduce_options(_last())
+    made = made.decimals(decimals).no_value("none").reduce_options(_last()).mappings([_unknown("none")])
     made = made.orientation(kinds.VizOrientation.HORIZONTAL).display_mode(kinds.BarGaugeDisplayMode.BASIC)
     return made.show_unfilled(True)  # type: ignore[no-any-return]
 

@@ -12,7 +12,6 @@ from dashboards import uids
 NO_TROUBLE = "nothing is wrong"
 NOBODY_IDLE = "no job wastes what it holds"
 NOT_COMPARED = "usage has not been compared with Slurm's own report yet"
-NOT_TOLD = "these GPUs do not tell it (no GPM, no NVLink, or simulated)"
 NOT_HANDED_OVER = "agents have handed over nothing of the last 7 days"
 NOBODY_WAITS = "no job waits"
 NOT_USED = "this machine has none"
@@ -27,8 +26,8 @@ ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
         uids.LINKS.id: NO_TROUBLE,
         uids.BLIND.id: NO_TROUBLE,
     },
-    uids.NODE: {43: NOT_TOLD, 50: NOT_TOLD, 51: NOT_TOLD, 60: NO_TROUBLE},
-    uids.JOB: {36: NOT_TOLD, 37: NOT_TOLD, 40: NO_TROUBLE, 41: NO_TROUBLE},
+    uids.NODE: {60: NO_TROUBLE},
+    uids.JOB: {40: NO_TROUBLE, 41: NO_TROUBLE},
     uids.SLURM: {
         uids.UNAVAILABLE.id: NO_TROUBLE,
         32: NOBODY_WAITS,

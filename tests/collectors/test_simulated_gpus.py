@@ -141,16 +141,32 @@ def test_what_was_done_is_of_who_held_it() -> None:
     assert changed[BUSY] > 0.5
 
 
-# What no demonstration needs: rare health, links one by one, counters of bytes, what H100s do not have.
+def test_what_moves_and_what_holds_clocks_down() -> None:
+    """Bytes move while it works, and clocks are low while it does not; an idle GPU moves nothing."""
+    machine, moved = Machine(), Reading("nvlink_receive_bytes_total")
+    low, hot = (
+        Reading("clock_event_seconds_total", (it,)) for it in ("low_utilization", "hw_thermal_slowdown")
+    )
+    begin, worked, rested = (
+        first(machine.at(turn * TURN_SECONDS, {0: job("half")})).values for turn in range(3)
+    )
+    idle = machine.at(2 * TURN_SECONDS, {0: job("half")}).gpus[1].values
+
+    assert 0 == begin[moved] == begin[low]
+    assert 0 < begin[moved] + 0.5 * 6.6e10 * TURN_SECONDS < worked[moved] == rested[moved]
+    assert TURN_SECONDS == pytest.approx(rested[low] - worked[low])
+    assert (0, 2 * TURN_SECONDS) == (idle[moved], idle[low])
+    assert 0 == rested[hot]
+
+
+# What no demonstration needs: rare health, links one by one, what H100s do not have.
 NOT_SHOWN = {
-    "bar1_used_bytes", "clock_event_seconds_total", "decoder_utilization_ratio", "ecc_location_errors_total",
-    "ecc_mode_pending", "encoder_utilization_ratio", "fabric_state", "fan_speed_ratio", "nvlink_errors_total",
+    "bar1_used_bytes", "decoder_utilization_ratio", "ecc_location_errors_total", "ecc_mode_pending",
+    "encoder_utilization_ratio", "fabric_state", "fan_speed_ratio", "nvlink_errors_total",
     "nvlink_link_errors_total", "nvlink_link_receive_bytes_total", "nvlink_link_transmit_bytes_total",
-    "nvlink_link_up", "nvlink_receive_bytes_total", "nvlink_transmit_bytes_total", "pcie_errors_total",
-    "pcie_receive_bytes_total", "pcie_transmit_bytes_total", "power_memory_average_watts", "repair_pending",
-    "retired_pages", "retired_pages_pending", "row_remap_banks", "sram_threshold_exceeded",
-    "sram_uncorrected_errors_total", "temperature_margin_celsius", "temperature_margin_threshold_celsius",
-    "temperature_threshold_celsius",
+    "nvlink_link_up", "pcie_errors_total", "power_memory_average_watts", "repair_pending", "retired_pages",
+    "retired_pages_pending", "row_remap_banks", "sram_threshold_exceeded", "sram_uncorrected_errors_total",
+    "temperature_margin_celsius", "temperature_margin_threshold_celsius", "temperature_threshold_celsius",
 }  # fmt: skip
 
 
