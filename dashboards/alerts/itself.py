@@ -32,15 +32,21 @@ def _of_cluster(name: str) -> str:
 
 
 def _drift() -> str:
+    """A run of which some nodes have no agent differs by what it did there: few may be so."""
     slurm, agent = _of_cluster("slurm"), _of_cluster("agent")
-    return f"abs({agent} - {slurm}) / ({slurm} > {_LEAST}) > {_DRIFT}"
+    recorded = f"{_of_cluster('unrecorded')} / ({slurm} + {_of_cluster('unrecorded')}) <= {1 - _COVERED:g}"
+    return f"abs({agent} - {slurm}) / ({slurm} > {_LEAST}) > {_DRIFT} and on (cluster) {recorded}"
 
 
 def _coverage() -> str:
-    """Where no agent hands anything over nothing is expected of them."""
+    """Where most nodes with GPUs have no agent on the list, nothing is expected of those that have."""
     whole = f"({_of_cluster('slurm')} + {_of_cluster('unrecorded')} > {_LEAST})"
-    agents = by("max", "cluster", series("opsd_spool_nodes", 'state="answered"'))
-    return f"{_of_cluster('covered')} / {whole} < {_COVERED} and on (cluster) {agents} > 0"
+    asked = by("sum", "cluster", by("max", "cluster, state", series("opsd_spool_nodes")))
+    nodes = by("count", "cluster", by("max", "cluster, node", series("opsd_slurm_node_gpus")))
+    few = f"({asked} == 0 or {asked} < 0.5 * {nodes})"
+    return (
+        f"{_of_cluster('covered')} / {whole} < {_COVERED} and on (cluster) {asked} unless on (cluster) {few}"
+    )
 
 
 def _unbalanced() -> str:

@@ -34,6 +34,12 @@ def telemetry(agent: int, covered: int, unrecorded: int = 0, slurm: int = 100_00
     return pages | {of("opsd_spool_nodes", DAEMON, CLUSTER, {"state": "answered"}): "4x90"}
 
 
+def with_nodes(count: int) -> Given:
+    """How many nodes with GPUs Slurm knows."""
+    where = CLUSTER | {"class": "h100"}
+    return {of("opsd_slurm_node_gpus", DAEMON, where, {"node": f"n{it}"}): "4x90" for it in range(count)}
+
+
 def capacity(missed: int) -> Given:
     """By how much a day's lines miss a total of 100 000."""
     where = CLUSTER | {"node_class": "acc", "resource": "gpu"}
@@ -120,6 +126,8 @@ FIRING = [
          "Agents of mn5 saw 5% more or less than Slurm counts"),
     Case("OpsdTelemetryCoverage", telemetry(100_000, 80_000), 70, CLUSTER,
          "Agents of mn5 have readings of only 80% of yesterday"),
+    Case("OpsdTelemetryCoverage", telemetry(100_000, 80_000) | with_nodes(5), 70, CLUSTER,
+         "Agents of mn5 have readings of only 80% of yesterday"),
     Case("OpsdTelemetryCoverage", telemetry(100_000, 100_000, 100_000), 70, CLUSTER,
          "Agents of mn5 have readings of only 50% of yesterday"),
     Case("OpsdCapacityUnbalanced", capacity(-500), 70, CLUSTER | {"node_class": "acc", "resource": "gpu"},
@@ -175,7 +183,9 @@ QUIET = [
     Case("OpsdMeasuredUnmatched", {UNMATCHED: "7x1000 0x10 7x600"}, 1560),
     Case("OpsdTelemetryDrift", telemetry(99_000, 95_000), 70),
     Case("OpsdTelemetryDrift", telemetry(900, 900, slurm=1_800), 70),  # half a GPU-hour says nothing
+    Case("OpsdTelemetryDrift", telemetry(50_000, 50_000, 900_000), 70),  # most nodes have no agent
     Case("OpsdTelemetryCoverage", telemetry(100_000, 97_000), 70),
+    Case("OpsdTelemetryCoverage", telemetry(100_000, 80_000) | with_nodes(9), 70),  # four of nine
     Case("OpsdTelemetryCoverage", telemetry(0, 0, 100_000)
          | {of("opsd_spool_nodes", DAEMON, CLUSTER, {"state": "answered"}): "0x90"}, 70),  # no agents
     Case("OpsdCapacityUnbalanced", capacity(0), 70),
