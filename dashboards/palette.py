@@ -31,13 +31,14 @@ GPU_STATES = {
 # What a node does, several of Slurm's words under one: word -> (Slurm's words, colour).
 NODE_STATES: Mapping[str, tuple[str, str]] = {
     "allocated": ("allocated", "#3f8f6b"),
-    "mixed": ("mixed", "#7fb98f"),
-    "idle": ("idle|planned", "#6f8fb3"),
+    "mixed": ("mixed|completing", "#7fb98f"),
+    "idle": ("idle|planned|blocked", "#6f8fb3"),
     "reserved": ("reserved", "#b7a642"),
-    "maintenance": ("maintenance|maint", "#8a6fb0"),
+    "maintenance": ("maintenance|reboot_issued", "#8a6fb0"),
     "draining": ("draining", "#e8b36b"),
     "drained": ("drained", "#d9853b"),
-    "down": ("down|not_responding|fail|failing", "#c4463f"),
+    "off": ("powered_down|powering_down|powering_up", "#5d6670"),
+    "down": ("down|error|not_responding|invalid_reg|unknown|fail|failing|perfctrs", "#c4463f"),
 }
 
 

@@ -278,14 +278,15 @@ def _partitions() -> list[Shaped]:
         found = once("opsd_slurm_partition_gpus", _CLUSTER, _PARTITION, matcher)
         return f"sum by (cluster, partition, class) ({found})"
 
-    down = "drained|down|not_responding|fail|failing"
-    words = ("allocated|mixed|completing", "idle|planned", "reserved|maintenance|maint", "draining", down)
+    groups = (("allocated", "mixed"), ("idle",), ("reserved", "maintenance"), ("draining",),
+              ("drained", "down", "off"))  # fmt: skip
+    words = tuple("|".join(NODE_STATES[it][0] for it in group) for group in groups)
     states = ("allocated", "idle", "reserved|maintenance", "drained|down")
     return [
         panels.grid(
             Head(41, 0, 45, 12, 7, "Nodes by partition",
                  "A node of several partitions counts in each. Kept: reserved or in maintenance. Out: "
-                 "drained, down or failing."),
+                 "drained, down or off."),
             _table(nodes, words),
             [Column("partition", "Partition"), *_columns("In use", "Idle", "Kept", "Draining", "Out")],
             sort=("Partition",),

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from dashboards import promql, uids
+from collectors.slurm import present_nodes
+from dashboards import palette, promql, uids
 from dashboards.build import BuildFailed, boards, check
+from dashboards.palette import NODE_STATES
 from dashboards.panels import Step, thresholds
 from dashboards.quiet import ALLOWED_EMPTY
 from opsd.core.attribution import UNATTRIBUTED
+from opsd.core.present import GPU_STATES, UNSEEN
 from opsd.web import figure
 from tests.dashboards.queries import foreign
 
@@ -261,6 +264,27 @@ def test_a_country_in_a_table_has_the_portals_colour() -> None:
     assert len(texts) >= 5
     for text in texts:
         assert colors() == {country: text[country]["color"] for country in COUNTRIES}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "ALLOCATED", "MIXED", "IDLE", "IDLE+COMPLETING", "IDLE+PLANNED", "IDLE+BLOCKED", "IDLE+RESERVED",
+        "IDLE+MAINTENANCE", "MIXED+REBOOT_ISSUED", "MIXED+DRAIN", "IDLE+DRAIN", "MIXED+FAIL", "IDLE+FAIL",
+        "DOWN", "ERROR", "UNKNOWN", "IDLE+INVALID_REG", "IDLE+NOT_RESPONDING", "IDLE+POWERED_DOWN",
+        "IDLE+POWERING_UP", "IDLE+PERFCTRS",
+    ],
+)  # fmt: skip
+def test_every_state_of_a_node_has_a_colour(told: str) -> None:
+    """Whatever word opsd makes of what Slurm prints, a graph by state draws it under its own."""
+    words = [word for words, _ in NODE_STATES.values() for word in words.split("|")]
+
+    assert 1 == words.count(present_nodes.state_of(told).name)
+
+
+def test_every_state_of_a_gpu_has_a_colour() -> None:
+    """Also the time in which nobody looked."""
+    assert {*GPU_STATES, UNSEEN} == set(palette.GPU_STATES)
 
 
 def test_thresholds_must_be_open_below() -> None:
