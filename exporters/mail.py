@@ -8,15 +8,17 @@ Source: RFC 5321 (replies), RFC 3463 (enhanced codes), RFC 3834 (Auto-Submitted)
 
 from __future__ import annotations
 
+import quopri
 import re
 import smtplib
 import ssl
 from datetime import UTC, datetime
 from email.errors import MessageError
+from email.header import Header
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime, parseaddr
+from email.message import Message
+from email.policy import compat32
+from email.utils import format_datetime, formataddr, parseaddr
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -26,6 +28,8 @@ TLS = ("starttls", "tls", "none")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _BLANK = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _OTHER_LETTER = re.compile(r"[^\x00-\x7f]")
+_WIRE = compat32.clone(linesep="\r\n")
+_LONGEST_NAME = "Reply-To"  # of a header whose value is encoded: the first line has room for it
 _LAST_PORT = 65_535
 _CLOSING = 421
 _FULL = 552  # a mailbox, which its owner may empty
@@ -122,27 +126,53 @@ def domain_of(sender: str) -> str:
     return _address_of("mail.sender", sender).domain
 
 
-def message(mail: Mail) -> EmailMessage:
+def message(mail: Mail) -> Message:
     """The letter as it goes over the wire.
 
     Raises:
         NotTaken: the address is none.
     """
-    made = EmailMessage(policy=SMTP_POLICY)
     try:
-        made["To"] = _address(mail.name, mail.address)
+        _address(mail.name, mail.address)
     except BadText as err:
         raise NotTaken(f"not a mail address: {mail.address!r}", is_final=True) from err
-    made["From"] = _address_of("mail.sender", mail.sender)
+    made = Message()
+    made["MIME-Version"] = "1.0"
+    made["Content-Type"] = 'text/plain; charset="utf-8"'
+    made["Content-Transfer-Encoding"] = "quoted-printable"
+    made.set_payload(quopri.encodestring(mail.text.encode()).decode("ascii"))
+    made["From"] = _mailbox(*_parts("mail.sender", mail.sender))
+    made["To"] = _mailbox(mail.name, mail.address)
     if mail.reply_to:
-        made["Reply-To"] = _address_of("mail.reply_to", mail.reply_to)
-    made["Subject"] = _line(mail.subject)
+        made["Reply-To"] = _mailbox(*_parts("mail.reply_to", mail.reply_to))
+    made["Subject"] = _encoded(_line(mail.subject))
     made["Date"] = format_datetime(datetime.fromtimestamp(mail.at, UTC))
     made["Message-ID"] = mail.message_id
     made["Auto-Submitted"] = "auto-generated"
     made["X-Auto-Response-Suppress"] = "All"
-    made.set_content(mail.text, cte="quoted-printable")
     return made
+
+
+def _parts(setting: str, text: str) -> tuple[str, str]:
+    found = _address_of(setting, text)
+    return found.display_name, f"{found.username}@{found.domain}"
+
+
+def _mailbox(name: str, address: str) -> str:
+    """Name and address. The standard library's newer messages leave commas of some names bare: two people."""
+    name = _line(name)
+    if not address.isascii():  # only a server with SMTPUTF8 takes it, and that takes names as they are
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" <{address}>'.encode().decode("ascii", "surrogateescape")
+    encoded = _encoded(name)
+    return formataddr((name, address)) if encoded == name else f"{encoded} <{address}>"
+
+
+def _encoded(text: str) -> str:
+    """As RFC 2047 wants what is not ASCII, or looks as if it were encoded already."""
+    if text.isascii() and "=?" not in text:
+        return text
+    return Header(text, "utf-8", header_name=_LONGEST_NAME).encode()
 
 
 def _line(text: str) -> str:
@@ -171,10 +201,11 @@ class Session:
             NotTaken: not this one, or it is not known whether it was taken.
             Unavailable: the server cannot be used.
         """
-        made = message(mail)
+        made = message(mail).as_bytes(policy=_WIRE)
+        _, sender = _parts("mail.sender", mail.sender)
         smtp = self._smtp or self._connect()
         try:
-            smtp.send_message(made, _address_of("mail.sender", mail.sender).addr_spec, [mail.address])
+            smtp.sendmail(sender, [mail.address], made, _options(smtp, mail.address, sender))
         except smtplib.SMTPRecipientsRefused as err:
             ((code, said),) = err.recipients.values()
             raise self._refused(code, said) from err
@@ -236,6 +267,15 @@ class Session:
                 smtp.close()
         else:
             smtp.close()
+
+
+def _options(smtp: smtplib.SMTP, *addresses: str) -> list[str]:
+    if all(address.isascii() for address in addresses):
+        return []
+    smtp.ehlo_or_helo_if_needed()
+    if not smtp.has_extn("smtputf8"):
+        raise smtplib.SMTPNotSupportedError("it needs SMTPUTF8, which the server does not have")
+    return ["SMTPUTF8", "BODY=8BITMIME"]
 
 
 def _said(code: int, said: bytes | str) -> str:

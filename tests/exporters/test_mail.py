@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,49 @@ def test_a_letter_arrives(server: MailServer) -> None:
         if name not in ("MIME-Version", "Content-Transfer-Encoding")
     }
     assert "One.\n.\nTwo: ç\n" == letter.get_content().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Research office, Güneş Finans A.Ş.",
+        "Doe, John",
+        'Say "hi", ñ',
+        "Muñoz (desk)",
+        "ș" * 200,
+        "",
+    ],
+)
+@pytest.mark.parametrize("address", ["nuria@example.org", "núria@example.org"])
+def test_a_name_is_one_person(name: str, address: str, server: MailServer) -> None:
+    """Commas and letters of any alphabet; also for programs that know only the older rules."""
+    send(plain(server), LETTER._replace(name=name, address=address))
+
+    ((_, letter),) = server.letters
+    (to,) = letter["To"].addresses
+    # Python's parser puts blanks between the parts of a long name, which RFC 2047 says to drop.
+    assert (name.replace(" ", ""), address) == (to.display_name.replace(" ", ""), to.addr_spec)
+    raw = message(LETTER._replace(name=name, address=address)).as_bytes().partition(b"\n\n")[0]
+    ((_, found),) = getaddresses([str(message_from_bytes(raw)["To"])])
+    assert found == (address if address.isascii() else found)
+    assert max(map(len, raw.splitlines())) <= 900
+
+
+@pytest.mark.parametrize("subject", ["a " * 100, "ç " * 100, "ç" * 200])
+def test_a_long_subject(subject: str, server: MailServer) -> None:
+    """It is folded as mail wants it, begins on its first line, and arrives whole."""
+    send(plain(server), LETTER._replace(subject=subject))
+
+    ((_, letter),) = server.letters
+    assert subject.strip() == letter["Subject"]
+    assert b"\nSubject: \n" not in message(LETTER._replace(subject=subject)).as_bytes()
+
+
+def test_lines_of_a_text_are_no_longer_than_mail_takes(server: MailServer) -> None:
+    """And arrive as they were."""
+    send(plain(server), LETTER._replace(text="ç " * 2_000 + "\n"))
+
+    assert "ç " * 2_000 + "\n" == server.letters[0][1].get_content().replace("\r\n", "\n")
 
 
 def test_several_letters_take_one_connection(server: MailServer) -> None:

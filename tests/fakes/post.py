@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable
-from email import message_from_bytes
+from email import message_from_string
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -124,7 +124,7 @@ class MailServer:
             return "421 gone"
         if self.data_reply.startswith("250"):
             self.senders.append(str(envelope.mail_from))
-            read = message_from_bytes(bytes(envelope.content or b""), policy=default)
+            read = message_from_string(bytes(envelope.content or b"").decode(), policy=default)
             assert isinstance(read, EmailMessage)
             self.letters += [(to, read) for to in envelope.rcpt_tos]
             self.before_reply()
