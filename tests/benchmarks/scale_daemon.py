@@ -50,7 +50,8 @@ class Cycle:
     @property
     def fullest(self) -> list[tuple[str, int, int]]:
         """The families nearest to their ceilings: name, series, ceiling."""
-        near = sorted(self.series, key=lambda name: -self.series[name] / BY_NAME[name].ceiling)
+        several = [name for name, count in self.series.items() if count > 1]
+        near = sorted(several, key=lambda name: -self.series[name] / BY_NAME[name].ceiling)
         return [(name, self.series[name], BY_NAME[name].ceiling) for name in near[:6]]
 
 
