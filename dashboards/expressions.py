@@ -30,6 +30,13 @@ def unnamed(name: str, *matchers: str) -> str:
     return f"max by ({', '.join(RECORDED_BY_NAME[name].labels)}) ({recorded(name, *matchers)})"
 
 
+def numbered(shares: str) -> str:
+    """What jobs hold, with the number of the GPU in its node: agents tell jobs by the names of GPUs."""
+    chosen = 'cluster=~"$cluster"'
+    gpus = f"0 * {recorded('opsd:gpu_state:code', chosen)}"
+    return f"{shares} + on (cluster, node, uuid) group_left (gpu) {gpus}"
+
+
 def listed(*troubles: tuple[str, str]) -> str:
     """Series of several expressions with a label `what`, for a table with a line for each trouble."""
     return " or ".join(f'label_replace({expr}, "what", "{what}", "", "")' for expr, what in troubles)

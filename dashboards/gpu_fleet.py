@@ -8,7 +8,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import GPU, gpu, heat, listed, once, unnamed
+from dashboards.expressions import GPU, gpu, heat, listed, numbered, once, unnamed
 from dashboards.palette import NEUTRAL, ZERO_IS_BEST, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
@@ -32,6 +32,7 @@ from dashboards.recording import recorded
 HOT = (Step(None, GOOD), Step(83, WARN), Step(90, BAD))
 BUSY = (Step(None, "dark-blue"), Step(0.05, "blue"), Step(0.4, "yellow"), Step(0.7, GOOD))
 FULL = (Step(None, "blue"), Step(0.95, WARN))
+UNTOLD = (Step(None, "transparent"),)  # of the second job on a GPU: its state stands at the first
 STATES = (("0", "ok", "transparent"), ("1", "no answer", WARN), ("2", "hung", BAD), ("3", "lost", BAD))
 ACTIONS = (
     ("1", "reset", WARN), ("2", "reboot node", BAD), ("3", "drain peers", WARN), ("4", "drain, reset", BAD),
@@ -173,12 +174,12 @@ def _every_gpu() -> Shaped:
             Query(each(memory)),
             Query(each(gpu("opsd_gpu_power_average_watts"))),
             Query(each(heat())),
-            Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
+            Query(numbered(unnamed("opsd:gpu_held:share", *_CHOSEN))),
         ],
         [
             Column("node", "Node", link=uids.NODE),
             Column("gpu", "GPU", 60),
-            Column("Value #A", "State", 95, COUNT, 0, texts=STATES, show="color-background"),
+            Column("Value #A", "State", 95, COUNT, 0, texts=STATES, steps=UNTOLD, show="color-background"),
             Column("Value #B", "Activity", 100, PERCENT, 0, bar=True, steps=BUSY),
             Column("Value #C", "Tensor", 100, PERCENT, 0, bar=True, steps=BUSY),
             Column("Value #D", "Memory", 100, PERCENT, 0, bar=True, steps=FULL),

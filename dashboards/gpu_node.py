@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import gpu, heat, once, unnamed
-from dashboards.gpu_fleet import ACTIONS, BUSY, FULL, HOT, STATES, each
+from dashboards.expressions import gpu, heat, numbered, once, unnamed
+from dashboards.gpu_fleet import ACTIONS, BUSY, FULL, HOT, STATES, UNTOLD, each
 from dashboards.palette import NEUTRAL, RESULTS, ZERO_IS_GOOD
 from dashboards.panels import (
     BAD,
@@ -120,11 +120,12 @@ def _holders() -> list[Shaped]:
             [
                 Query(unnamed("opsd:gpu_state:code", *_CHOSEN)),
                 Query(_whole("opsd:device_activity:ratio")),
-                Query(unnamed("opsd:gpu_held:share", *_CHOSEN)),
+                Query(numbered(unnamed("opsd:gpu_held:share", *_CHOSEN))),
             ],
             [
                 Column("gpu", "GPU", 50),
-                Column("Value #A", "State", 80, COUNT, 0, texts=STATES, show="color-background"),
+                Column("Value #A", "State", 80, COUNT, 0, texts=STATES, steps=UNTOLD,
+                       show="color-background"),
                 Column("Value #B", "Activity", None, PERCENT, 0, bar=True, steps=BUSY),
                 Column("jobid", "Job", link=uids.JOB),
                 Column("user", "User"),

@@ -137,7 +137,7 @@ def _sums() -> list[Shaped]:
          NEUTRAL, 2),
         ("Mean power", "Of a GPU. Far below the others' of its kind: it waits.",
          f"avg({_mean(f'({_power()})')})", WATTS, NEUTRAL, 0),
-        ("Most memory", "The most that processes held on all its GPUs together.",
+        ("Memory", "The most that processes held on all its GPUs together.",
          f"max_over_time(sum({_memory()}){_TIME})", BYTES, NEUTRAL, 1),
         ("Processes", "Compute processes on its GPUs; 0: it has never begun to use them.",
          processes, COUNT, (Step(None, BAD), Step(1, PLAIN)), 0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
-from dashboards.expressions import by_country, once
+from dashboards.expressions import by_country, numbered, once
 from dashboards.palette import COUNTRIES, COUNTRY_TEXTS, NEUTRAL, ZERO_IS_BEST
 from dashboards.panels import (
     BAD,
@@ -100,8 +100,8 @@ def _idle_gpus() -> Shaped:
              "The longest first. Idle for: at most a day is looked back. Ask the user, then cancel the job: "
              "scancel JOB. A job that serves a model waits for questions: look at its memory."),
         [
-            Query(_with_number(f"({long}) and {idle}")),
-            Query(_with_number(f"({wasted})")),
+            Query(numbered(f"({long}) and {idle}")),
+            Query(numbered(f"({wasted})")),
         ],
         [
             Column("node", "Node", link=uids.NODE),
@@ -117,12 +117,6 @@ def _idle_gpus() -> Shaped:
         sort=("-Wasted, GPU-h",),
         paged=True,
     )  # fmt: skip
-
-
-def _with_number(shares: str) -> str:
-    """And which GPU of its node it is: agents tell jobs by the names of GPUs."""
-    gpus = f"0 * {recorded('opsd:gpu_state:code', _CLUSTER)}"
-    return f"{shares} + on (cluster, node, uuid) group_left (gpu) {gpus}"
 
 
 def _unused() -> list[Shaped]:
