@@ -56,10 +56,14 @@ def _xids(connection: Connection, since: int) -> Iterator[XidUsers]:
 def _telemetry(connection: Connection, window: Window) -> Iterator[Telemetry]:
     """Of clusters whose agents are asked, or told something."""
     asked = {one.cluster for one in gpu_use.fetched(connection)}
-    for line in telemetry.run(connection, window, ("cluster",)).lines:
-        if line.key[0] in asked or any(line.use):
-            use, unrecorded = line.use, MS * sum(line.silent)
-            yield Telemetry(line.key[0], line.matched_ms, use.counted, use.counted_covered, unrecorded)
+    found = telemetry.run(connection, window, ("cluster",))
+    beyond = telemetry.beyond_agents_ms(connection, found)
+    for line in found.lines:
+        cluster, use = line.key[0], line.use
+        if cluster in asked or any(use):
+            elsewhere = beyond.get(cluster, 0)
+            recorded, unrecorded = line.matched_ms - elsewhere, MS * sum(line.silent) + elsewhere
+            yield Telemetry(cluster, recorded, use.counted, use.counted_covered, unrecorded)
 
 
 def _capacity(connection: Connection, window: Window) -> Iterator[Capacity]:

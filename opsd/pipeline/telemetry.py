@@ -92,6 +92,23 @@ def _reason(one: Silent, asked: Mapping[str, Asked], expand: Callable[[str], Seq
     return telemetry_certificate.reason(named, one.held.finish, asked, is_open=one.is_open)
 
 
+def beyond_agents_ms(connection: Connection, found: Comparison) -> dict[str, int]:
+    """What runs held, by Slurm, on nodes whose agents nobody asks, by cluster.
+
+    Of such a run there are records of its other nodes alone, so the rest is no difference: it is unrecorded.
+    """
+    asked: dict[str, set[str]] = defaultdict(set)
+    for one in gpu_use.fetched(connection):
+        asked[one.cluster].add(host(one.node))
+    expand = books.expander()
+    beyond: dict[str, int] = defaultdict(int)
+    for drift in found.drifts:
+        nodes = {host(node) for node in expand(drift.nodes)} if drift.nodes else set()
+        if drift.agents_ms < drift.slurm_ms and nodes - asked[drift.cluster]:
+            beyond[drift.cluster] += drift.off_ms(found.window)
+    return beyond
+
+
 def host(address: str) -> str:
     """The name of a node as Slurm has it, of the address that its agent is asked at."""
     name = address.partition(":")[0]

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from collectors.slurm import hosts
 from exporters.efficiency import Efficiency, Project, Telemetry, XidUsers
 from opsd.cli import main
 from opsd.core.capacity import LINES
@@ -16,7 +18,7 @@ from opsd.core.measured import Measured
 from opsd.core.period import DAY, HOUR
 from opsd.core.records import DOWN, NodeEvent
 from opsd.pipeline import efficiency
-from opsd.store import machine, measured, sweeps
+from opsd.store import machine, measured, sweeps, tables
 from opsd.store.engine import Store, open_engine
 from tests.fakes import books
 from tests.fakes.consortia import CLUSTER
@@ -120,6 +122,27 @@ def test_a_cluster_whose_agents_nobody_asks_has_no_telemetry(store: Store) -> No
         measured.failed(connection, CLUSTER, "a1:9741", "away")
 
     assert (Telemetry(CLUSTER, 0, 0, 0, (8 + 12 + 4 + 1) * HELD),) == found(store).telemetry
+
+
+def test_nodes_that_nobody_asks_are_unrecorded(store: Store) -> None:
+    """Of a run that was partly on them there are records of the others alone: that is no difference."""
+    two_of_four = [record(1, f"G{n}", 2) for n in range(2)]
+    store_records(store, {(CLUSTER, 1): two_of_four})
+    others = (12 + 4 + 1) * HELD
+
+    expected = Telemetry(CLUSTER, 4 * HELD, 4 * HELD, 4 * HELD, others + 4 * HELD)
+    assert (expected,) == found(store).telemetry
+    with store.write() as connection:
+        for node in nodes_of_job_1(store):
+            measured.failed(connection, CLUSTER, f"{node}:9741", "away")
+    assert (Telemetry(CLUSTER, 8 * HELD, 4 * HELD, 4 * HELD, others),) == found(store).telemetry
+
+
+def nodes_of_job_1(store: Store) -> list[str]:
+    """Where the accounting says that it ran."""
+    with store.read() as connection:
+        found = connection.execute(select(tables.run.c.nodes).where(tables.run.c.job_id == 1)).scalar_one()
+    return hosts.expand(found)
 
 
 # ------------------------------------------------------------------------------------------------ capacity
