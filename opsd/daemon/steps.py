@@ -396,7 +396,7 @@ STEPS: tuple[Step, ...] = (
     Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),
     Step("machine", _machine, Every(lambda _: _MACHINE_SECONDS), 1_800, 3),
     Step("fetch", _fetch, Every(lambda daemon: daemon.fetch_seconds), 900, 3),
-    Step("efficiency", _efficiency, Every(lambda _: _EFFICIENCY_SECONDS), 900, 3),
+    Step("efficiency", _efficiency, Every(lambda _: _EFFICIENCY_SECONDS), 900, 3, follows="fetch"),
     Step("housekeeping", _housekeeping, Daily(3, 17), 1_800, 2),
 )
 
