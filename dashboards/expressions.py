@@ -34,7 +34,7 @@ def numbered(shares: str) -> str:
     """What jobs hold, with the number of the GPU in its node: agents tell jobs by the names of GPUs."""
     chosen = 'cluster=~"$cluster"'
     gpus = f"0 * {recorded('opsd:gpu_state:code', chosen)}"
-    return f"{shares} + on (cluster, node, uuid) group_left (gpu) {gpus}"
+    return f"({shares}) + on (cluster, node, uuid) group_left (gpu) {gpus}"
 
 
 def listed(*troubles: tuple[str, str]) -> str:

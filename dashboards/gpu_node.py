@@ -1,6 +1,6 @@
 """The dashboard *GPU node*: one node, each of its GPUs over time, who held it, and how it is.
 
-Invariant: a line is a GPU; the same GPU has the same place in every legend.
+Invariant: a line is a GPU; one in MIG mode is absent where the driver tells nothing of the whole.
 """
 
 from __future__ import annotations

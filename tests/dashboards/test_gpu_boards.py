@@ -77,6 +77,17 @@ def test_every_number_of_the_first_row_leads_on() -> None:
         assert re.match(r"/d/opsd-[\w-]+\?\$\{__url_time_range\}&\$\{__all_variables\}$", link["url"])
 
 
+def test_columns_of_one_line_come_from_equal_labels() -> None:
+    """`+` binds tighter than `and`: for how long a GPU is idle, and what it wasted, are of the same GPU."""
+    (panel,) = [it for it in panels(uids.WASTE) if it["id"] == uids.HELD_IDLE.id]
+    parsed = [promql.parse(re.sub(r"\$\w+", "x", it["expr"])) for it in panel["targets"]]
+
+    assert 2 == len(parsed)
+    for expression in parsed:
+        assert "+" == str(expression.op)
+        assert ["gpu"] == list(expression.modifier.group_labels)
+
+
 def test_alerts_find_their_panels() -> None:
     """Ids that links point at are there."""
     for name, panel in vars(uids).items():
