@@ -84,8 +84,10 @@ def test_columns_of_one_line_come_from_equal_labels() -> None:
 
     assert 2 == len(parsed)
     for expression in parsed:
+        assert isinstance(expression, promql.BinaryExpr)
+        assert expression.modifier
         assert "+" == str(expression.op)
-        assert ["gpu"] == list(expression.modifier.group_labels)
+        assert ["gpu"] == list(expression.modifier.group_labels or ())
 
 
 def test_alerts_find_their_panels() -> None:
