@@ -44,11 +44,15 @@ def standing(granted: int, used: int, burned: int, start: int = START, end: int 
         pytest.param(standing(1000, 1001, 70), Forecast(ALREADY), id="over quota"),
         pytest.param(standing(0, 1, 1), Forecast(ALREADY), id="nothing was granted"),
         pytest.param(standing(0, 0, 0), Forecast(NONE), id="nothing of nothing"),
-        pytest.param(standing(1000, 300, 70, end=NOW + 70 * DAY), Forecast(EXPECTED, NOW + 70 * DAY), id="just"),
+        pytest.param(
+            standing(1000, 300, 70, end=NOW + 70 * DAY), Forecast(EXPECTED, NOW + 70 * DAY), id="just in time"
+        ),
         pytest.param(standing(1000, 300, 70, end=NOW + 70 * DAY - 1), Forecast(NONE), id="ends before"),
         pytest.param(standing(371, 6, 7, end=None), Forecast(EXPECTED, NOW + HORIZON), id="in a year"),
         pytest.param(standing(372, 6, 7, end=None), Forecast(NONE), id="in more than a year"),
-        pytest.param(standing(90, 20, 20, NOW - 2 * DAY), Forecast(EXPECTED, NOW + 7 * DAY), id="two days old"),
+        pytest.param(
+            standing(90, 20, 20, NOW - 2 * DAY), Forecast(EXPECTED, NOW + 7 * DAY), id="two days old"
+        ),
         pytest.param(standing(90, 20, 20, NOW - DAY), Forecast(EXPECTED, NOW + 84 * 3600), id="a day old"),
         pytest.param(standing(90, 20, 20, NOW - DAY + 1), Forecast(NONE), id="younger than a day"),
         pytest.param(standing(90, 95, 95, NOW - DAY + 1), Forecast(ALREADY), id="young and over quota"),
