@@ -108,7 +108,7 @@ def test_clusters_override_what_all_have_in_common(written: Written, tmp_path: P
         ),
         (
             "[zzz]\n",
-            r"section \[zzz\]; sections: database slurm daemon web nodes mail grafana clusters\.NAME$",
+            r"unknown section \[zzz\]; sections: database slurm daemon web nodes mail grafana clusters\.NAME$",  # noqa: E501
         ),
         ("[clusters]\nbin = 'x'\n", r"clusters\.bin must be a section: write \[clusters\.NAME\]"),
         ("[clusters.'a b']\nsince = '3 days'\n", r"\[clusters\.a b\]: no name of a cluster: 'a b'"),
