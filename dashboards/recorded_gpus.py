@@ -77,6 +77,15 @@ def _held_while(condition: str, name: str, window: str) -> str:
     return f"opsd:gpu_held:share * on (cluster, node, uuid, jobid) group_left () ({part})"
 
 
+def _half_an_hour() -> str:
+    """The mean of a GPU that tells now what it does, and told half an hour ago.
+
+    Of one that hangs, or that an agent has just begun to see, a few old or new minutes would speak for all.
+    """
+    mean = by("max", _GPU, f"avg_over_time({_LIVE}[30m])")
+    return f"{mean} and {_LIVE} and {_LIVE} offset 30m"
+
+
 def _on_gpu(devices: str) -> str:
     """How many of them there are on each GPU, by job."""
     both = f'label_join({devices}, "parent", ";", "parent", "uuid")'
@@ -228,8 +237,8 @@ RECORDED_OF_GPUS: tuple[Recorded, ...] = (
         "busiest device.",
     ),
     Recorded(
-        "opsd:device_activity:avg30m", _GPU, by("max", _GPU, f"avg_over_time({_LIVE}[30m])"),
-        "The same on average over 30 minutes.",
+        "opsd:device_activity:avg30m", _GPU, _half_an_hour(),
+        "The same on average over 30 minutes; absent where it is not known now, or was not then.",
     ),
     Recorded(
         "opsd:gpu_slowed:ratio", (*_GPU, "reason"), _slowed(),

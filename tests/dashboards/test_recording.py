@@ -195,6 +195,13 @@ def test_what_is_held_and_idle(given: Given, minute: int, expected: dict[str, fl
 
 
 @pytest.mark.prometheus
+@pytest.mark.parametrize("values", ["0x44 stale _x60", "_x58 0x60"], ids=["hung", "just-seen"])
+def test_minutes_do_not_speak_for_half_an_hour(values: str, tmp_path: Path) -> None:
+    """A GPU that has hung for a quarter of an hour, or is seen since two minutes, is not told of as idle."""
+    assert "" == told(held("G1", "7") | active("G1", values) | ACCOUNT, 60, [(IDLE, {})], tmp_path)
+
+
+@pytest.mark.prometheus
 def test_what_no_process_uses(tmp_path: Path) -> None:
     """For ten minutes; a job whose process comes and goes is not told of."""
     given: Given = {}
