@@ -90,9 +90,13 @@ def until(moment: str) -> str:
 
 
 def burn(days: int) -> str:
-    """Charged a day, in hours of the award's unit, on average of so many days."""
+    """Charged a day, in hours of the award's unit, on average of so many days, or of all it has lived.
+
+    As the forecast has it; of an award's first day nobody knows more than that.
+    """
     found = series("opsd_award_burn_seconds", f'days="{days}"', *_CHOSEN)
-    return f"max by ({AWARD}) ({found}) / {days * _HOUR}"
+    lived = f"clamp(-({until('start')}), 1, {days})"
+    return f"max by ({AWARD}) ({found}) / {lived} / {_HOUR}"
 
 
 def _alive(expr: str) -> str:

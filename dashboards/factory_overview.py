@@ -115,7 +115,8 @@ def _gpus(*matchers: str) -> str:
 
 def _fullness() -> list[Shaped]:
     allocated, idle = 'state="allocated"', 'state="idle"'
-    pending = f"sum({recorded('opsd:slurm_pending_gpus:sum', _CLUSTER)})"
+    told = "max(" + once("opsd_slurm_source_up", _CLUSTER, 'source="queue"') + " > 0)"
+    pending = f"sum({recorded('opsd:slurm_pending_gpus:sum', _CLUSTER)}) or 0 * {told}"
     median = 'rank="median"'
     wait = f"max({once('opsd_slurm_started_wait_seconds', _CLUSTER, median)})"
     running = recorded("opsd:slurm_jobs:sum", _CLUSTER, 'state="running"')
@@ -140,7 +141,7 @@ def _fullness() -> list[Shaped]:
         ),
         panels.number(
             Head(24, 16, 8, 4, 4, "Jobs running", "Jobs that run now, each task of an array counted."),
-            Query(f"sum({running}) or 0 * sum({recorded('opsd:slurm_jobs:sum', _CLUSTER)})"), COUNT, NEUTRAL,
+            Query(f"sum({running}) or 0 * {told}"), COUNT, NEUTRAL,
         ),
         panels.number(
             Head(25, 20, 8, 4, 4, "Held, but idle",

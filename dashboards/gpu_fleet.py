@@ -71,15 +71,20 @@ def _mean(name: str) -> str:
     return f"{weighed} / sum({_node('gpus:count')} and {_node(f'{name}:avg')})"
 
 
+def _held() -> str:
+    """Of the GPUs of nodes whose agents can tell."""
+    held = _node("gpus_held:sum")
+    return f"sum({held}) / sum({_node('gpus:count')} and {held})"
+
+
 def _now() -> list[Shaped]:
-    held = f"sum({_node('gpus_held:sum')})"
     shown = (
         ("GPUs", "GPUs that the drivers of the chosen nodes count.", f"sum({_node('gpus:count')})", COUNT,
          NEUTRAL, 0),
         ("Sick", "GPUs that do not answer: hung, lost or in error; they stand first in the table below.",
          f"sum({_node('gpus_sick:count')})", COUNT, ZERO_IS_GOOD, 0),
-        ("Held by jobs", "Share of the GPUs that jobs hold now, by the prolog's job files.",
-         f"{held} / sum({_node('gpus:count')})", PERCENT, NEUTRAL, 0),
+        ("Held by jobs", "Share of GPUs that jobs hold, of nodes that have the prolog's job files.",
+         _held(), PERCENT, NEUTRAL, 0),
         ("Held, but idle", "GPUs that a job holds and that did nothing for half an hour.",
          f"sum({_node('gpus_idle:sum')})", COUNT, ZERO_IS_BEST, 0),
         ("Utilisation", "Share of time in which a kernel ran: busy, not necessarily efficient.",
@@ -118,7 +123,7 @@ def _courses() -> list[Shaped]:
                 Query(_mean("gpu_utilization"), "utilisation"),
                 Query(_mean("gpu_sm_active"), "SM active"),
                 Query(_mean("gpu_tensor_active"), "tensor active"),
-                Query(f"sum({_node('gpus_held:sum')}) / sum({_node('gpus:count')})", "held by jobs"),
+                Query(_held(), "held by jobs"),
             ],
             PERCENT, NEUTRAL, most=1, dashed=("held by jobs",),
         ),

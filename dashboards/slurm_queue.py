@@ -26,13 +26,15 @@ from dashboards.panels import (
     Shaped,
     Step,
 )  # fmt: skip
-from dashboards.promql import age, series
+from dashboards.promql import age
 from dashboards.recording import recorded
 
 _CLUSTER = 'cluster=~"$cluster"'
 # A job that waits for several partitions stands under the list of them.
 _PARTITION = 'partition=~"(.*,)?$partition(,.*)?"'
 _HOUR = 3600
+# Counters go on where another daemon takes over: first once, whoever publishes them, then what they grew by.
+_WHOLE = "[$__range:1m]"
 _WIDE = {"Reserved": 80, "Draining": 78, "Drained": 70}
 _LINES = 8  # of a table that could be long
 _WAITS = (Step(None, PLAIN), Step(86_400, WARN), Step(7 * 86_400, BAD))
@@ -324,9 +326,8 @@ def _table(select: Callable[[str], str], words: tuple[str, ...]) -> list[Query]:
 
 def _gpus() -> list[Shaped]:
     def spent(matcher: str) -> str:
-        counted = series("opsd_slurm_gpu_seconds_total", _CLUSTER, matcher)
-        once_ = f"max by (cluster, class, state) (increase({counted}[$__range]))"
-        return f"sum by (cluster, class) ({once_}) / {_HOUR}"
+        counted = once("opsd_slurm_gpu_seconds_total", _CLUSTER, matcher)
+        return f"sum by (cluster, class) (increase({counted}{_WHOLE})) / {_HOUR}"
 
     states = ("allocated", "idle", "reserved", "maintenance", "drained", "down", "unseen")
     share = "(" + spent('state="allocated"') + ") / (" + spent('state!="unseen"') + ")"
@@ -387,11 +388,11 @@ def _scheduler() -> list[Shaped]:
 
 
 def _load() -> list[Shaped]:
-    def grown(name: str, labels: str, window: str) -> str:
-        return f"max by ({labels}) (increase({series(name, _CLUSTER)}[{window}]))"
+    def grown(name: str, window: str) -> str:
+        return f"increase({once(name, _CLUSTER)}{window})"
 
-    requests = grown("opsd_slurm_controller_rpcs_total", "cluster, rpc", "$__range")
-    seconds = grown("opsd_slurm_controller_rpc_seconds_total", "cluster, rpc", "$__range")
+    requests = grown("opsd_slurm_controller_rpcs_total", _WHOLE)
+    seconds = grown("opsd_slurm_controller_rpc_seconds_total", _WHOLE)
     most = f"topk(7, {seconds})"
     threads = once("opsd_slurm_controller_threads", _CLUSTER)
     waiting = once("opsd_slurm_controller_agent_queue", _CLUSTER)
@@ -417,7 +418,7 @@ def _load() -> list[Shaped]:
             Head(61, 10, 70, 7, 9, "Jobs an hour",
                  "What happened to jobs in the hour before, by slurmctld's own count. Many failures at once "
                  "are a node or a file system rather than programs."),
-            [Query(grown("opsd_slurm_controller_jobs_total", "cluster, event", "1h"), "{{event}}")],
+            [Query(grown("opsd_slurm_controller_jobs_total", "[1h:1m]"), "{{event}}")],
             COUNT, NEUTRAL,
         ),
         panels.lines(
