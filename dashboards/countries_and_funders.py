@@ -45,7 +45,7 @@ def _awards(it: str, by: str) -> str:
 
 
 def _total() -> list[Shaped]:
-    held, idle = (f"sum({once(f'opsd_project_{it}_gpu_seconds', _LEADS)})" for it in ("held", "idle"))
+    told, idle = (f"sum({once(f'opsd_project_{it}_gpu_seconds', _LEADS)})" for it in ("idle_told", "idle"))
     now = recorded("opsd:country_gpus_held:sum", _LEADS)
     return [
         panels.several(
@@ -69,7 +69,7 @@ def _total() -> list[Shaped]:
             Head(13, 19, 1, 5, 5, "Held, but idle",
                  "Share of the GPU-hours held in the last 7 days in which the GPU did nothing. The dashboard "
                  "Waste says whose jobs they were."),
-            Query(f"{idle} / ({held} > 0)"), PERCENT, _IDLE, link=uids.WASTE,
+            Query(f"{idle} / ({told} > 0)"), PERCENT, _IDLE, link=uids.WASTE,
         ),
     ]  # fmt: skip
 
@@ -127,7 +127,7 @@ def _gpus() -> list[Shaped]:
     by_country = f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _LEADS)})"
     # Also where it is 0: that everything is paid for is worth a line.
     nobodys = f'label_replace(0 * sum({by_country}), "country", "unattributed", "", "")'
-    held, idle = lately("held_gpu_seconds"), lately("idle_gpu_seconds")
+    held, idle, told = (lately(f"{it}_gpu_seconds") for it in ("held", "idle", "idle_told"))
     return [
         panels.lines(
             Head(22, 0, 28, 14, 9, "GPUs held, by country",
@@ -141,7 +141,7 @@ def _gpus() -> list[Shaped]:
                  "GPU-hours that jobs held, and of them those in which under 1 % of the GPU was busy. Energy "
                  "is that of the GPUs alone."),
             [
-                Query(f"{idle} / ({held} > 0)"), Query(f"{held} / {_HOUR}"), Query(f"{idle} / {_HOUR}"),
+                Query(f"{idle} / ({told} > 0)"), Query(f"{held} / {_HOUR}"), Query(f"{idle} / {_HOUR}"),
                 Query(f"{lately('energy_joules')} / {_JOULES_OF_MWH}"),
             ],
             [

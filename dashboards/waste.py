@@ -97,7 +97,7 @@ def _idle_gpus() -> Shaped:
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
     return panels.grid(
         Head(uids.HELD_IDLE.id, 0, 6, 24, 10, "GPUs held and idle now",
-             "The longest first. Idle for: at most a day is looked back. Ask the user, then cancel the job: "
+             "The costliest first. Idle for: all such times of the last day together. Ask the user, then cancel the job: "
              "scancel JOB. A job that serves a model waits for questions: look at its memory."),
         [
             Query(numbered(f"({long}) and {idle}")),
@@ -159,6 +159,8 @@ def _week() -> list[Shaped]:
         return f"sum by (country) ({of_week(name)})"
 
     held, idle = of_week("held_gpu_seconds"), of_week("idle_gpu_seconds")
+    share = f"{of_country('idle_gpu_seconds')} / ({of_country('idle_told_gpu_seconds')} > 0)"
+    told = of_week("idle_told_gpu_seconds")
     return [
         panels.grid(
             Head(30, 0, 27, 15, 10, "By project",
@@ -167,7 +169,7 @@ def _week() -> list[Shaped]:
             [
                 Query(f"{held} / {_HOUR}"),
                 Query(f"{idle} / {_HOUR}"),
-                Query(f"{idle} / ({held} > 0)"),
+                Query(f"{idle} / ({told} > 0)"),
                 Query(f"{of_week('energy_joules')} / {_KWH}"),
             ],
             [
@@ -183,9 +185,9 @@ def _week() -> list[Shaped]:
         ),
         panels.bars(
             Head(31, 15, 27, 9, 5, "Share idle, by country",
-                 "Idle GPU-hours of 7 days as a share of those that the country's projects held."),
-            Query(f"sort_desc({of_country('idle_gpu_seconds')} / ({of_country('held_gpu_seconds')} > 0))",
-                  "{{country}}"),
+                 "Idle GPU-hours of 7 days as a share of those that the country's projects held and of which "
+                 "it can be told."),
+            Query(f"sort_desc({share})", "{{country}}"),
             PERCENT, _SHARE, most=0.5, decimals=1,
         ),
         panels.bars(

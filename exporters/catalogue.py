@@ -375,6 +375,9 @@ METRICS: tuple[Metric, ...] = (
            "GPU-seconds that a project's jobs held within the last 7 days, as far as agents saw them."),
     Metric("opsd_project_idle_gpu_seconds", "gauge", "daemon", _PROJECT, _AWARDS,
            "Of those, GPU-seconds in which the GPU did nothing: under 1 % of its SMs were busy."),
+    Metric("opsd_project_idle_told_gpu_seconds", "gauge", "daemon", _PROJECT, _AWARDS,
+           "Of those held, GPU-seconds of which it is told whether the GPU did anything: what the idle ones "
+           "are a share of."),
     Metric("opsd_project_energy_joules", "gauge", "daemon", _PROJECT, _AWARDS,
            "Energy of the GPUs in that time."),
     Metric("opsd_gpu_application_xid_users", "gauge", "daemon", ("cluster", "node", "uuid", "xid"), 2_000,

@@ -23,6 +23,7 @@ class Project(NamedTuple):
     held: int
     idle: int | None
     energy: int | None
+    idle_told: int  # of `held`: of which `idle` could be told
 
 
 class XidUsers(NamedTuple):
@@ -88,6 +89,8 @@ def page(found: Efficiency) -> Page:
 def _add_project(made: Page, project: Project) -> None:
     labels = dict(zip(Project._fields[:3], project[:3], strict=True))
     made.add("opsd_project_held_gpu_seconds", project.held / MS, **labels)
+    if project.idle_told:
+        made.add("opsd_project_idle_told_gpu_seconds", project.idle_told / MS, **labels)
     if project.idle is not None:
         made.add("opsd_project_idle_gpu_seconds", project.idle / MS, **labels)
     if project.energy is not None:

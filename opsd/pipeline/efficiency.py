@@ -40,7 +40,8 @@ def run(store: Store, *, now: int, go_on: Callable[[], None] = lambda: None) -> 
 def _projects(connection: Connection, window: Window) -> Iterator[Project]:
     found = usage.run(connection, window, _PROJECT, with_measured=True)
     for (project, organisation, country), use in sorted((found.uses or {}).items()):
-        yield Project(project, organisation, country, use.covered, use.told("idle"), use.told("energy"))
+        told = use.covered, use.told("idle"), use.told("energy"), use.idle_of
+        yield Project(project, organisation, country, *told)
 
 
 def _xids(connection: Connection, since: int) -> Iterator[XidUsers]:

@@ -87,3 +87,19 @@ def test_an_empty_queue_asks_for_nothing(tmp_path: Path) -> None:
         up = of("opsd_slurm_source_up", **DAEMON, cluster="c", source="queue")
 
         assert "" == told({up: f"{answered}x60"}, 30, [(it, expected) for it in asked], tmp_path)
+
+
+@pytest.mark.prometheus
+def test_idle_is_a_share_of_what_can_be_told(tmp_path: Path) -> None:
+    """As opsd usage --measured has it: GPUs without such readings are not taken for busy ones."""
+    names = {"project": "P", "organisation": "o", "country": "PT"}
+    given = {
+        of(f"opsd_project_{it}_gpu_seconds", **DAEMON, **names): f"{seconds}x60"
+        for it, seconds in (("held", 1000), ("idle_told", 400), ("idle", 100))
+    }
+    shares = (
+        f"sum({query(uids.WASTE, 30, 'C')})", f"sum({query(uids.WASTE, 31)})", query(uids.COUNTRIES, 13),
+        f"sum({query(uids.COUNTRIES, 23)})",
+    )  # fmt: skip
+
+    assert "" == told(given, 30, [(it, {"{}": 0.25}) for it in shares], tmp_path)

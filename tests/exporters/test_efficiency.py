@@ -11,12 +11,16 @@ from opsd.core.capacity import Lines
 
 def test_projects_in_seconds_and_joules() -> None:
     """Thousandths become units under the project's names; what is not told is absent."""
-    told, silent = Project("p", "o", "ES", 1_500, 250, 7_000), Project("q", "o", "ES", 1_000, None, None)
+    told, silent = (
+        Project("p", "o", "ES", 1_500, 250, 7_000, 500),
+        Project("q", "o", "ES", 1_000, None, None, 0),
+    )
     page = efficiency.page(Efficiency(projects=[silent, told]))
 
     names = ("p", "o", "ES")
     assert {names: 1.5, ("q", "o", "ES"): 1.0} == page.series("opsd_project_held_gpu_seconds")
     assert {names: 0.25} == page.series("opsd_project_idle_gpu_seconds")
+    assert {names: 0.5} == page.series("opsd_project_idle_told_gpu_seconds")
     assert {names: 7.0} == page.series("opsd_project_energy_joules")
 
 

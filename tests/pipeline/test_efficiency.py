@@ -59,15 +59,16 @@ def told(store: Store, *argv: str, capsys: pytest.CaptureFixture[str]) -> list[d
 
 def test_held_idle_and_energy_of_projects(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """As `opsd usage --measured` tells them of seven days; what no record tells is absent."""
-    large = [record(1, f"G{n}", 2, idle_ms=n * 1000, energy_mj=7_000, gpm_ms=0) for n in range(4)]
+    large = [record(1, f"G{n}", 2, idle_ms=n * 1000, energy_mj=7_000, gpm_ms=0) for n in range(3)]
+    large.append(record(1, "G3", 2, energy_mj=7_000))  # what it did cannot be told
     small = [record(2, f"S{n}", 3, covered_ms=HELD) for n in range(4)]
     nobody = [record(4, "N", 1, idle_ms=HELD)]
     store_records(store, {(CLUSTER, 1): large, (CLUSTER, 2): small, (CLUSTER, 4): nobody})
 
     expected = (
-        Project("climate", "fct", "PT", 4 * HELD, None, None),
-        Project("health", "uv", "ES", 8 * HELD, 6_000, 28_000),
-        Project("unattributed", "unattributed", "unattributed", HELD, HELD, None),
+        Project("climate", "fct", "PT", 4 * HELD, None, None, 0),
+        Project("health", "uv", "ES", 8 * HELD, 3_000, 28_000, 6 * HELD),
+        Project("unattributed", "unattributed", "unattributed", HELD, HELD, None, HELD),
     )
     assert expected == found(store).projects
     window = ("--from", f"@{NOW - 7 * DAY}", "--to", f"@{NOW}", "--by", "project,organisation,country")
