@@ -39,6 +39,7 @@ _WIDE = {"Reserved": 80, "Draining": 78, "Drained": 70}
 _LINES = 8  # of a table that could be long
 _WAITS = (Step(None, PLAIN), Step(86_400, WARN), Step(7 * 86_400, BAD))
 _CYCLES = (Step(None, GOOD), Step(30, WARN), Step(60, BAD))
+_RESTED = (Step(None, GOOD), Step(300, WARN), Step(1800, BAD))
 _BACKLOG = (Step(None, GOOD), Step(1_000, WARN), Step(10_000, BAD))
 _USE = (Step(None, WARN), Step(0.5, "blue"), Step(0.8, GOOD))
 _SERVED = (Step(None, PLAIN), Step(1, GOOD))
@@ -364,21 +365,26 @@ def _scheduler() -> list[Shaped]:
     def cycle(kind: str) -> str:
         return once("opsd_slurm_scheduler_cycle_seconds", _CLUSTER, f'kind="{kind}"')
 
-    seen = age("opsd_slurm_scheduler_last_cycle_timestamp_seconds", _CLUSTER)
+    seen = age("opsd_slurm_scheduler_last_cycle_timestamp_seconds", _CLUSTER, 'scheduler="backfill"')
     return [
         panels.lines(
-            Head(uids.SCHEDULER.id, 0, 62, 12, 8, "Scheduler cycles",
+            Head(uids.SCHEDULER.id, 0, 62, 10, 8, "Scheduler cycles",
                  "How long slurmctld's cycles take. Dashed: past half a minute users notice it; past a "
                  "minute lower bf_max_job_test or find who sends so many requests."),
             [
                 Query(cycle("last"), "{{scheduler}}, last"),
                 Query(cycle("mean"), "{{scheduler}}, mean"),
-                Query(f"max by (cluster, scheduler) ({seen})", "{{scheduler}}, since it last ran"),
             ],
             SECONDS, _CYCLES, marked=True,
         ),
+        panels.number(
+            Head(63, 10, 62, 4, 8, "Backfill rested",
+                 "Since backfill last ran. With jobs waiting, some minutes mean that it is stuck, or "
+                 "that every cycle is cut short: small jobs then start no earlier than large ones."),
+            Query(f"max({seen})"), SECONDS, _RESTED, decimals=0,
+        ),
         panels.lines(
-            Head(uids.DBD_QUEUE.id, 12, 62, 12, 8, "Records on their way to slurmdbd",
+            Head(uids.DBD_QUEUE.id, 14, 62, 10, 8, "Records on their way to slurmdbd",
                  "Accounting that slurmctld could not hand over yet. If it only grows, slurmdbd is down or "
                  "slow; past its limit Slurm drops records, and usage is lost."),
             [Query(once("opsd_slurm_dbd_queue_records", _CLUSTER), "{{cluster}}")],
