@@ -93,7 +93,7 @@ def _of_prometheus(folder: Path, size: Size, at: int, page: str) -> Iterator[str
     began = time.perf_counter()
     rules = scale_prometheus.fill(folder / "tsdb", size, at, page, built, say)
     samples, took = int(rules.pop("samples")), time.perf_counter() - began
-    with server(folder / "tsdb", folder) as url:
+    with server(folder / "tsdb") as url:
         say("every query, twice")
         asked = list(scale_prometheus.timed(url, built, at))
     yield from ("", f"{samples / 1e6:.1f} M samples, made into blocks in {took:.0f} s.")

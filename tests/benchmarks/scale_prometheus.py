@@ -73,7 +73,7 @@ def fill(
     for place, level in enumerate(levels(RECORDED)):
         progress(f"recording rules, round {place + 1}: {len(level)}")
         made = Blocks(tsdb)
-        with server(tsdb, tsdb.parent) as url:
+        with server(tsdb) as url:
             outputs = [(rule.name, *_evaluated(url, rule.expr, at)) for rule in level]
         for name, took, found in outputs:
             seconds[name] = took

@@ -28,7 +28,7 @@ SETTINGS = config.Daemon(
     balances_seconds=live_demo.BALANCES_SECONDS,
     fetch_seconds=live_demo.FETCH_SECONDS,
 )
-_DURATIONS = {"ingest": 0.4, "rebuild": 0.1, "balances": 0.3, "fetch": 0.05, "slurm": 0.06, "reread": 21.0}
+_DURATIONS = {"ingest": 0.4, "rebuild": 0.1, "balances": 0.3, "fetch": 0.05, "slurm": 0.06, "reread": 5.0}
 _PAUSE_SECONDS = 1_800
 _DAYS_AGO = (26, 22, 18, 14, 11, 8, 6, 4, 2, 1)
 _AMOUNTS = (

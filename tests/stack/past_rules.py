@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,17 @@ from dashboards.recording import RECORDED, Recorded
 from tests.stack import programs
 from tests.stack.blocks import BLOCK_SECONDS, Blocks
 
-DAY = 86_400
+DAY, STEP = 86_400, 300  # rules are evaluated every five minutes; each block ends at such a moment
 KEPT = "--storage.tsdb.retention.time=10y"
 _PATIENT = ("--query.timeout=10m", "--query.max-samples=200000000")
 
 Sample = tuple[dict[str, str], int, float]
-Spans = Sequence[tuple[int, int, int]]
+Span = tuple[int, int, int]  # [first, last), and the step of the raw samples in it
 
 
 def record(
     tsdb: Path,
-    spans: Spans,
+    spans: Sequence[Span],
     progress: Callable[[str], None],
     long: Collection[str],
     rules: Sequence[Recorded] = RECORDED,
@@ -42,15 +42,17 @@ def record(
         long: the names that are computed from the beginning; the others are for the last day.
     """
     count, day = 0, spans[-1][1] - DAY
+    day += -day % STEP
     for place, level in enumerate(levels(rules)):
         progress(f"history: recording rules, round {place + 1}: {len(level)}")
         made = Blocks(tsdb)
-        with tempfile.TemporaryDirectory(prefix="opsd-rules-") as scratch, server(tsdb, Path(scratch)) as url:
-            for first, last, step in pieces(spans):
-                for rule in level:
-                    begin = first if rule.name in long else max(first, day + -(day - first) % step)
-                    for labels, at, value in ranged(url, rule.expr, begin, last, step):
-                        made.add(rule.name, labels, value, at)
+        for span in spans:
+            with server(tsdb, lookback=span[2] - 1) as url:
+                for first, last in pieces(span):
+                    for rule in level:
+                        begin = first if rule.name in long else max(first, day)
+                        for labels, at, value in ranged(url, rule.expr, begin, last):
+                            made.add(rule.name, labels, value, at)
         made.close()
         count += made.samples
     return count
@@ -68,23 +70,21 @@ def levels(rules: Sequence[Recorded]) -> list[list[Recorded]]:
     return found
 
 
-def pieces(spans: Spans) -> Iterator[tuple[int, int, int]]:
-    """Spans cut where a block ends, so that blocks can be made one after the other."""
-    for first, last, step in spans:
-        begin = first
-        while begin < last:
-            end = min(last, (begin // BLOCK_SECONDS + 1) * BLOCK_SECONDS)
-            yield begin, end, step
-            begin = end + (first - end) % step
+def pieces(span: Span) -> Iterator[tuple[int, int]]:
+    """When rules are evaluated in a span, cut where a block ends: blocks are made one after the other."""
+    begin, last, _ = span
+    begin += -begin % STEP
+    while begin < last:
+        end = min(last, (begin // BLOCK_SECONDS + 1) * BLOCK_SECONDS)
+        yield begin, end
+        begin = end
 
 
-def ranged(
-    url: str, expr: str, first: int, last: int, step: int
-) -> Iterator[tuple[dict[str, str], int, str]]:
+def ranged(url: str, expr: str, first: int, last: int) -> Iterator[tuple[dict[str, str], int, str]]:
     """Samples of an expression in [first, last)."""
     if first >= last:
         return
-    for series in ask(url, "query_range", query=expr, start=first, end=last - 1, step=step)["result"]:
+    for series in ask(url, "query_range", query=expr, start=first, end=last - 1, step=STEP)["result"]:
         labels = {name: text for name, text in series["metric"].items() if name != "__name__"}
         for at, value in series["values"]:
             yield labels, int(at), float(value)
@@ -102,8 +102,19 @@ def ask(url: str, path: str, **query: object) -> Any:
         raise RuntimeError(f"{path} {query}: {err.read().decode(errors='replace')}") from err
 
 
-def server(tsdb: Path, scratch: Path) -> AbstractContextManager[str]:
-    """A Prometheus that scrapes nothing."""
-    config = scratch / "nothing.yml"
-    config.write_text("scrape_configs: []\n", encoding="utf-8")
-    return programs.prometheus(config, tsdb, programs.free_port(), KEPT, *_PATIENT)
+@contextmanager
+def server(tsdb: Path, *, lookback: int = STEP) -> Iterator[str]:
+    """A Prometheus that scrapes nothing.
+
+    Args:
+        lookback: how many seconds a sample stands for. A block made of text has no marks where series end, so
+            that in any longer time a job that is over would hold its GPU beside the next one.
+    """
+    with tempfile.TemporaryDirectory(prefix="opsd-rules-") as scratch:
+        config = Path(scratch) / "nothing.yml"
+        config.write_text("scrape_configs: []\n", encoding="utf-8")
+        options = (KEPT, *_PATIENT, f"--query.lookback-delta={lookback}s")
+        log = Path(scratch) / "tsdb"  # its log lies beside what it is told is its folder
+        log.symlink_to(tsdb.absolute())
+        with programs.prometheus(config, log, programs.free_port(), *options) as url:
+            yield url

