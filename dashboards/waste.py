@@ -97,8 +97,8 @@ def _idle_gpus() -> Shaped:
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
     return panels.grid(
         Head(uids.HELD_IDLE.id, 0, 6, 24, 10, "GPUs held and idle now",
-             "The costliest first. Idle for: all such times of the last day together. Ask the user, then cancel the job: "
-             "scancel JOB. A job that serves a model waits for questions: look at its memory."),
+             "The costliest first. Idle for: all such times of the last day together. Ask the user, then "
+             "cancel the job: scancel JOB. One that serves a model waits for questions: look at its memory."),
         [
             Query(numbered(f"({long}) and {idle}")),
             Query(numbered(f"({wasted})")),

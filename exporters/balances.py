@@ -5,14 +5,17 @@ Invariant: values are whole numbers until they become samples here; what is not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
 from exporters import certificates
+from exporters.catalogue import BY_NAME
 from exporters.page import Page
 from opsd.core.amounts import MICRO
+from opsd.core.awards import ENDED
 
 RESOURCES = ("gpu", "cpu", "node")
 
@@ -110,9 +113,9 @@ class Figures:
 def page(figures: Figures) -> Page:
     """The figures as samples."""
     made = Page()
-    for award in figures.awards:
+    for award in _living_first(figures.awards):
         _add_award(made, award)
-    for balance in figures.balances:
+    for balance in _widest_first(figures.balances):
         labels = {"by": balance.by, "key": balance.key, "unit": balance.unit}
         _add_amounts(made, "opsd_balance", balance.amounts, balance.outlook, labels)
     for account in figures.accounts:
@@ -128,6 +131,21 @@ def page(figures: Figures) -> Page:
     certificates.add(made, figures.certificates, figures.as_of)
     made.add("opsd_balances_as_of_timestamp_seconds", figures.as_of)
     return made
+
+
+def _living_first(awards: Sequence[Award]) -> Sequence[Award]:
+    """Where a ceiling is near, what it drops has ended."""
+    if len(awards) <= BY_NAME["opsd_award_granted_seconds"].ceiling:
+        return awards
+    return sorted(awards, key=lambda award: award.phase == ENDED)
+
+
+def _widest_first(balances: Sequence[Balance]) -> Sequence[Balance]:
+    """Where a ceiling is near, countries and pools stay: there are few, and each speaks for many projects."""
+    if len(balances) <= BY_NAME["opsd_balance_granted_seconds"].ceiling:
+        return balances
+    many = Counter(balance.by for balance in balances)
+    return sorted(balances, key=lambda balance: many[balance.by])
 
 
 def _add_award(made: Page, award: Award) -> None:

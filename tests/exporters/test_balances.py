@@ -135,3 +135,22 @@ def test_past_the_ceiling_the_least_use_is_left_out() -> None:
     kept = page.series("opsd_unattributed_seconds")
     assert (2_000, 11) == (len(kept), min(kept.values()))
     assert b'opsd_series_dropped{family="opsd_unattributed_seconds"} 10.0' in page.render().plain
+
+
+def test_past_the_ceiling_awards_that_have_ended_are_left_out() -> None:
+    """Though they may stand first by name."""
+    ended = AWARD._replace(award="0", phase="ended")
+    living = [AWARD._replace(award=str(number)) for number in range(1, 5_001)]
+    kept = balances.page(Figures(0, awards=[ended, *living])).series("opsd_award_left_seconds")
+
+    assert 5_000 == len(kept)
+    assert {("0", *LABELS[1:])}.isdisjoint(kept)
+
+
+def test_past_the_ceiling_countries_stay() -> None:
+    """Of ten thousand projects one is left out instead."""
+    country = Balance("country", "ES", "gpu-hours", AWARD.amounts, AWARD.outlook)
+    projects = [country._replace(by="project", key=str(number)) for number in range(10_000)]
+    kept = balances.page(Figures(0, balances=[*projects, country])).series("opsd_balance_left_seconds")
+
+    assert (10_000, True) == (len(kept), ("country", "ES", "gpu-hours") in kept)
