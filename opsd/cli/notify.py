@@ -139,6 +139,5 @@ def _table(found: Result, *, dry_run: bool) -> None:
 
 def _letters(found: Result) -> None:
     for row in found.rows:
-        print(
-            f"\nTo: {row.name} <{row.recipient}>\nSubject: {row.letter.subject}\n\n{row.letter.text}", end=""
-        )
+        to = f"{row.name} <{row.recipient}>" if row.recipient else "nobody"
+        print(f"\nTo: {to}\nSubject: {row.letter.subject}\n\n{row.letter.text}", end="")

@@ -75,6 +75,10 @@ def _whom_to_ask(found: Sequence[Contact], ask: str) -> str:
     return "Questions: " + "; ".join(f"{_one_line(one.name)} <{one.email}>" for one in found)
 
 
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
 class _Words:
     """Sentences about one award at one instant."""
 
@@ -89,7 +93,7 @@ class _Words:
         self._unit = self._award.unit.replace("gpu-", "GPU-")
 
     def _amount(self, hundredths: int) -> str:
-        sign = "-" if hundredths < 0 else ""
+        sign = "−" if hundredths < 0 else ""  # noqa: RUF001 (a minus, as in printed tables)
         whole, rest = divmod(abs(hundredths), _PER_HOUR)
         return f"{sign}{whole:,}.{rest:02d}"
 
@@ -102,16 +106,15 @@ class _Words:
         return f"{datetime.fromtimestamp(epoch, self._tz):%Y-%m-%d}"
 
     def _days_from_now(self, epoch: int) -> str:
-        days = -(-(epoch - self._as_of) // DAY)
-        return "1 day" if days == 1 else f"{days} days"
+        return _days(-(-(epoch - self._as_of) // DAY))
 
     def figures(self) -> list[tuple[str, str]]:
         """The numbers and dates, by name."""
         it, award = self._it, self._award
         rows = [
             ("granted", f"{self._amount(self._granted)} {self._unit}"),
-            ("used", f"{self._amount(self._used)} {self._unit} ({percent(it.used, it.granted)})"),
-            ("left", f"{self._amount(self._left)} {self._unit}"),
+            ("used", f"{self._amount(self._used)} {self._unit}{self._share()}"),
+            ("left", f"{self._amount(self._left)} {self._unit}{self._lapsed()}"),
         ]
         if it.after_end:
             outside = nearest(it.after_end, MICRO_PER_HOUR // _PER_HOUR)
@@ -125,13 +128,21 @@ class _Words:
         rows.append(("from", self._day(award.start)))
         rows.append(("until", "no end" if award.end is None else self._day(award.end)))
         if award.grace_days:
-            rows.append(("grace", f"{award.grace_days} days" + self._grace_until()))
+            rows.append(("grace", _days(award.grace_days) + self._grace_until()))
         if award.report_due is not None:
             rows.append(("report due", self._day(award.report_due)))
         rows.append(("as of", f"{self._day(self._as_of)} {zone_name(self._tz)}"))
         if it.is_unpriced:
             rows.append(("note", "some use could not be charged, so more may be used than this says"))
         return rows
+
+    def _share(self) -> str:
+        return f" ({percent(self._it.used, self._it.granted)})" if self._granted else ""
+
+    def _lapsed(self) -> str:
+        """Nobody can use any more what an award that ended has left."""
+        end = self._award.end
+        return ", expired" if end is not None and end <= self._as_of and self._left > 0 else ""
 
     def _grace_until(self) -> str:
         return "" if self._it.grace_end is None else f", until {self._day(self._it.grace_end)}"
@@ -179,16 +190,25 @@ class _Words:
 
     def what_to_do(self, notice: Notice) -> str:
         """What its readers can do about it."""
-        grace = self._award.grace_days
         more = "or ask for more"
         match notice.kind:
             case notices.THRESHOLD:
                 return f"What to do: plan the rest, {more} before it is used up."
             case notices.OVER:
-                tolerated = f" Further use is tolerated for {grace} days." if grace else ""
-                return f"What to do: end or hold what still runs, {more}.{tolerated}"
+                return f"What to do: end what runs, hold what waits, {more}.{self._tolerated()}"
             case notices.GRACE:
                 return f"What to do: end what still runs, {more} at once. Jobs may be held."
             case notices.ENDING:
                 return "What to do: use it before then, or ask for an extension. What is left then expires."
         return "What to do: hand the report in. If that is done, nothing is left to do."
+
+    def _tolerated(self) -> str:
+        """Until when use beyond the grant is; a letter may come when these days are over."""
+        days, end = self._award.grace_days, self._it.grace_end
+        if not days:
+            return ""
+        if end is None:
+            return f" Further use is tolerated for {_days(days)}."
+        if end <= self._as_of:
+            return f" The days of grace were over on {self._day(end)}."
+        return f" Further use is tolerated until {self._day(end)}."

@@ -58,6 +58,9 @@ class Sender:
     reply_to: str | None = None
 
 
+_NO_SENDER = Sender("", "")  # a preview needs none: nothing leaves
+
+
 class Row(NamedTuple):
     """One notice and one recipient, and what became, or would become, of it."""
 
@@ -104,7 +107,7 @@ class _Planned:
 def preview(store: Store, sender: Sender | None, *, now: int, award: str | None = None) -> Result:
     """What would be sent now; nothing is written."""
     with store.read() as connection:
-        found = _Plan(connection, sender or Sender("opsd@example.org", "example.org"), now).all(award)
+        found = _Plan(connection, sender or _NO_SENDER, now).all(award)
         projects = parties.load(connection).awards
     rows = [_row(item, SEND, "", projects) for item in found.now]
     rows += [_row(item, WAITING, item.kept.error, projects) for item in found.later]
@@ -270,7 +273,8 @@ class _Plan:
         return _Item(notice, contact, kept, letter, mail)
 
     def _letter(self, it: Standing, notice: Notice, contact: Contact) -> Letter:
-        ask = f"answer this mail, or write to {self._sender.reply_to or self._sender.address}"
+        address = self._sender.reply_to or self._sender.address
+        ask = "answer this mail" + (f", or write to {address}" if address else "")
         return letters.write(self._consortium, notice, it, contact, self._now, ask)
 
     def _to_nobody(self, it: Standing, notice: Notice) -> Row:

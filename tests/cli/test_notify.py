@@ -92,6 +92,7 @@ def test_the_whole_letter(url: str, capsys: pytest.CaptureFixture[str]) -> None:
 
         out = capsys.readouterr().out
         assert 2 == out.count("More is used than was granted to this award.")
+        assert "Questions: answer this mail\n" in out  # nobody knows yet from whom
         assert "To: Rui Conceição <rui@fct.example>\nSubject: [Mini] small: over quota by 2.00" in out
 
 
@@ -158,11 +159,10 @@ def test_nobody_to_tell(url: str, store: Store, capsys: pytest.CaptureFixture[st
     """So does a project without contacts."""
     add(store, replace(RUI, email=""), replace(FCT, email=""))
 
-    assert 3 == main(["--db", url, "notify", "--dry-run", *AS_OF])
-    assert (
-        "warning: award small: no contact of climate or its organisation has a mail address: add a"
-        in capsys.readouterr().err
-    )
+    assert 3 == main(["--db", url, "notify", "--dry-run", *AS_OF, "-v"])
+    out, err = capsys.readouterr()
+    assert "\nTo: nobody\nSubject: [Mini] small: over quota by" in out
+    assert "warning: award small: no contact of climate or its organisation has a mail address: add a" in err
 
 
 def test_a_server_that_is_away(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ More is used than was granted to this award.
   organisation  Universitat
   granted       1,000.00 GPU-hours
   used          1,012.35 GPU-hours (101 %)
-  left          -12.35 GPU-hours
+  left          −12.35 GPU-hours
   outside       1.00 GPU-hours before the start or after the end
   over since    2024-12-22 09:00
   from          2024-10-04
@@ -65,12 +65,12 @@ More is used than was granted to this award.
   report due    2025-04-12 01:00
   as of         2024-12-23 09:00 Europe/Madrid
 
-What to do: end or hold what still runs, or ask for more. Further use is tolerated for 14 days.
+What to do: end what runs, hold what waits, or ask for more. Further use is tolerated until 2025-01-05 09:00.
 
 Questions: Oficina <es@funder.example>
 
 opsd wrote this by itself. It says each thing once to each of its readers.
-"""
+"""  # noqa: RUF001 (a minus)
         == found.text
     )
 
@@ -132,6 +132,37 @@ def test_what_is_known_besides() -> None:
 
     assert "  used up       about 2024-12-26, at the pace of the last 7 days\n" in text
     assert "  note          some use could not be charged, so more may be used than this says\n" in text
+
+
+@pytest.mark.parametrize(
+    ("grace_end", "what_to_do"),
+    [
+        (None, "or ask for more. Further use is tolerated for 1 day."),
+        (NOW + DAY, "or ask for more. Further use is tolerated until 2024-12-24 09:00."),
+        (NOW, "or ask for more. The days of grace were over on 2024-12-23 09:00."),
+    ],
+)
+def test_grace_is_told_as_it_is(grace_end: int | None, what_to_do: str) -> None:
+    """A letter that comes when the days of grace are over promises none."""
+    text = letter("over", standing(1_001, replace(PLAIN, grace_days=1), grace_end=grace_end)).text
+
+    assert f"What to do: end what runs, hold what waits, {what_to_do}\n" in text
+    assert "  grace         1 day" in text
+
+
+def test_what_an_ended_award_has_left_is_expired() -> None:
+    """Else a project would plan with it."""
+    ended = replace(PLAIN, report_due=END)
+
+    assert "  left          999.00 GPU-hours, expired\n" in letter("report", standing(1, ended), END).text
+    assert "  left          999.00 GPU-hours\n" in letter("report", standing(1, ended), END - 1).text
+
+
+def test_no_share_of_no_grant() -> None:
+    """Use under an award that grants nothing is no percentage of it."""
+    it = Standing(PLAIN, 0, MICRO_PER_HOUR)
+
+    assert "  used          1.00 GPU-hours\n" in letter("over", it).text
 
 
 def test_names_cannot_end_a_line() -> None:

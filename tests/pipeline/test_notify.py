@@ -126,7 +126,8 @@ def test_the_figures_are_those_of_balance(store: Store, server: MailServer) -> N
     text = server.letters[0][1].get_content()
 
     for name, micro in (("granted", line.granted), ("used", line.used), ("left", line.left)):
-        assert f"  {name:<14}{Fraction(micro, HOUR * 1_000_000).numerator}.00 GPU-hours" in text
+        hours = str(Fraction(micro, HOUR * 1_000_000).numerator).replace("-", "−")  # noqa: RUF001 (a minus)
+        assert f"  {name:<14}{hours}.00 GPU-hours" in text
     assert "over since    2026-09-04 02:30" in text
 
 
