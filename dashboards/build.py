@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -131,6 +132,11 @@ def build(folder: Path, site: Site = Site()) -> list[Path]:  # noqa: B008 (froze
             raise BuildFailed(f"{path}: {err.strerror}: choose another folder with --to") from err
         written.append(path)
     return written
+
+
+def left_over(folder: Path, written: Iterable[Path]) -> list[Path]:
+    """Dashboards in the folder that were not made now: Grafana reads every file there."""
+    return sorted(set((folder / "grafana" / "dashboards").glob("*.json")) - set(written))
 
 
 def _pretty(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from opsd.cli.context import note, warn
 from opsd.config import settings
@@ -43,6 +44,8 @@ def _build(args: Namespace) -> int:
     from dashboards import build
     from dashboards.configuration import Site
 
+    for option, url in (("--grafana", args.grafana), ("--runbook", args.runbook)):
+        _prove_address(option, url)
     default = Site()
     site = Site(grafana=args.grafana.rstrip("/"), runbook=args.runbook or default.runbook)
     folder = Path(args.to)
@@ -53,7 +56,23 @@ def _build(args: Namespace) -> int:
     for path in written:
         print(path.relative_to(folder).as_posix())
     note(f"{len(written)} files in {folder}")
+    for path in build.left_over(folder, written):
+        warn(f"{path}: this version does not make it, and Grafana shows it all the same: remove it")
     return 0
+
+
+def _prove_address(what: str, url: str | None) -> None:
+    """Something is put behind it, or asked there: without its scheme it would lead nowhere."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket alone
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise WrongUsage(
+            f"{what} {url!r}: not an address: write https://HOST/PATH, with nothing behind the path"
+        )
 
 
 def _push(args: Namespace) -> int:
@@ -65,12 +84,14 @@ def _push(args: Namespace) -> int:
         raise WrongUsage(
             f"dashboards push: [grafana] {missing} is not set in the configuration: see --config"
         )
+    prometheus = args.prometheus or grafana.prometheus
+    _prove_address("--prometheus" if args.prometheus else "grafana.prometheus", prometheus)
     if grafana.url.startswith("http://") and not push.is_loopback(grafana.url):
         warn(f"the token goes to {grafana.url} unencrypted: use https")
     try:
         changes = push.push(
             grafana.url, grafana.token, grafana.folder, build.boards(),
-            prometheus=args.prometheus or grafana.prometheus, prune=args.prune, ca_file=grafana.ca_file,
+            prometheus=prometheus, prune=args.prune, ca_file=grafana.ca_file,
             dry_run=args.dry_run, tell=_tell,
         )  # fmt: skip
     except (build.BuildFailed, push.PushFailed) as err:

@@ -137,6 +137,39 @@ def test_lists_of_targets_are_kept(tmp_path: Path) -> None:
     assert mine == (tmp_path / "targets" / "nodes.json").read_text()
 
 
+def test_a_dashboard_that_is_made_no_longer_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Grafana would go on showing it, with panels that ask for what is gone."""
+    command = ["dashboards", "build", "--to", str(tmp_path)]
+    assert 0 == main(command)
+    assert "warning" not in capsys.readouterr().err
+    old = tmp_path / "grafana" / "dashboards" / "opsd-old.json"
+    old.write_text("{}")
+
+    assert 0 == main(command)
+
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert [
+        f"opsd: warning: {old}: this version does not make it, and Grafana shows it all the same: remove it"
+    ] == said
+    assert old.exists()
+
+
+@pytest.mark.parametrize("option", ["--grafana", "--runbook"])
+@pytest.mark.parametrize(
+    "url", ["grafana.example.org", "https://", "http://[", "https://g/?org=1", "https://g/#top"]
+)
+def test_links_need_a_whole_address(
+    option: str, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written whose links would lead nowhere."""
+    assert 2 == main(["dashboards", "build", "--to", str(tmp_path), option, url])
+
+    assert f"{option} {url!r}: not an address" in capsys.readouterr().err
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line that names the file, why, and what to do."""
     (tmp_path / "file").write_text("")

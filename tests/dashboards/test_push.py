@@ -484,6 +484,21 @@ def test_the_command_pushes(grafana: Grafana, tmp_path: Path, capsys: pytest.Cap
     assert [f"{it} unchanged" for it in ALL] == capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.parametrize("option", [True, False])
+def test_prometheus_needs_a_whole_address(
+    option: bool, grafana: Grafana, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent; what to mend is named, the option or the setting."""
+    wrong = {} if option else {"prometheus": "prom:9090"}
+    command = configured(tmp_path, url=grafana.url, token=TOKEN, **wrong)
+
+    assert 2 == main([*command, *(["--prometheus", "prom:9090"] if option else [])])
+
+    named = "--prometheus" if option else "grafana.prometheus"
+    assert f"{named} 'prom:9090': not an address: write https://HOST/PATH" in capsys.readouterr().err
+    assert [] == grafana.writes
+
+
 def test_the_command_shows_what_it_overwrites(
     grafana: Grafana, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
