@@ -75,7 +75,17 @@ class LivePresent:
         return found is not None and found[1] == self._cluster
 
     def _text(self, question: Sequence[str]) -> str:
-        """Without the line that only says which cluster was asked."""
+        """Without the line that only says which cluster was asked.
+
+        Raises:
+            Unavailable: its last line has no end: a number in it may be cut, and a cut one is one, too.
+        """
         text = self._client.text(question)
+        _, _, rest = text.rpartition("\n")
+        if rest:
+            raise Unavailable(
+                f"{question[0]} broke off: the last line of its answer has no end, {rest[-40:]!r}: "
+                "nothing of it was taken"
+            )
         first, end, others = text.partition("\n")
         return others if first.startswith(_OF_A_CLUSTER) and end else text

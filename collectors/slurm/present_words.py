@@ -129,9 +129,8 @@ def table(program: str, text: str, titles: Sequence[str]) -> list[str]:
     """
     first, *others = text.split("\n")
     if first.count("|") != len(titles) - 1 or not text.endswith("\n"):
-        raise Unavailable(
-            f"{program} printed no whole table of {', '.join(titles)}, but {text[:80]!r} … {text[-40:]!r}"
-        )
+        printed = f"{text[:80]!r} … {text[-40:]!r}" if text else "nothing"
+        raise Unavailable(f"{program} printed no whole table of {', '.join(titles)}, but {printed}")
     return [line for line in others if line]
 
 

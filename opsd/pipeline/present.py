@@ -44,12 +44,13 @@ class Result:
 
     @property
     def counts(self) -> dict[str, int]:
-        """For the log."""
-        seen = self.look.present
-        return {
-            "jobs": sum(job.tasks for job in seen.queue or ()), "nodes": len(seen.nodes or ()),
-            "silent_sources": len(self.failed),
-        }  # fmt: skip
+        """For the log; what nobody told of is absent, not 0."""
+        seen, found = self.look.present, {}
+        if seen.queue is not None:
+            found["jobs"] = sum(job.tasks for job in seen.queue)
+        if seen.nodes is not None:
+            found["nodes"] = len(seen.nodes)
+        return {**found, "silent_sources": len(self.failed)}
 
 
 def run(

@@ -127,6 +127,20 @@ def test_what_a_user_may_have_set_changes_no_answer(site: Site, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
+def test_an_answer_that_broke_off_is_none(site: Site, question: str) -> None:
+    """A last line without its end may hold half a number, also where the command ended with 0."""
+    for name in ("squeue", "scontrol", "sdiag", "sshare"):
+        (site.folder / name).write_text(
+            "#!/bin/sh\nprintf 'LicenseName=a Total=10\\nLicenseName=b Total=1'\n"
+        )
+
+    with pytest.raises(
+        Unavailable, match="broke off: the last line of its answer has no end, 'LicenseName=b Total=1'"
+    ):
+        getattr(site.source(""), question)()
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_a_command_that_fails_is_no_answer(site: Site, question: str) -> None:
     """What it printed before is not taken."""
     (site.folder / "broken").touch()

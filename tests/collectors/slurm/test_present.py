@@ -190,7 +190,7 @@ QUEUE = "a|b|c|d|e|f|g|h|i|j|k|l\n"
 @pytest.mark.parametrize(
     ("source", "text", "message"),
     [
-        ("queue", "", "no whole table"),
+        ("queue", "", "Reason, but nothing"),
         ("queue", "JOBID|PARTITION\n", "no whole table"),
         ("queue", f"{QUEUE}12|cpu|a|u|q|RUNNING|1|1795857138|1795857138", "no whole table"),
         ("queue", f"{QUEUE}12|cpu|a\n", "there are 3 columns, not 12"),
