@@ -118,7 +118,7 @@ def _now() -> list[Shaped]:
             Head(14, 16, 1, 4, 4, "GPUs in use",
                  "Share of the GPUs in service that jobs hold, of the whole cluster. Those that are down, "
                  "drained or in maintenance are not counted."),
-            Query(f"{allocated} / {usable}"), PERCENT, NEUTRAL,
+            Query(f"{allocated} / ({usable} > 0)"), PERCENT, NEUTRAL,
         ),
         panels.number(
             Head(15, 20, 1, 4, 4, "Longest wait",
@@ -331,7 +331,8 @@ def _gpus() -> list[Shaped]:
         return f"sum by (cluster, class) (increase({counted}{_WHOLE})) / {_HOUR}"
 
     states = ("allocated", "idle", "reserved", "maintenance", "drained", "down", "unseen")
-    share = "(" + spent('state="allocated"') + ") / (" + spent('state!="unseen"') + ")"
+    # Counters of a class stay when its last node is gone: then there is no share.
+    share = "(" + spent('state="allocated"') + ") / (" + spent('state!="unseen"') + " > 0)"
     heads = ("In use", "Idle", "Reserved", "Maint.", "Drained", "Down", "Unseen")
     columns = [
         Column(f"Value #{letter}", heading, _WIDE.get(heading, 66), "locale", 0)

@@ -103,3 +103,19 @@ def test_idle_is_a_share_of_what_can_be_told(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert "" == told(given, 30, [(it, {"{}": 0.25}) for it in shares], tmp_path)
+
+
+@pytest.mark.prometheus
+def test_nothing_is_no_share_of_nothing(tmp_path: Path) -> None:
+    """Of a class whose nodes are gone, and where every GPU is out of service, a share is absent, not NaN."""
+    gone = DAEMON | {"cluster": "c", "class": "h"}
+    given = {
+        of("opsd_slurm_gpu_seconds_total", **gone, state=state): f"{seconds}x90"
+        for state, seconds in (("allocated", 500), ("idle", 70), ("unseen", 5))
+    }
+    given |= {
+        of("opsd_slurm_gpus", **gone, state=state): f"{count}x90"
+        for state, count in (("allocated", 0), ("idle", 0), ("down", 4))
+    }
+
+    assert "" == told(given, 70, [(query(uids.SLURM, 51), {}), (query(uids.SLURM, 14), {})], tmp_path)
