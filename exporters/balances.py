@@ -118,7 +118,7 @@ def page(figures: Figures) -> Page:
     for balance in _widest_first(figures.balances):
         labels = {"by": balance.by, "key": balance.key, "unit": balance.unit}
         _add_amounts(made, "opsd_balance", balance.amounts, balance.outlook, labels)
-    for account in figures.accounts:
+    for account in sorted(figures.accounts, key=lambda account: ":" in account.award):  # after-end:A last
         made.add("opsd_account_info", 1, **account._asdict())
     _add_unattributed(made, figures.unattributed)
     for cluster, until in figures.covered.items():

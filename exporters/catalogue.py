@@ -480,7 +480,8 @@ METRICS: tuple[Metric, ...] = (
            "Notices to people that are due and could not be sent yet; absent where no mail is configured."),
     Metric("opsd_account_info", "gauge", "daemon",
            ("cluster", "account", "award", "project", "organisation", "country", "pool"), _AWARDS,
-           "Which award a Slurm account draws on now; the value is always 1."),
+           "Which award a Slurm account draws on now, as usage has it (after-end:AWARD, before-start:AWARD); "
+           "`several` where the partition or QOS of a job decides; the value is always 1."),
     Metric("opsd_unattributed_seconds", "gauge", "daemon", ("cluster", "account", "resource"), 2_000,
            "Use of the last 30 days that no award pays for: cpu-, gpu- or node-seconds, by resource."),
 )  # fmt: skip

@@ -30,6 +30,8 @@ from opsd.store import certificates, imports, sweeps
 from opsd.store.engine import Connection, Store
 
 UNATTRIBUTED_DAYS = 30
+WHOLE = ("", "")  # of an account: any partition, any QOS
+SEVERAL = "several"  # of an account whose jobs draw on one or the other by their partition or QOS
 LABELS = ("project", "organisation", "country", "pool")
 
 
@@ -85,20 +87,27 @@ def _outlook(found: outlook.Outlook) -> Outlook:
 
 
 def _accounts(consortium: Consortium, attribution: Attribution, now: int) -> Iterable[Account]:
-    """One line per account, so that joining with it never multiplies anything.
+    """One line per account, so that joining with it never multiplies anything; labelled as its use is.
 
-    An account of which only a partition or QOS is bound shows that award, unless it draws on several.
+    An account of which only partitions or QOS are bound shows what their awards have in common.
     """
-    by_account: dict[tuple[str, str], set[str]] = {}
+    keys = (AWARD, *LABELS)
+    bound: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for binding in consortium.bindings:
         if in_force(binding.valid_from, binding.valid_until, now):
-            by_account.setdefault((binding.cluster, binding.account), set()).add(binding.award)
-    for (cluster, account), awards in sorted(by_account.items()):
-        whole, _ = attribution.award_at(cluster, account, "", "", now)
-        award = whole or (consortium.awards.get(next(iter(awards))) if len(awards) == 1 else None)
-        if award and in_force(award.start, award.end, now):
-            project, organisation, country, pool = attribution.of_award(LABELS, award.id)
-            yield Account(cluster, account, award.id, project, organisation, country, pool)
+            part = binding.partition, binding.qos
+            bound.setdefault((binding.cluster, binding.account), set()).add(part)
+    for (cluster, account), parts in sorted(bound.items()):
+        told = {
+            attribution.labels(keys, cluster, account, "", *part, now)
+            for part in parts
+            if part == WHOLE or WHOLE not in parts
+        }
+        yield Account(cluster, account, *map(_common, zip(*told, strict=True)))
+
+
+def _common(texts: tuple[str, ...]) -> str:
+    return texts[0] if len(set(texts)) == 1 else SEVERAL
 
 
 def _unattributed(connection: Connection, now: int) -> Iterable[Unattributed]:

@@ -147,6 +147,15 @@ def test_past_the_ceiling_awards_that_have_ended_are_left_out() -> None:
     assert {("0", *LABELS[1:])}.isdisjoint(kept)
 
 
+def test_past_the_ceiling_accounts_of_ended_awards_are_left_out() -> None:
+    """What jobs run on now stays."""
+    living = [Account("mn5", str(number), *AWARD[:5]) for number in range(5_000)]
+    ended = Account("mn5", "", f"after-end:{AWARD.award}", *AWARD[1:5])
+    kept = balances.page(Figures(0, accounts=[ended, *living])).series("opsd_account_info")
+
+    assert (5_000, False) == (len(kept), tuple(ended) in kept)
+
+
 def test_past_the_ceiling_countries_stay() -> None:
     """Of ten thousand projects one is left out instead."""
     country = Balance("country", "ES", "gpu-hours", AWARD.amounts, AWARD.outlook)

@@ -117,22 +117,25 @@ def test_accounts_and_their_awards(store: Store) -> None:
 
 
 def test_an_account_has_one_line(store: Store) -> None:
-    """The account's own binding stands for it; of parts alone, only a single award does."""
+    """The account's own binding stands for it; of parts alone, what their awards have in common."""
     whole = [binding("a", "A"), binding("a", "B", partition="acc")]
     part = [binding("b", "B", partition="acc"), binding("b", "B", qos="high")]
     parts = [binding("c", "A", partition="acc"), binding("c", "B", partition="gpp")]
 
     found = accounts_of(store, award("A"), award("B"), *whole, *part, *parts)
 
-    assert [("a", "A"), ("b", "B")] == found
+    assert [("a", "A"), ("b", "B"), ("c", "several")] == found
+    (several,) = (line for line in figures.run(store, now=books.NOW).accounts if line.account == "c")
+    (one,) = (line for line in figures.run(store, now=books.NOW).accounts if line.account == "b")
+    assert one[3:] == several[3:]  # both awards are of one project
 
 
 def test_an_account_of_an_award_that_has_ended(store: Store) -> None:
-    """It draws on nothing now."""
+    """As in its usage it keeps who leads and who pays, and says that this is after the end, or too early."""
     hour = books.NOW // HOUR
     over, coming = award("over", end=hour), award("coming", start=hour + 1)
     lapsed = binding("c", "A", end=hour)
 
-    assert [] == accounts_of(
-        store, award("A"), over, coming, binding("a", "over"), binding("b", "coming"), lapsed
-    )
+    found = accounts_of(store, award("A"), over, coming, binding("a", "over"), binding("b", "coming"), lapsed)
+
+    assert [("a", "after-end:over"), ("b", "before-start:coming")] == found
