@@ -118,7 +118,7 @@ def _complaints(found: Status) -> list[str]:
     """What needs eyes, each in a line of its own; the table may have no room for it."""
     said = []
     for line in found.lines:
-        if line.failing and line.last and line.last.message:
+        if (line.failing or line.result == "ok") and line.last and line.last.message:
             said.append(f"{line.name}: {line.last.message}")
         elif line.stale:
             never = "has never succeeded" if line.age is None else f"last succeeded {span(line.age)} ago"

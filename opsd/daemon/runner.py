@@ -151,7 +151,7 @@ class Runner:
         except Exception as err:  # noqa: BLE001 (a bug in one step must not end the others; its trace is logged)
             event("step_bug", level=logging.ERROR, trace=True, step=step.name)
             return FAILED, f"{type(err).__name__}: {err}", Outcome()
-        return (FAILED if outcome.failed else DONE), outcome.failed, outcome
+        return (FAILED if outcome.failed else DONE), outcome.failed or outcome.lacking, outcome
 
     def _go_on(self) -> None:
         if self._stopping.is_set():

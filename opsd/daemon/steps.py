@@ -61,6 +61,7 @@ class Outcome:
     page: Rendered | None = None
     failed: str = ""  # which clusters failed, and why
     served: bool = True  # whether something was done all the same: then nothing waits longer
+    lacking: str = ""  # what it did without, and succeeded all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,10 +333,14 @@ def _slurm(work: Work) -> Outcome:
 
     outcome = each_cluster(work, look)
     silent = [f"cluster {done.look.cluster}: {done.why_silent}" for done in seen if done.is_silent]
+    lacking = [
+        f"cluster {done.look.cluster}: {source}: {why}"
+        for done in seen if not done.is_silent for source, why in sorted(done.failed.items())
+    ]  # fmt: skip
     return replace(
         outcome, page=slurm.page([done.look for done in seen]).render() if seen else None,
         failed="; ".join(filter(None, (outcome.failed, *silent))),
-        served=outcome.served and (not seen or len(silent) < len(seen)),
+        served=outcome.served and (not seen or len(silent) < len(seen)), lacking="; ".join(lacking),
     )  # fmt: skip
 
 

@@ -75,6 +75,15 @@ def test_all_is_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     )  # fmt: skip
 
 
+def test_what_a_step_did_without_is_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """It succeeded, so the code is 0; whoever looks learns which question Slurm left open."""
+    why = "cluster lab: queue: squeue: nobody answers"
+    note(store, Last("slurm", NOW - 41, NOW - 40, NOW - 40, 350, DONE, why, 0, NOW + 20))
+    code, out = told(capsys)
+
+    assert (0, True) == (code, f"slurm: {why}" in out.splitlines())
+
+
 def test_csv_has_the_same(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """One line per step, truth values in words."""
     _, out = told(capsys, "--format", "csv")

@@ -82,6 +82,14 @@ def test_failures_count_up_and_success_ends_them(runner: Runner, wall: Wall) -> 
     assert (DONE, "", 0, 2_000) == (well.result, well.message, well.failures, well.succeeded_at)
 
 
+def test_what_a_step_did_without_is_noted(runner: Runner, store: Store) -> None:
+    """A success all the same."""
+    last = runner.run(step("it", lambda _: Outcome(lacking="nobody told of the queue")))
+
+    assert (DONE, "nobody told of the queue", 0) == (last.result, last.message, last.failures)
+    assert {"it": last} == noted(store)
+
+
 def test_a_bug_is_a_failure_with_its_trace(runner: Runner, caplog: pytest.LogCaptureFixture) -> None:
     """It ends no more than the run, and is not hidden."""
     last = runner.run(step("it", lambda _: Outcome({"half": 1 // 0})))
@@ -188,8 +196,8 @@ def test_every_step_twice(runner: Runner, store: Store) -> None:
     first = [runner.run(row) for row in STEPS]
     again = [runner.run(row) for row in STEPS]
 
-    assert [*[FAILED] * 3, *[DONE] * 6] == [last.result for last in first]
-    assert [*[FAILED] * 3, *[DONE] * 6] == [last.result for last in again]
+    assert [*[FAILED] * 3, *[DONE] * 9] == [last.result for last in first]
+    assert [*[FAILED] * 3, *[DONE] * 9] == [last.result for last in again]
     assert "sacctmgr: nobody answers" == first[0].message
 
 

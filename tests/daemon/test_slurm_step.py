@@ -86,6 +86,7 @@ def test_a_source_that_fails_harms_no_other(store: Store, caplog: pytest.LogCapt
     assert ("", True) == (third.failed, third.served)
     assert {"nodes", "silent_sources"} == set(third.counts)  # no jobs=0 in the log: nobody told how many
     assert 1 == third.counts["silent_sources"]
+    assert f"cluster {CLUSTER}: queue: queue: nobody answers" == third.lacking
     assert {} == samples(third, "opsd_slurm_jobs")
     assert samples(third, "opsd_slurm_nodes")
     assert {"queue": 0.0} | dict.fromkeys(set(SOURCES) - {"queue"}, 1.0) == by(
