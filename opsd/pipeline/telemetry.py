@@ -96,6 +96,8 @@ def beyond_agents_ms(connection: Connection, found: Comparison) -> dict[str, int
     """What runs held, by Slurm, on nodes whose agents nobody asks, by cluster.
 
     Of such a run there are records of its other nodes alone, so the rest is no difference: it is unrecorded.
+    How many of its GPUs were on which node Slurm does not say: it is no more than evenly these nodes' part,
+    so that what agents who are asked did not see stays a difference.
     """
     asked: dict[str, set[str]] = defaultdict(set)
     for one in gpu_use.fetched(connection):
@@ -104,8 +106,11 @@ def beyond_agents_ms(connection: Connection, found: Comparison) -> dict[str, int
     beyond: dict[str, int] = defaultdict(int)
     for drift in found.drifts:
         nodes = {host(node) for node in expand(drift.nodes)} if drift.nodes else set()
-        if drift.agents_ms < drift.slurm_ms and nodes - asked[drift.cluster]:
-            beyond[drift.cluster] += drift.off_ms(found.window)
+        others = nodes - asked[drift.cluster]
+        if drift.agents_ms < drift.slurm_ms and others:
+            theirs = drift.slurm_ms * len(others) // len(nodes)
+            part = spread(theirs, drift.begin, drift.finish, found.window.start, found.window.end)
+            beyond[drift.cluster] += min(drift.off_ms(found.window), part)
     return beyond
 
 

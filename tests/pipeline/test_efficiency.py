@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from collectors.slurm import hosts
 from exporters.efficiency import Efficiency, Project, Telemetry, XidUsers
@@ -137,6 +137,17 @@ def test_nodes_that_nobody_asks_are_unrecorded(store: Store) -> None:
         for node in nodes_of_job_1(store):
             measured.failed(connection, CLUSTER, f"{node}:9741", "away")
     assert (Telemetry(CLUSTER, 8 * HELD, 4 * HELD, 4 * HELD, others),) == found(store).telemetry
+
+
+def test_what_nodes_that_are_asked_did_not_see_is_a_difference(store: Store) -> None:
+    """One of two nodes is asked and saw half of its part: the other node's part alone is unrecorded."""
+    store_records(store, {(CLUSTER, 1): [record(1, "G", 2)]})
+    with store.write() as connection:
+        connection.execute(update(tables.run).where(tables.run.c.job_id == 1).values(nodes="a[1-2]"))
+        measured.failed(connection, CLUSTER, "a1:9741", "away")
+
+    expected = Telemetry(CLUSTER, 4 * HELD, 2 * HELD, 2 * HELD, (4 + 12 + 4 + 1) * HELD)
+    assert (expected,) == found(store).telemetry
 
 
 def nodes_of_job_1(store: Store) -> list[str]:
