@@ -84,6 +84,8 @@ def _push(args: Namespace) -> int:
         raise WrongUsage(
             f"dashboards push: [grafana] {missing} is not set in the configuration: see --config"
         )
+    if not grafana.folder.strip():
+        raise WrongUsage("dashboards push: grafana.folder is empty: write its title, such as opsd")
     prometheus = args.prometheus or grafana.prometheus
     _prove_address("--prometheus" if args.prometheus else "grafana.prometheus", prometheus)
     if grafana.url.startswith("http://") and not push.is_loopback(grafana.url):

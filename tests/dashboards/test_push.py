@@ -499,6 +499,14 @@ def test_prometheus_needs_a_whole_address(
     assert [] == grafana.writes
 
 
+def test_the_folder_has_a_title(grafana: Grafana, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Grafana takes none without; nothing is sent."""
+    assert 2 == main(configured(tmp_path, url=grafana.url, token=TOKEN, folder=" "))
+
+    assert "grafana.folder is empty: write its title" in capsys.readouterr().err
+    assert [] == grafana.writes
+
+
 def test_the_command_shows_what_it_overwrites(
     grafana: Grafana, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

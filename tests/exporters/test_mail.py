@@ -192,6 +192,15 @@ def test_a_refused_letter(reply: str, is_final: bool, server: MailServer) -> Non
     assert is_final == found.value.is_final
 
 
+def test_a_server_that_wants_starttls(server: MailServer) -> None:
+    """The setting that is wrong is named, not the sender."""
+    server.mail_reply = "530 5.7.0 Must issue a STARTTLS command first"
+
+    with pytest.raises(Unavailable, match=r"STARTTLS command first: see mail\.tls$"):
+        send(plain(server))
+    assert [] == server.letters
+
+
 def test_a_refused_sender(server: MailServer) -> None:
     """That is no letter's fault: the setting is named, and nothing is sent."""
     server.mail_reply = "550 5.7.1 not yours"
