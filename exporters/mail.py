@@ -210,10 +210,10 @@ class Session:
             ((code, said),) = err.recipients.values()
             raise self._refused(code, said) from err
         except smtplib.SMTPSenderRefused as err:
-            said = _said(err.smtp_code, err.smtp_error)
-            see = "mail.tls" if "STARTTLS" in said.upper() else "mail.sender and mail.username"
+            reply = _said(err.smtp_code, err.smtp_error)
+            see = "mail.tls" if "STARTTLS" in reply.upper() else "mail.sender and mail.username"
             raise Unavailable(
-                f"{self._server.shown} does not take mail from {mail.sender}: {said}: see {see}"
+                f"{self._server.shown} does not take mail from {mail.sender}: {reply}: see {see}"
             ) from err
         except smtplib.SMTPDataError as err:
             raise self._refused(err.smtp_code, err.smtp_error) from err

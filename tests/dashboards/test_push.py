@@ -464,9 +464,9 @@ def test_which_addresses_stay_here() -> None:
 # ----------------------------------------------------------------------------------------------- command
 
 
-def configured(folder: Path, **values: str) -> list[str]:
+def configured(place: Path, /, **values: str) -> list[str]:
     """The command line with a configuration."""
-    config = folder / "opsd.toml"
+    config = place / "opsd.toml"
     config.write_text("[grafana]\n" + "".join(f'{key} = "{value}"\n' for key, value in values.items()))
     return ["dashboards", "push", "--config", str(config)]
 
