@@ -36,7 +36,11 @@ ALLOWED_EMPTY: Mapping[str, Mapping[int, str]] = {
         71: NOT_USED,
     },
     uids.ALLOCATIONS: {uids.ENDING.id: NO_TROUBLE, uids.UNATTRIBUTED.id: NO_TROUBLE},
-    uids.ITSELF: {13: "no mail is configured"},
+    uids.ITSELF: {
+        13: "no mail is configured",
+        uids.CERTIFICATE.id: NOT_COMPARED,
+        uids.CAPACITY.id: "no event of a node was ever read",
+    },
     uids.WASTE: {
         uids.HELD_IDLE.id: NOBODY_IDLE,
         21: NOBODY_IDLE,

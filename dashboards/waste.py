@@ -53,9 +53,9 @@ def dashboard() -> builders.Dashboard:
         [
             board.Row(1, 0, "Now", _now()),
             board.Row(2, 5, "Held and idle", [_idle_gpus()]),
-            board.Row(3, 16, "Without a process, and over time", _unused()),
-            board.Row(4, 26, "The last 7 days, as agents saw them", _week()),
-            board.Row(5, 37, "Allocated, but hardly used", [_low()]),
+            board.Row(3, 14, "Without a process, and over time", _unused()),
+            board.Row(4, 24, "The last 7 days, as agents saw them", _week()),
+            board.Row(5, 35, "Allocated, but hardly used", [_low()]),
         ],
     )
 
@@ -96,7 +96,7 @@ def _idle_gpus() -> Shaped:
     long = f"count_over_time({idle}{_DAY}) * {_A_DAY_STEP} + {_BEFORE}"
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
     return panels.grid(
-        Head(uids.HELD_IDLE.id, 0, 6, 24, 10, "GPUs held and idle now",
+        Head(uids.HELD_IDLE.id, 0, 6, 24, 8, "GPUs held and idle now",
              "The costliest first. Idle for: all such times of the last day together. Ask the user, then "
              "cancel the job: scancel JOB. One that serves a model waits for questions: look at its memory."),
         [
@@ -123,7 +123,7 @@ def _unused() -> list[Shaped]:
     unused = recorded("opsd:gpu_unused:share", *_CHOSEN)
     return [
         panels.grid(
-            Head(21, 0, 17, 12, 9, "Held without a process now",
+            Head(21, 0, 15, 12, 9, "Held without a process now",
                  "By job: GPUs that no process of the job has used for ten minutes. Those of a job that uses "
                  "its other GPUs were asked for in vain."),
             [
@@ -142,7 +142,7 @@ def _unused() -> list[Shaped]:
             paged=True,
         ),
         panels.lines(
-            Head(22, 12, 17, 12, 9, "Idle GPUs, by country",
+            Head(22, 12, 15, 12, 9, "Idle GPUs, by country",
                  "GPUs held and idle, by the country that leads the project. At night and at weekends: "
                  "jobs that are forgotten."),
             by_country("opsd:project_gpus_idle:sum", *_CHOSEN), COUNT, NEUTRAL, stacked=True,
@@ -163,7 +163,7 @@ def _week() -> list[Shaped]:
     told = of_week("idle_told_gpu_seconds")
     return [
         panels.grid(
-            Head(30, 0, 27, 15, 10, "By project",
+            Head(30, 0, 25, 15, 10, "By project",
                  "GPU-hours of 7 days in which a project's jobs held GPUs, and those in which under 1 % of "
                  "the SMs were busy. Write to the lead of a project that wastes a tenth."),
             [
@@ -184,14 +184,14 @@ def _week() -> list[Shaped]:
             paged=True,
         ),
         panels.bars(
-            Head(31, 15, 27, 9, 5, "Share idle, by country",
+            Head(31, 15, 25, 9, 5, "Share idle, by country",
                  "Idle GPU-hours of 7 days as a share of those that the country's projects held and of which "
                  "it can be told."),
             Query(f"sort_desc({share})", "{{country}}"),
             PERCENT, _SHARE, most=0.5, decimals=1,
         ),
         panels.bars(
-            Head(32, 15, 32, 9, 5, "Idle GPU-hours, by country",
+            Head(32, 15, 30, 9, 5, "Idle GPU-hours, by country",
                  "The same in GPU-hours: what could have been given to others."),
             Query(f"sort_desc({of_country('idle_gpu_seconds')} / {_HOUR})", "{{country}}"), HOURS, NEUTRAL,
         ),
@@ -206,7 +206,7 @@ def _low() -> Shaped:
     gpus = recorded("opsd:job_gpus:sum", _CLUSTER)
     memory = recorded("opsd:job_memory_used_bytes:sum", _CLUSTER)
     return panels.grid(
-        Head(40, 0, 38, 24, 10, "Jobs that hardly use their GPUs",
+        Head(40, 0, 36, 24, 8, "Jobs that hardly use their GPUs",
              "Jobs of at least an hour whose GPUs were less than 20 % active on average within the last two. "
              "Much memory and little activity: it serves a model, or waits for data."),
         [
