@@ -26,6 +26,8 @@ _NAMED = (
     tables.sweep,
     tables.measured,
     tables.spool,
+    tables.gpu_seconds,
+    tables.gpu_seen,
 )
 Rename = Callable[[RunRecord], RunRecord]
 

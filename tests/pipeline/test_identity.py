@@ -16,7 +16,7 @@ from opsd.core.measured import Measured
 from opsd.core.parties import Cluster
 from opsd.core.period import DAY, Window
 from opsd.pipeline import consortium, ingest, rebuild, usage
-from opsd.store import identity, migrate, sweeps, tables
+from opsd.store import gpu_seconds, identity, migrate, sweeps, tables
 from opsd.store.engine import Store, open_engine
 from tests.fakes.measured import store_records
 
@@ -187,3 +187,15 @@ def test_what_agents_measured_goes_with_its_run(store: Store) -> None:
         )
 
     assert {("a",): 1, ("b",): 2} == {key: use.allocated for key, use in found.items()}
+
+
+def test_counters_of_gpus_go_on_under_the_id(store: Store) -> None:
+    """A cluster that gets another name has used its GPUs before that, too."""
+    with store.write() as connection:
+        gpu_seconds.look(connection, "lab", T, {("h100", "idle"): 4}, 60)
+        gpu_seconds.look(connection, "lab", T + 60, {("h100", "idle"): 4}, 60)
+    declare(store, "lab")
+    with store.write() as connection:
+        found = gpu_seconds.look(connection, "mn5", T + 120, {("h100", "idle"): 4}, 60)
+
+    assert 480 == found["h100", "idle"]
