@@ -42,12 +42,18 @@ def _of_project(jobs: str) -> str:
     """Whose jobs they are: also of an account that no award pays for."""
     whose = "project, organisation, country, pool"
     # Bindings of one partition or QOS give an account several awards: one is shown.
-    known = f"max by (cluster, account, {whose}) ({series('opsd_account_info')})"
+    known = _lately(("cluster", "account", *whose.split(", ")), series("opsd_account_info"))
     one = f"topk by (cluster, account) (1, {known})"
     unknown = f"{jobs} unless on (cluster, account) {known}"
     for label in whose.split(", "):
         unknown = f'label_replace({unknown}, "{label}", "unattributed", "", "")'
     return f"({jobs} * on (cluster, account) group_left ({whose}) {one}) or {unknown}"
+
+
+def _lately(labels: tuple[str, ...], told: str) -> str:
+    """What the daemon tells of a cluster, or told last within an hour: one that restarts unbinds nobody."""
+    now, last = by("max", labels, told), by("max", labels, f"last_over_time({told}[1h])")
+    return f"({now} or ({last} unless on (cluster) {now}))"
 
 
 def _activity() -> str:

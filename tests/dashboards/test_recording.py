@@ -195,6 +195,18 @@ def test_what_is_held_and_idle(given: Given, minute: int, expected: dict[str, fl
 
 
 @pytest.mark.prometheus
+def test_a_daemon_that_is_away_unbinds_nobody(tmp_path: Path) -> None:
+    """For an hour its last word stands; an account that it no longer tells of while others are is unbound."""
+    gone = dict.fromkeys(ACCOUNT, "1x40 stale _x90")
+    other = {name.replace('account="a"', 'account="b"'): "1x90" for name in ACCOUNT}
+    project = "sum by (project) (opsd:gpu_held:share)"
+    for given, expected in ((gone, "P"), (gone | other, "unattributed")):
+        shown = {f'{{project="{expected}"}}': 1.0}
+
+        assert "" == told(held("G1", "7") | given, 70, [(project, shown)], tmp_path)
+
+
+@pytest.mark.prometheus
 @pytest.mark.parametrize("values", ["0x44 stale _x60", "_x58 0x60"], ids=["hung", "just-seen"])
 def test_minutes_do_not_speak_for_half_an_hour(values: str, tmp_path: Path) -> None:
     """A GPU that has hung for a quarter of an hour, or is seen since two minutes, is not told of as idle."""
