@@ -1,7 +1,9 @@
 """What the daemon's page shows of how the machine is used: seen in the last week, and balanced yesterday.
 
 Invariant: each figure is that of the command that shows it to people (`opsd usage --measured`, `opsd
-reconcile --against telemetry`, `opsd capacity`); of what nobody was asked about there is none.
+reconcile --against telemetry`, `opsd capacity`), but that what runs did on nodes without an agent is
+unrecorded here, so that an alert on the difference is not about them; of what nobody was asked about there
+is none.
 """
 
 from __future__ import annotations
