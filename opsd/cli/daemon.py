@@ -13,7 +13,7 @@ from opsd.cli import signals
 from opsd.cli.context import now, open_store
 from opsd.cli.ingest import sources
 from opsd.config import Settings, settings
-from opsd.notify import notify, watchdog_seconds
+from opsd.systemd import notify, watchdog_seconds
 
 if TYPE_CHECKING:
     from opsd.pipeline.sources import ClusterSources

@@ -31,7 +31,7 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Serve until told to stop."""
-    from opsd.notify import notify
+    from opsd.systemd import notify
     from opsd.web import WebServer
 
     logging.basicConfig(format="opsd: %(levelname)s: %(name)s: %(message)s", level=logging.WARNING)

@@ -13,7 +13,7 @@ from opsd.node import command_line
 from opsd.node.agent import Agent, to_stderr
 from opsd.node.collection import Node
 from opsd.node.options import Options
-from opsd.notify import notify, watchdog_seconds
+from opsd.systemd import notify, watchdog_seconds
 
 DONE = 0
 NO_GPU = 1

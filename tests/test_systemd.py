@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opsd.notify import notify, watchdog_seconds
+from opsd.systemd import notify, watchdog_seconds
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
