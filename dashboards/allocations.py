@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from dashboards import board, panels, uids
-from dashboards.expressions import AWARD, award, ended, once
+from dashboards import board, panels, recorded_awards, uids
+from dashboards.expressions import award, once, unnamed
 from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, NOT_BELOW_ZERO, SHARE, ZERO_IS_BEST, ZERO_IS_GOOD
 from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Column, Head, Query, Shaped, Step
 from dashboards.promql import series
+from dashboards.recorded_awards import AWARD, LATER
 from dashboards.recording import recorded
 
 _CHOSEN = ('country=~"$country"', 'project=~"$project"')
-_HOUR, _DAY = 3600, 86_400
-_SOON = 30  # days
-_LATER = 60
+_HOUR = 3600
 _MOST = 6  # awards in a graph
 _LIVING = once("opsd_award_state_info", 'phase!="ended"')
 _DATE = "time:YYYY-MM-DD"
@@ -79,14 +78,12 @@ def left() -> str:
 
 def share() -> str:
     """Used of what was granted; an award of nothing has none."""
-    return f"{used()} / ({granted()} > 0)"
+    return recorded("opsd:award_used:ratio", *_CHOSEN)
 
 
 def until(moment: str) -> str:
     """Days until a moment of an award, by the accounting's clock; below 0: since."""
-    clock = series("opsd_balances_as_of_timestamp_seconds")
-    then = f"{series(f'opsd_award_{moment}_timestamp_seconds', *_CHOSEN)}"
-    return f"max by ({AWARD}) ({then} - on (job, instance) group_left () {clock}) / {_DAY}"
+    return recorded_awards.until(moment, *_CHOSEN)
 
 
 def burn(days: int) -> str:
@@ -104,45 +101,41 @@ def _alive(expr: str) -> str:
     return f"({expr}) and on ({AWARD}) {_LIVING}"
 
 
-def _counted(condition: str) -> str:
-    """How many meet it: 0 where none does, absent where no balances are known."""
-    return f"count({condition}) or 0 * count({granted()})"
+def _counted(name: str) -> str:
+    """Of the chosen awards: 0 where none meets it, absent where no balances are known."""
+    return f"sum({recorded(f'opsd:project_awards_{name}:count', *_CHOSEN)})"
 
 
 def _eyes() -> list[Shaped]:
-    over, reached = award("opsd_award_over_quota"), award("opsd_award_threshold_reached_ratio")
-    soon = f"({until('exhaustion')} < {_SOON}) unless {ended()}"
-    ends = f"({until('end')} < {_SOON}) >= 0"
-    due = f"({until('report_due')} < {_SOON}) > -{_LATER}"
     unattributed = once("opsd_unattributed_seconds", 'resource=~"gpu.*"')
     return [
         panels.number(
             Head(10, 0, 1, 4, 4, "Over quota",
                  "Awards that have been charged more than was granted, and have not ended. Extend them, or "
                  "have their jobs held."),
-            Query(_counted(f"({over} == 1) unless {ended()}")), COUNT, ZERO_IS_GOOD,
+            Query(_counted("over_quota")), COUNT, ZERO_IS_GOOD,
         ),
         panels.number(
             Head(11, 4, 1, 4, 4, "Nearly full",
                  "Awards that have passed one of their thresholds (80, 95 and 100 % by default), are not "
                  "over quota, and have not ended. Their leads should know."),
-            Query(_counted(f"({reached} > 0) unless ({over} == 1) unless {ended()}")), COUNT, ZERO_IS_BEST,
+            Query(_counted("nearly_full")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
             Head(12, 8, 1, 4, 4, "Soon empty",
                  "Awards that will have nothing left within 30 days, and before they end, if use goes on as "
                  "in the last 7 days."),
-            Query(_counted(soon)), COUNT, ZERO_IS_BEST,
+            Query(_counted("soon_empty")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
             Head(13, 12, 1, 4, 4, "Ending soon",
                  "Awards that end within 30 days. The table below says how much each would leave unused."),
-            Query(_counted(ends)), COUNT, ZERO_IS_BEST,
+            Query(_counted("ending")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
             Head(14, 16, 1, 4, 4, "Reports due",
                  "Awards whose report is due within 30 days, or was within the last 60."),
-            Query(_counted(due)), COUNT, ZERO_IS_BEST,
+            Query(_counted("reports_due")), COUNT, ZERO_IS_BEST,
         ),
         panels.number(
             Head(15, 20, 1, 4, 4, "Unattributed",
@@ -157,8 +150,8 @@ def _awards() -> Shaped:
     elapsed = award("opsd_award_elapsed_ratio")
     free = award("opsd_award_free_seconds")
     shown = (
-        share(), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}", burn(7),
-        once("opsd_award_state_info", *_CHOSEN),
+        unnamed("opsd:award_used:ratio", *_CHOSEN), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}",
+        burn(7), once("opsd_award_state_info", *_CHOSEN),
     )  # fmt: skip
     return panels.grid(
         Head(uids.AWARDS.id, 0, 6, 24, 13, "Awards, the fullest first",
@@ -212,8 +205,8 @@ def _forecasts() -> Shaped:
 
 
 def _loose_ends() -> list[Shaped]:
-    ends = f"(({until('end')}) < {_LATER}) >= 0"
-    due = f"(({until('report_due')}) < {_LATER}) > -{_LATER}"
+    ends = f"(({until('end')}) < {LATER}) >= 0"
+    due = f"(({until('report_due')}) < {LATER}) > -{LATER}"
     concerned = f"({ends} or {due})"
     # Whichever comes first: an overdue report does, too.
     following = f"(({ends}) < ({due})) or ({due}) or ({ends})"
@@ -258,14 +251,13 @@ def _loose_ends() -> list[Shaped]:
 
 
 def _courses() -> list[Shaped]:
-    used_at_all = f"({share()} and {used()} > 0)"
-
     def of_the_fullest(number: int, expr: str) -> str:
         """Always the same awards over the whole range: the fullest at its end."""
-        fullest = f"topk({number}, {_alive(used_at_all)})"
-        return f"({expr}) and on ({AWARD}) last_over_time(({fullest})[1m:1m] @ end())"
+        alive = series("opsd_award_state_info", 'phase!="ended"')
+        fullest = f"topk({number}, {share()} @ end() > 0 and on ({AWARD}) {alive} @ end())"
+        return f"({expr} and on ({AWARD}) {fullest})"
 
-    elapsed = award("opsd_award_elapsed_ratio")
+    even_use = recorded("opsd:award_even_use:seconds", *_CHOSEN)
     return [
         panels.lines(
             Head(30, 0, 40, 12, 9, "Used share",
@@ -278,9 +270,9 @@ def _courses() -> list[Shaped]:
                  "Of the fullest of the chosen awards that have not ended; choose one project to see its "
                  "own. Even use: what would be used by now if each day took the same. Hours of its unit."),
             [
-                Query(of_the_fullest(1, f"{granted()} / {_HOUR}"), "granted to {{award}}"),
-                Query(of_the_fullest(1, f"{used()} / {_HOUR}"), "used"),
-                Query(of_the_fullest(1, f"{granted()} * {elapsed} / {_HOUR}"), "even use"),
+                Query(f"{of_the_fullest(1, granted())} / {_HOUR}", "granted to {{award}}"),
+                Query(f"{of_the_fullest(1, used())} / {_HOUR}", "used"),
+                Query(f"{of_the_fullest(1, even_use)} / {_HOUR}", "even use"),
             ],
             "locale", NEUTRAL, colors={"used": WARN, "even use": "blue"},
         ),

@@ -1,4 +1,4 @@
-"""Expressions that several panels share: what the reader chose, which awards have ended.
+"""Expressions that several panels share: what the reader chose, what is counted once.
 
 Invariant: what several daemons publish about the same thing is counted once.
 """
@@ -6,12 +6,12 @@ Invariant: what several daemons publish about the same thing is counted once.
 from __future__ import annotations
 
 from dashboards.panels import Query
-from dashboards.promql import bridged, series
+from dashboards.promql import series
+from dashboards.recorded_awards import AWARD
 from dashboards.recording import RECORDED_BY_NAME, recorded
 from exporters.catalogue import BY_NAME
 
 GPU = "cluster, node, gpu, uuid"  # what makes a GPU
-AWARD = "award, project, organisation, country, pool, unit"
 UNATTRIBUTED = "unattributed"  # the country of what no award pays for
 
 
@@ -56,13 +56,6 @@ def award(name: str) -> str:
     """A metric of the chosen awards, once, however many daemons publish it."""
     chosen = series(name, 'country=~"$country"', 'project=~"$project"')
     return f"max by ({AWARD}) ({chosen})"
-
-
-def ended() -> str:
-    """Awards whose end has passed, by the accounting's clock: nobody need look after them."""
-    end = bridged("max", "opsd_award_end_timestamp_seconds")
-    as_of = bridged("max", "opsd_balances_as_of_timestamp_seconds")
-    return f"max by ({AWARD}) ({end} <= on (job, instance) group_left () {as_of})"
 
 
 def heat() -> str:

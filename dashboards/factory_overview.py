@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from dashboards import board, panels, uids
 from dashboards.alerts import xids
-from dashboards.expressions import by_country, ended, once
+from dashboards.expressions import by_country, once
 from dashboards.palette import (
     COUNTRIES,
     COUNTRY_TEXTS,
@@ -71,8 +71,6 @@ def _eyes() -> list[Shaped]:
     gpus = f"0 * count({recorded('opsd:gpu_state:code', _CLUSTER)})"
     paging = f"count({xids.recent(xids.of(xids.PAGING))}) or {gpus}"
     covered = accounting_age("opsd_ingest_covered_timestamp_seconds", _CLUSTER)
-    over = once("opsd_award_over_quota")
-    spent = f"count(({over} == 1) unless {ended()}) or 0 * count({over})"
     unexplained = (
         f"sum({once('opsd_certificate_unexplained_cells', _CLUSTER)}"
         f" - {once('opsd_certificate_unknowable_cells', _CLUSTER)})"
@@ -89,7 +87,7 @@ def _eyes() -> list[Shaped]:
         ("Targets down", "Agents and daemons whose last scrape failed: what they watch is not seen.",
          silent, ZERO_IS_BEST, uids.ITSELF),
         ("Over quota", "Awards charged more than was granted that have not ended: extend, or hold jobs.",
-         spent, ZERO_IS_BEST, uids.ALLOCATIONS),
+         f"sum({recorded('opsd:project_awards_over_quota:count')})", ZERO_IS_BEST, uids.ALLOCATIONS),
         ("Unexplained", "Cells in which usage differs from Slurm's without a cause: send no statement.",
          unexplained, ZERO_IS_BEST, uids.ITSELF),
     )  # fmt: skip

@@ -66,15 +66,13 @@ def _node(name: str) -> str:
 
 
 def _mean(name: str) -> str:
-    """A mean over GPUs from the means of nodes."""
-    weighed = f"sum({_node(f'{name}:avg')} * {_node('gpus:count')})"
-    return f"{weighed} / sum({_node('gpus:count')} and {_node(f'{name}:avg')})"
+    """A mean over the GPUs that tell it, not over nodes."""
+    return f"sum({_node(f'{name}:sum')}) / sum({_node(f'{name}:count')})"
 
 
 def _held() -> str:
     """Of the GPUs of nodes whose agents can tell."""
-    held = _node("gpus_held:sum")
-    return f"sum({held}) / sum({_node('gpus:count')} and {held})"
+    return f"sum({_node('gpus_held:sum')}) / sum({_node('gpus_asked:count')})"
 
 
 def _now() -> list[Shaped]:

@@ -141,14 +141,16 @@ def number(
 
     Args:
         course: also what it was over the time shown; without it only the end of that time is asked for.
-        filled: the whole panel is coloured, to be seen from afar.
+        filled: the whole panel is coloured, to be seen from afar; nothing is drawn there, and what was must
+            not stand for what is.
         none: what stands there where nobody knows.
         link: uid of the dashboard that tells more.
     """
+    course = course and not filled
     target = _range(0, query) if course else _instant(0, query)
     made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(target)
     made = made.decimals(decimals).no_value(none).reduce_options(_last()).mappings([_unknown(none)])
-    graph = kinds.BigValueGraphMode.AREA if course and not filled else kinds.BigValueGraphMode.NONE
+    graph = kinds.BigValueGraphMode.AREA if course else kinds.BigValueGraphMode.NONE
     color = kinds.BigValueColorMode.BACKGROUND_SOLID if filled else kinds.BigValueColorMode.VALUE
     made = made.color_mode(color).graph_mode(graph).text_mode(kinds.BigValueTextMode.VALUE)
     if unit == PERCENT:

@@ -185,6 +185,8 @@ _MEANS = (
     ("gpu_sm_active", series("opsd_gpu_sm_active_ratio"), "Mean share of SMs that were busy."),
     ("gpu_tensor_active", series("opsd_gpu_tensor_active_ratio"), "Mean activity of tensor pipes."),
 )  # fmt: skip
+# With these a dashboard makes a mean over whichever nodes are chosen, without a join at each moment.
+_PARTS = (("sum", "The same, added up."), ("count", "How many of its GPUs tell it."))
 _COUNTS = (
     ("gpus", "count", "GPUs that drivers count."),
     ("gpus_held", "sum", "GPUs that jobs hold; absent where the agent cannot tell."),
@@ -204,13 +206,20 @@ def _nodes() -> tuple[Recorded, ...]:
             Recorded(f"opsd:node_{name}:{function}", _NODE, expr, words)
             for (name, function, words), expr in zip(_COUNTS, counted, strict=True)
         ),
+        Recorded(
+            "opsd:node_gpus_asked:count",
+            _NODE,
+            "opsd:node_gpus:count and on (cluster, node) opsd:node_gpus_held:sum",
+            "Its GPUs, where the agent can tell who holds them.",
+        ),
         *(
             Recorded(f"opsd:node_{name}:{of}", _NODE, by(of, _NODE, expr), text)
             for name, of, expr, text in _SUMS
         ),
         *(
-            Recorded(f"opsd:node_{name}:avg", _NODE, by("avg", _NODE, expr), text)
+            Recorded(f"opsd:node_{name}:{how}", _NODE, by(how, _NODE, expr), words)
             for name, expr, text in _MEANS
+            for how, words in (("avg", text), *_PARTS)
         ),
     )
 

@@ -9,41 +9,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from dashboards.promql import UnknownName, checked, series
+from dashboards.recorded_awards import RECORDED_OF_AWARDS
 from dashboards.recorded_gpus import RECORDED_OF_GPUS
 from dashboards.recorded_series import Recorded
 
 INTERVAL = "1m"  # how often the rules are evaluated
 
-_AWARD = ("award", "project", "organisation", "country", "pool", "unit")
-_KEY = ("by", "key", "unit")
-
-
 RECORDED: tuple[Recorded, ...] = (
     *RECORDED_OF_GPUS,
-    *(
-        Recorded(
-            f"opsd:award_{it}:seconds", _AWARD,
-            f"{which} by ({', '.join(_AWARD)}) ({series(f'opsd_award_{it}_seconds')})",
-            f"Of an award, {it}, once.",
-        )
-        for it, which in (("granted", "max"), ("left", "min"))
-    ),
-    Recorded(
-        "opsd:award_used:seconds", _AWARD, "opsd:award_granted:seconds - opsd:award_left:seconds",
-        "Charged for ended and open runs: granted less left, because both are always there.",
-    ),
-    *(
-        Recorded(
-            f"opsd:balance_{it}:seconds", _KEY,
-            f"{which} by ({', '.join(_KEY)}) ({series(f'opsd_balance_{it}_seconds')})",
-            f"Of a project, organisation, country or pool, {it}, once.",
-        )
-        for it, which in (("granted", "max"), ("left", "min"))
-    ),
-    Recorded(
-        "opsd:balance_used:seconds", _KEY, "opsd:balance_granted:seconds - opsd:balance_left:seconds",
-        "Charged to it for ended and open runs.",
-    ),
+    *RECORDED_OF_AWARDS,
     Recorded(
         "opsd:slurm_jobs:sum", ("cluster", "partition", "state"),
         "sum by (cluster, partition, state) "

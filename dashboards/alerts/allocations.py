@@ -7,8 +7,8 @@ restarts, or a step that fails once, ends none of them.
 from __future__ import annotations
 
 from dashboards.alerts.alert import Alert
-from dashboards.expressions import AWARD, ended
 from dashboards.promql import bridged, series
+from dashboards.recorded_awards import AWARD, ended
 from dashboards.uids import AWARDS, ENDING, FORECAST, UNATTRIBUTED
 
 _DAY = 86_400

@@ -119,3 +119,89 @@ def test_nothing_is_no_share_of_nothing(tmp_path: Path) -> None:
     }
 
     assert "" == told(given, 70, [(query(uids.SLURM, 51), {}), (query(uids.SLURM, 14), {})], tmp_path)
+
+
+def awards(**each: dict[str, float]) -> Given:
+    """Readings of awards by their ids, as two daemons publish them; the country of "w…" is PT."""
+    given = {}
+    for instance in ("a:1", "b:1"):
+        target = {"job": "opsd", "instance": instance}
+        given[of("opsd_balances_as_of_timestamp_seconds", **target)] = f"{NOW}x90"
+        for id_, readings in each.items():
+            whose = AWARD | {"award": id_, "project": f"P-{id_}", "country": "PT" if id_[0] == "w" else "ES"}
+            state = whose | {"state": "ok", "phase": "running"}
+            given[of("opsd_award_state_info", **target, **state)] = "1x90"
+            for name, value in readings.items():
+                given[of(f"opsd_award_{name}", **target, **whose)] = f"{value}x90"
+    return given
+
+
+def reading(left: float = 50, **moments: float) -> dict[str, float]:
+    """Of an award of 100 hours, with days from now until some of its moments."""
+    return {
+        "granted_seconds": 100 * HOUR, "left_seconds": left * HOUR, "over_quota": float(left < 0),
+        "threshold_reached_ratio": 0.0 if left > 20 else 0.8, "elapsed_ratio": 0.25,
+    } | {f"{name}_timestamp_seconds": NOW + days * DAY for name, days in moments.items()}  # fmt: skip
+
+
+@pytest.mark.prometheus
+def test_awards_that_need_somebody_are_counted(tmp_path: Path) -> None:
+    """Each once, however many daemons publish it; those that have ended only where it matters."""
+    given = awards(
+        w1=reading(-5, end=100), w2=reading(-5, end=-1, report_due=-59),
+        w3=reading(10, end=40, exhaustion=29),
+        w4=reading(10, end=29, report_due=29), w5=reading(end=31, report_due=31),
+        e1=reading(-5, end=100), e2=reading(report_due=-61),
+    )  # fmt: skip
+    expected = {10: 2, 11: 2, 12: 1, 13: 1, 14: 2}
+    cases = [(query(uids.ALLOCATIONS, panel), {"{}": float(count)}) for panel, count in expected.items()]
+    cases.append((query(uids.FACTORY, 15), {"{}": 2.0}))
+    over = query(uids.ALLOCATIONS, 10)
+    assert over.count('=~".+"') == 2
+    of_one = (
+        over.replace('project=~".+"', 'project=~"P-w1"'),
+        over.replace('project=~".+"', 'project=~"P-w3"'),
+    )
+    cases += [(of_one[0], {"{}": 1.0}), (of_one[1], {"{}": 0.0})]
+
+    assert "" == told(given, 60, cases, tmp_path)
+
+
+@pytest.mark.prometheus
+def test_nobody_knows_of_awards_without_balances(tmp_path: Path) -> None:
+    """It is not taken for none."""
+    given = {of("opsd_balances_as_of_timestamp_seconds", **DAEMON): f"{NOW}x90"}
+    shown = [query(uids.ALLOCATIONS, panel) for panel in range(10, 15)]
+
+    assert "" == told(given, 60, [(it, {}) for it in (*shown, query(uids.FACTORY, 15))], tmp_path)
+
+
+@pytest.mark.prometheus
+def test_the_fullest_award_is_drawn(tmp_path: Path) -> None:
+    """Of the chosen ones that have not ended; one of nothing, or of which nothing is used, has no share."""
+    given = awards(w1=reading(10), w2=reading(40), w3=reading(100), w4=reading() | {"granted_seconds": 0.0})
+    for name, value in list(given.items()):
+        if 'award="w1"' in name and "state_info" in name:
+            given[name.replace("running", "ended")] = given.pop(name)
+            assert "1x90" == value
+    full = of("", **(AWARD | {"award": "w2", "project": "P-w2"}))
+    shares = {of("opsd:award_used:ratio", **(AWARD | {"award": "w2", "project": "P-w2"})): 0.6}
+    cases = [(query(uids.ALLOCATIONS, 30), shares)] + [
+        (query(uids.ALLOCATIONS, 31, letter), {full: hours})
+        for letter, hours in (("A", 100.0), ("B", 60.0), ("C", 25.0))
+    ]
+
+    assert "" == told(given, 60, cases, tmp_path)
+
+
+@pytest.mark.prometheus
+def test_a_mean_is_over_gpus_that_tell(tmp_path: Path) -> None:
+    """Not over nodes: one with a GPU counts as much as each of the other's three; a silent one is no zero."""
+    given = {of("opsd_gpu_devices_visible", **(NODE | {"node": node})): "4x60" for node in ("n", "m")}
+    for node, gpu, value in (("n", "0", 1.0), ("m", "0", 0.2), ("m", "1", 0.2), ("m", "2", 0.2)):
+        for name in ("utilization", "sm_active", "tensor_active"):
+            labels = NODE | {"node": node, "gpu": gpu, "uuid": f"{node}{gpu}"}
+            given[of(f"opsd_gpu_{name}_ratio", **labels)] = f"{value}x60"
+    means = [query(uids.FLEET, 31, letter) for letter in "ABC"]
+
+    assert "" == told(given, 30, [(it, {"{}": 0.4}) for it in means], tmp_path)

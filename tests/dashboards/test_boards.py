@@ -287,6 +287,21 @@ def test_every_state_of_a_gpu_has_a_colour() -> None:
     assert {*GPU_STATES, UNSEEN} == set(palette.GPU_STATES)
 
 
+def test_a_coloured_number_is_of_now() -> None:
+    """What was hours ago must not stand there in green when nobody knows it any more."""
+    filled = [
+        panel
+        for board in BOARDS.values()
+        for panel in panels(board)
+        if panel["type"] == "stat" and panel["options"]["colorMode"] == "background_solid"
+    ]
+
+    assert len(filled) >= 8
+    assert {(True, False)} == {
+        (bool(it.get("instant")), bool(it.get("range"))) for panel in filled for it in panel["targets"]
+    }
+
+
 def test_thresholds_must_be_open_below() -> None:
     """Grafana paints nothing below a first threshold that has a value."""
     with pytest.raises(ValueError, match="must be None"):
