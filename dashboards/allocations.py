@@ -10,10 +10,11 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from dashboards import board, panels, recorded_awards, uids
 from dashboards.expressions import award, once, unnamed
 from dashboards.palette import COUNTRY_TEXTS, NEUTRAL, NOT_BELOW_ZERO, SHARE, ZERO_IS_BEST, ZERO_IS_GOOD
-from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Column, Head, Query, Shaped, Step
+from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Head, Query, Shaped, Step
 from dashboards.promql import series
 from dashboards.recorded_awards import AWARD, LATER
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _CHOSEN = ('country=~"$country"', 'project=~"$project"')
 _HOUR = 3600
@@ -153,7 +154,7 @@ def _awards() -> Shaped:
         unnamed("opsd:award_used:ratio", *_CHOSEN), elapsed, f"{left()} / {_HOUR}", f"{free} / {_HOUR}",
         burn(7), once("opsd_award_state_info", *_CHOSEN),
     )  # fmt: skip
-    return panels.grid(
+    return grid(
         Head(uids.AWARDS.id, 0, 6, 24, 13, "Awards, the fullest first",
              "Used beside elapsed: well above it, the award will not last; well below, it will end unused. "
              "In hours of the award's own unit. Free: left, less what open runs may still use. Ended awards "
@@ -182,7 +183,7 @@ def _forecasts() -> Shaped:
         once("opsd_award_forecast_info", *_CHOSEN), burn(1), burn(7), burn(30), f"{burn(7)} / ({affordable})",
         until("exhaustion"), f"{award('opsd_award_exhaustion_timestamp_seconds')} * 1000", until("end"),
     )  # fmt: skip
-    return panels.grid(
+    return grid(
         Head(uids.FORECAST.id, 0, 19, 24, 10, "Burn and exhaustion",
              "Hours charged a day, and what would be left of them if that went on as in the last 7 days. "
              "Pace: 1 uses exactly what is left until the award's end; 2 uses it up at half time."),
@@ -215,7 +216,7 @@ def _loose_ends() -> list[Shaped]:
         return f"{award(f'opsd_award_{moment}_timestamp_seconds')} * 1000 and {concerned}"
 
     return [
-        panels.grid(
+        grid(
             Head(uids.ENDING.id, 0, 30, 16, 9, "Ending, or report due",
                  "Awards that end within 60 days with what they would leave, and reports due within 60 days "
                  "or overdue; days: until what comes first. Ask the lead before the hours are lost."),
@@ -234,7 +235,7 @@ def _loose_ends() -> list[Shaped]:
             ],
             sort=("Days", "Award"), none="nothing ends, nothing is due", paged=True,
         ),
-        panels.grid(
+        grid(
             Head(uids.UNATTRIBUTED.id, 16, 30, 8, 9, "Used, but bound to no award",
                  "Hours of the last 30 days of Slurm accounts that no award pays for. "
                  "opsd account list says more; opsd account bind says whose they are."),

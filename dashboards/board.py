@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards import panels
 from dashboards.panels import Shaped
 from dashboards.promql import series
+from dashboards.variables import choice, source
 
 TAG = "opsd"
 
@@ -48,7 +49,7 @@ def board(
     made = builders.Dashboard(title).uid(uid).tags([TAG]).timezone("browser").refresh(refresh)
     made = made.description(description).time(time, "now").tooltip(models.DashboardCursorSync.CROSSHAIR)
     made = made.editable().link(_others())
-    for variable in (panels.source(), *variables):
+    for variable in (source(), *variables):
         made = made.with_variable(variable)
     for row in rows:
         made = made.with_row(panels.row(row.id, row.y, row.title))
@@ -65,44 +66,42 @@ def _others() -> builders.DashboardLink:
 
 def cluster() -> Variable:
     """Clusters: those that Slurm or agents tell of."""
-    return panels.choice("cluster", "Cluster", series("opsd_slurm_nodes"))
+    return choice("cluster", "Cluster", series("opsd_slurm_nodes"))
 
 
 def partition() -> Variable:
     """Partitions of the chosen clusters."""
-    return panels.choice(
-        "partition", "Partition", series("opsd_slurm_partition_nodes", 'cluster=~"$cluster"')
-    )
+    return choice("partition", "Partition", series("opsd_slurm_partition_nodes", 'cluster=~"$cluster"'))
 
 
 def node() -> Variable:
     """Nodes with GPUs of the chosen clusters."""
-    return panels.choice("node", "Node", series("opsd_gpu_devices_visible", 'cluster=~"$cluster"'))
+    return choice("node", "Node", series("opsd_gpu_devices_visible", 'cluster=~"$cluster"'))
 
 
 def one_node() -> Variable:
     """One node with GPUs."""
     of = series("opsd_gpu_devices_visible", 'cluster=~"$cluster"')
-    return panels.choice("node", "Node", of, single=True)
+    return choice("node", "Node", of, single=True)
 
 
 def job() -> Variable:
     """One job that held GPUs within the time shown, the newest first."""
     of = series("opsd_gpu_job_info", 'cluster=~"$cluster"')
-    return panels.choice("jobid", "Job", of, single=True, latest=True)
+    return choice("jobid", "Job", of, single=True, latest=True)
 
 
 def nodes_of_job() -> Variable:
     """The nodes whose GPUs the job held: with them Prometheus need not look at those of others."""
     of = series("opsd_gpu_job_info", 'cluster=~"$cluster"', 'jobid="$jobid"')
-    return panels.choice("node", "Nodes", of, hidden=True)
+    return choice("node", "Nodes", of, hidden=True)
 
 
 def country() -> Variable:
     """Countries that lead projects."""
-    return panels.choice("country", "Country", series("opsd_award_granted_seconds"))
+    return choice("country", "Country", series("opsd_award_granted_seconds"))
 
 
 def project() -> Variable:
     """Projects of the chosen countries."""
-    return panels.choice("project", "Project", series("opsd_award_granted_seconds", 'country=~"$country"'))
+    return choice("project", "Project", series("opsd_award_granted_seconds", 'country=~"$country"'))

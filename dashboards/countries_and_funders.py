@@ -10,8 +10,9 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from dashboards import board, panels, uids
 from dashboards.expressions import once
 from dashboards.palette import COUNTRIES, COUNTRY_TEXTS, NEUTRAL, NOT_BELOW_ZERO, SHARE
-from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Column, Head, Query, Shaped, Step
+from dashboards.panels import BAD, COUNT, GOOD, PERCENT, PLAIN, WARN, Head, Query, Shaped, Step
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _LEADS = 'country=~"$country"'
 _HOUR = 3600
@@ -101,7 +102,7 @@ def _balances(by: str) -> Shaped:
         "pool": "By the pool that pays, whoever leads the project, whatever country is chosen.",
     }[by]
     place, y = {"country": (20, 7), "pool": (21, 17)}[by]
-    return panels.grid(
+    return grid(
         Head(place, 0, y, 24, 10, f"By {by}",
              f"{words} In hours of each unit. Free: left, less what open runs may still use. A day: used a "
              "day on average of the last 7."),
@@ -136,7 +137,7 @@ def _gpus() -> list[Shaped]:
             [Query(f"{by_country} or {nobodys}", "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
-        panels.grid(
+        grid(
             Head(23, 14, 28, 10, 9, "Held and idle in the last 7 days",
                  "GPU-hours that jobs held, and of them those in which under 1 % of the GPU was busy. Energy "
                  "is that of the GPUs alone."),
@@ -186,7 +187,7 @@ def _whose() -> list[Shaped]:
 def _by_labels(head: Head, labels: tuple[str, ...], first: list[Column], *, sort: tuple[str, ...]) -> Shaped:
     by = ", ".join((*labels, "unit"))
     used, granted = _awards("used", by), _awards("granted", by)
-    return panels.grid(
+    return grid(
         head,
         [Query(f"{used} / ({granted} > 0)"), Query(f"{granted} / {_HOUR}")],
         [

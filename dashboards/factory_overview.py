@@ -27,7 +27,6 @@ from dashboards.panels import (
     PERCENT,
     SECONDS,
     WATTS,
-    Column,
     Head,
     Query,
     Shaped,
@@ -35,6 +34,7 @@ from dashboards.panels import (
 )
 from dashboards.promql import DAEMON, NODE, accounting_age, series, up
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _CLUSTER = 'cluster=~"$cluster"'
 _WAIT = (Step(None, panels.PLAIN), Step(4 * 3600, panels.WARN))
@@ -167,7 +167,7 @@ def _filling() -> list[Shaped]:
             [*of_states(_gpus, {it: it for it in GPU_STATES})],
             COUNT, NEUTRAL, stacked=True, colors=GPU_STATES,
         ),
-        panels.grid(
+        grid(
             Head(27, 14, 12, 10, 8, "GPUs by class",
                  "Each class of GPUs now. Out: down, drained or in maintenance."),
             [
@@ -201,7 +201,7 @@ def _users() -> list[Shaped]:
             by_country("opsd:country_gpus_held:sum", _CLUSTER),
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
-        panels.grid(
+        grid(
             Head(31, 8, 21, 9, 9, "Largest projects now",
                  "The ten projects that hold most GPUs, and how many of these did nothing for half an hour."),
             [Query(f"topk(10, {mine} ({held}))"),
@@ -247,7 +247,7 @@ def _burning() -> list[Shaped]:
              Query(f"{idle} or 0 * {power}", "held, but idle")],
             WATTS, NEUTRAL, colors={"held, but idle": panels.WARN},
         ),
-        panels.grid(
+        grid(
             Head(43, 10, 31, 14, 10, "Awards soon exhausted",
                  "Awards of which nothing will be left within 60 days if use goes on as in the last week. "
                  "Tell their leads now; extend, or slow them down."),

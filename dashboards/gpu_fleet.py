@@ -20,7 +20,6 @@ from dashboards.panels import (
     PLAIN,
     WARN,
     WATTS,
-    Column,
     Head,
     Query,
     Shaped,
@@ -28,6 +27,7 @@ from dashboards.panels import (
 )
 from dashboards.promql import NODE, up
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 HOT = (Step(None, GOOD), Step(83, WARN), Step(90, BAD))
 BUSY = (Step(None, "dark-blue"), Step(0.05, "blue"), Step(0.4, "yellow"), Step(0.7, GOOD))
@@ -166,7 +166,7 @@ def _every_gpu() -> Shaped:
     state = unnamed("opsd:gpu_state:code", *_CHOSEN)
     whole = f"and on (cluster, node, uuid) {state}"  # without MIG devices, which are lines of their own
     memory = f"{gpu('opsd_gpu_memory_used_bytes')} / {gpu('opsd_gpu_memory_total_bytes')}"
-    return panels.grid(
+    return grid(
         Head(uids.GPUS.id, 0, 27, 24, 12, "Every GPU",
              "State, load and the job on it. A GPU that does not answer has no readings; the sick ones stand "
              "first. Activity: SMs that are busy, or utilisation where the driver cannot tell."),
@@ -204,7 +204,7 @@ def _errors() -> list[Shaped]:
     gpus = f"0 * {recorded('opsd:gpu_state:code', *_CHOSEN)}"  # tells the number of a GPU
     users = f"max by ({xid}) ({met} + on (cluster, node, uuid) group_left (gpu) {gpus})"
     return [
-        panels.grid(
+        grid(
             Head(uids.XIDS.id, 0, 40, 12, 8, "XID errors",
                  "Errors that drivers reported since each agent started, the last first; the runbook says "
                  "which of them need a drain. Users: whose jobs met the same one on this GPU within a week; "
@@ -226,7 +226,7 @@ def _errors() -> list[Shaped]:
             sort=("-Last",),
             paged=True,
         ),
-        panels.grid(
+        grid(
             Head(uids.ERRORS.id, 12, 40, 12, 8, "Memory errors and repairs",
                  "Uncorrected errors since the driver was loaded, rows that wait for a reset or could not be "
                  "replaced, and what the driver advises. A failed remap, or SRAM past its threshold: replace "
@@ -323,7 +323,7 @@ def _blind() -> str:
 
 def _blindness() -> list[Shaped]:
     return [
-        panels.grid(
+        grid(
             Head(uids.THROTTLED.id, 12, 48, 12, 8, "Slowed by heat or supply",
                  "Share of the last ten minutes in which a GPU's clocks were held down by heat or by a power "
                  "brake. Under a power cap every GPU is, and that is not listed."),
@@ -337,7 +337,7 @@ def _blindness() -> list[Shaped]:
             sort=("-Share",),
             paged=True,
         ),
-        panels.grid(
+        grid(
             Head(uids.LINKS.id, 0, 48, 12, 8, "Links",
                  "PCIe with fewer lanes, or under load an older generation, than it should have; packets "
                  "sent again and NVLink errors within an hour; fewer NVLinks than the node's other GPUs."),
@@ -352,7 +352,7 @@ def _blindness() -> list[Shaped]:
             sort=("Node", "GPU"),
             paged=True,
         ),
-        panels.grid(
+        grid(
             Head(uids.BLIND.id, 0, 56, 24, 7, "Where nobody looks",
                  "Nodes whose GPUs are seen in part or not at all: GPUs that Slurm expects and the driver "
                  "lacks, agents that have left the driver for maintenance or do not answer, GPUs in MIG mode "

@@ -26,7 +26,6 @@ from dashboards.panels import (
     SECONDS,
     WARN,
     WATTS,
-    Column,
     Head,
     Query,
     Shaped,
@@ -34,6 +33,7 @@ from dashboards.panels import (
 )
 from dashboards.promql import age
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
 _AGE = (Step(None, GOOD), Step(60, WARN), Step(300, BAD))
@@ -115,7 +115,7 @@ def _holders() -> list[Shaped]:
                  "the node was free, or many small jobs shared it."),
             [Query(jobs, "{{jobid}} ({{account}})")], COUNT, _HELD,
         ),
-        panels.grid(
+        grid(
             Head(21, 12, 8, 12, 9, "GPUs now", "State of each GPU, and the job on it."),
             [
                 Query(unnamed("opsd:gpu_state:code", *_CHOSEN)),
@@ -216,7 +216,7 @@ def _ecc(severity: str, lifetime: str) -> str:
 def _errors() -> list[Shaped]:
     xid = "gpu, xid"
     return [
-        panels.grid(
+        grid(
             Head(60, 0, 60, 7, 8, "XIDs of this node",
                  "Errors that the driver reported since the agent started."),
             [
@@ -231,7 +231,7 @@ def _errors() -> list[Shaped]:
             ],
             sort=("-Last",),
         ),
-        panels.grid(
+        grid(
             Head(61, 7, 60, 10, 8, "Memory errors and repairs",
                  "Errors since the driver was loaded; whether a row of memory waits for a reset to be "
                  "replaced, or could not be (replace the GPU); what the driver advises."),
@@ -245,7 +245,7 @@ def _errors() -> list[Shaped]:
             ],
             sort=("GPU",),
         ),
-        panels.grid(
+        grid(
             Head(62, 17, 60, 7, 8, "Agent",
                  "What the agent collects here, whether the last time succeeded, and how long it took."),
             [Query(each_collector("opsd_node_collector_up")),

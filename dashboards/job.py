@@ -23,7 +23,6 @@ from dashboards.panels import (
     PLAIN,
     WARN,
     WATTS,
-    Column,
     Head,
     Query,
     Shaped,
@@ -31,6 +30,7 @@ from dashboards.panels import (
 )
 from dashboards.promql import age, series
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _JOB = ('cluster=~"$cluster"', 'jobid="$jobid"')
 _CHOSEN = ('cluster=~"$cluster"', 'node=~"$node"')
@@ -92,7 +92,7 @@ def _whose() -> Shaped:
     seen = f"sum by ({whose}) (count_over_time({recorded('opsd:gpu_held:share', *_JOB)}[$__range]))"
     longest = f"topk by (jobid) (1, {seen})"  # of the first minute its project may not have been known
     gpus = f"sum by (jobid, account, user) ({recorded('opsd:gpu_jobs:share', *_JOB)})"
-    return panels.grid(
+    return grid(
         Head(10, 0, 1, 12, 4, "Whose job it is",
              "The account's project and who pays, as bound at the time. GPUs: the most it held at once."),
         [Query(f"{longest} * 0 + on (jobid, account, user) group_left () max_over_time(({gpus}){_TIME})")],
@@ -160,7 +160,7 @@ def _of_job(name: str) -> str:
 def _side_by_side() -> Shaped:
     live = _mean(_live())
     total = f"({_each('opsd_gpu_memory_total_bytes')} or {_each('opsd_gpu_mig_memory_total_bytes')})"
-    return panels.grid(
+    return grid(
         Head(uids.JOB_GPUS.id, 0, 10, 24, 10, "Its GPUs",
              "Means within the time shown; memory and temperature: the most. Behind the median: points of "
              "activity less than the middle GPU of the job; one far behind slows all of them down."),
@@ -240,7 +240,7 @@ def _troubles() -> list[Shaped]:
     slowed = recorded("opsd:gpu_slowed:ratio", *_CHOSEN)
     held = recorded("opsd:gpu_jobs:share", *_JOB)
     return [
-        panels.grid(
+        grid(
             Head(40, 0, 47, 12, 7, "XIDs while it ran",
                  "Errors that drivers reported of its GPUs meanwhile. 13, 31 and 43 are mostly the program's "
                  "own; others take the node out: see the runbook."),
@@ -253,7 +253,7 @@ def _troubles() -> list[Shaped]:
             ],
             sort=("-Last",),
         ),
-        panels.grid(
+        grid(
             Head(41, 12, 47, 12, 7, "Slowed by heat or supply",
                  "The largest share of ten minutes in which clocks of its GPUs were held down."),
             [Query(f"max_over_time(({slowed} and on (cluster, node, uuid) {held}){_TIME})")],

@@ -18,13 +18,13 @@ from dashboards.panels import (
     PLAIN,
     SECONDS,
     WARN,
-    Column,
     Head,
     Query,
     Shaped,
     Step,
 )
 from dashboards.promql import DAEMON, NODE, accounting_age, age, series, up
+from dashboards.tables import Column, grid
 
 _CLUSTER = 'cluster=~"$cluster"'
 _HOUR = 3600
@@ -164,7 +164,7 @@ def _daemon() -> list[Shaped]:
         for name in ("opsd_build_info", "opsd_node_build_info")
     ]
     return [
-        panels.grid(
+        grid(
             Head(uids.STEPS.id, 0, 11, 14, 14, "Steps of the daemon",
                  "What the daemon does by itself. Age: since the last success; at 100 % of its limit the "
                  "data are stale."),
@@ -185,7 +185,7 @@ def _daemon() -> list[Shaped]:
             ],
             sort=("-Age / limit",), none="no daemon has been scraped", paged=True,
         ),
-        panels.grid(
+        grid(
             Head(uids.SOURCES.id, 14, 11, 10, 9, "Questions to Slurm",
                  "What is asked of slurmctld each round. What fails is absent on the other dashboards, never "
                  "0: look at rights, slurmctld and the daemon's log."),
@@ -203,7 +203,7 @@ def _daemon() -> list[Shaped]:
             ],
             sort=("Answer", "Question"), none="nobody asks Slurm",
         ),
-        panels.grid(
+        grid(
             Head(31, 14, 20, 10, 5, "Versions",
                  "How many daemons and agents run which version. After an update all lines should be the new "
                  "one."),
@@ -227,7 +227,7 @@ def _agreement() -> list[Shaped]:
     failed = once("opsd_spool_nodes", _CLUSTER, 'state="failed"')
     fetched = age("opsd_spool_oldest_fetch_timestamp_seconds", _CLUSTER)
     return [
-        panels.grid(
+        grid(
             Head(uids.TELEMETRY.id, 0, 26, 24, 5, "What agents saw, beside what Slurm allocated",
                  "GPU-hours of yesterday. Drift: how far agents and Slurm disagree on the same runs; seen: "
                  "with readings; unrecorded: of runs without a record. No answer: agents in the last round."),
@@ -261,7 +261,7 @@ def _books() -> list[Shaped]:
 
     missed = f"max by ({by}) ({series('opsd_capacity_unbalanced_seconds', _CLUSTER)}) / {_HOUR}"
     return [
-        panels.grid(
+        grid(
             Head(uids.CAPACITY.id, 0, 31, 24, 9, "Yesterday's capacity: do the books balance",
                  "Hours of CPUs and GPUs of yesterday, UTC. Missed: by how much the lines miss the total; "
                  "other than 0 means a wrong node inventory or lost node events: opsd explain capacity."),
@@ -292,7 +292,7 @@ def _report() -> list[Shaped]:
     reported = once("opsd_certificate_reported_seconds", _CLUSTER)
     of_slurm, of_agents = (once(f"opsd_telemetry_{it}_gpu_seconds", _CLUSTER) for it in ("slurm", "agent"))
     return [
-        panels.grid(
+        grid(
             Head(uids.CERTIFICATE.id, 0, 40, 12, 9, "Usage beside Slurm's own report",
                  "The last nightly comparison, by TRES. No cause: the share of what Slurm reports that "
                  "nothing explains. Cells: of the whole certificate, opsd reconcile says which. Behind: "
@@ -332,7 +332,7 @@ def _pages() -> list[Shaped]:
     old = f"time() - max by ({target}) ({series('opsd_page_timestamp_seconds')})"
     steps = f"max by (step) ({series('opsd_step_duration_seconds')})"
     return [
-        panels.grid(
+        grid(
             Head(uids.SCRAPES.id, 0, 50, 12, 10, "Targets, those that are down first",
                  "Each daemon and agent that Prometheus asks, and how old its page is by Prometheus' clock."),
             [Query(f"max by ({target}) ({up(ours)})"), Query(old)],

@@ -17,19 +17,15 @@ from grafana_foundation_sdk.builders import (
     stat,
     statetimeline,
     statushistory,
-    table,
     timeseries,
 )
 from grafana_foundation_sdk.cog.builder import Builder as BuilderOf
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 PERCENT, COUNT, SECONDS, WATTS, CELSIUS, BYTES = "percentunit", "none", "s", "watt", "celsius", "bytes"
 HERTZ, BYTES_A_SECOND, JOULES, HOURS = "hertz", "binBps", "joule", "suffix: GPU-h"
-NOTHING = "-"  # an empty cell of a table
-NARROWEST = 76  # of a column that takes what room there is, before the table scrolls
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
 UNKNOWN = "#7d7d78"
 
@@ -62,27 +58,11 @@ class Query(NamedTuple):
     legend: str = ""
 
 
-class Column(NamedTuple):
-    """One column of a table: a label or `Value #A`, its heading, and how it is shown."""
-
-    field: str
-    heading: str
-    width: int | None = None
-    unit: str = ""
-    decimals: int | None = None
-    bar: bool = False
-    steps: tuple[Step, ...] = ()
-    texts: tuple[tuple[str, str, str], ...] = ()  # value, text, colour
-    show: str = "color-text"  # how thresholds and texts are shown
-    link: str = (
-        ""  # uid of a dashboard that opens with this cell's value chosen, as the variable of its label
-    )
-
-
 Shaped = BuilderOf[models.Panel]  # a finished builder
 
 
-def _dressed(builder: Builder, head: Head, unit: str, steps: Sequence[Step]) -> Builder:
+def dressed(builder: Builder, head: Head, unit: str, steps: Sequence[Step]) -> Builder:
+    """A builder with what every panel has."""
     place = models.GridPos(h=head.h, w=head.w, x=head.x, y=head.y)
     return (
         builder.id(head.id)
@@ -107,7 +87,8 @@ def _range(number: int, query: Query) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(_ref(number)).expr(query.expr).legend_format(query.legend).range()
 
 
-def _instant(number: int, query: Query) -> prometheus.Dataquery:
+def instant(number: int, query: Query) -> prometheus.Dataquery:
+    """The query of that number, asked for the end of the time shown."""
     made = prometheus.Dataquery().ref_id(_ref(number)).expr(query.expr)
     return made.legend_format(query.legend).instant()
 
@@ -147,8 +128,8 @@ def number(
         link: uid of the dashboard that tells more.
     """
     course = course and not filled
-    target = _range(0, query) if course else _instant(0, query)
-    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(target)
+    target = _range(0, query) if course else instant(0, query)
+    made: Builder = dressed(stat.Panel(), head, unit, steps).with_target(target)
     made = made.decimals(decimals).no_value(none).reduce_options(_last()).mappings([_unknown(none)])
     graph = kinds.BigValueGraphMode.AREA if course else kinds.BigValueGraphMode.NONE
     color = kinds.BigValueColorMode.BACKGROUND_SOLID if filled else kinds.BigValueColorMode.VALUE
@@ -162,7 +143,7 @@ def number(
 
 def word(head: Head, query: Query, steps: Sequence[Step], *, none: str = "no data") -> Shaped:
     """What a label says now; the value of its series gives the colour."""
-    made: Builder = _dressed(stat.Panel(), head, COUNT, steps).with_target(_instant(0, query))
+    made: Builder = dressed(stat.Panel(), head, COUNT, steps).with_target(instant(0, query))
     made = made.no_value(none).reduce_options(_last()).color_mode(kinds.BigValueColorMode.VALUE)
     made = made.graph_mode(kinds.BigValueGraphMode.NONE)
     return made.text_mode(kinds.BigValueTextMode.NAME)  # type: ignore[no-any-return]
@@ -193,7 +174,7 @@ def bars(
     decimals: int = 0,
 ) -> Shaped:
     """One bar a series, of the present: a comparison of a few."""
-    made: Builder = _dressed(bargauge.Panel(), head, unit, steps).with_target(_instant(0, query)).min(0)
+    made: Builder = dressed(bargauge.Panel(), head, unit, steps).with_target(instant(0, query)).min(0)
     if most is not None:
         made = made.max(most)
     made = made.decimals(decimals).no_value("none").reduce_options(_last()).mappings([_unknown("none")])
@@ -203,7 +184,7 @@ def bars(
 
 def timeline(head: Head, queries: Sequence[Query], unit: str, steps: Sequence[Step]) -> Shaped:
     """One line of blocks a series, as long as its value stays: what was the case, and when."""
-    made: Builder = _dressed(statetimeline.Panel(), head, unit, steps)
+    made: Builder = dressed(statetimeline.Panel(), head, unit, steps)
     for place, query in enumerate(queries):
         made = made.with_target(_range(place, query))
     made = made.show_value(kinds.VisibilityMode.AUTO).row_height(0.8).fill_opacity(70).line_width(0)
@@ -215,7 +196,7 @@ def several(
     head: Head, query: Query, unit: str, steps: Sequence[Step], *, decimals: int = 0, none: str = "no data"
 ) -> Shaped:
     """One number a series under its name: what must not be added up."""
-    made: Builder = _dressed(stat.Panel(), head, unit, steps).with_target(_instant(0, query))
+    made: Builder = dressed(stat.Panel(), head, unit, steps).with_target(instant(0, query))
     made = made.decimals(decimals).no_value(none).reduce_options(_last())
     made = made.color_mode(kinds.BigValueColorMode.VALUE).graph_mode(kinds.BigValueGraphMode.NONE)
     return made.text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)  # type: ignore[no-any-return]
@@ -242,7 +223,7 @@ def lines(
         dashed: series that are limits rather than readings.
         below: what the names of series begin with that are drawn downwards.
     """
-    made: Builder = _dressed(timeseries.Panel(), head, unit, steps)
+    made: Builder = dressed(timeseries.Panel(), head, unit, steps)
     if not below:
         made = made.min(0)
     if unit == COUNT:
@@ -284,125 +265,7 @@ def _color(mode: models.FieldColorModeId) -> dashboard.FieldColor:
 
 def heat(head: Head, query: Query, unit: str, steps: Sequence[Step]) -> Shaped:
     """One line of cells a series, coloured by thresholds: where it was busy, and when."""
-    made: Builder = _dressed(statushistory.Panel(), head, unit, steps).with_target(_range(0, query))
+    made: Builder = dressed(statushistory.Panel(), head, unit, steps).with_target(_range(0, query))
     made = made.decimals(0).show_value(kinds.VisibilityMode.NEVER).row_height(0.9).fill_opacity(80)
     made = made.line_width(0).max_data_points(72).legend(_legend())
     return made.color_scheme(_color(models.FieldColorModeId.THRESHOLDS))  # type: ignore[no-any-return]
-
-
-def grid(
-    head: Head,
-    queries: Sequence[Query],
-    columns: Sequence[Column],
-    *,
-    sort: Sequence[str],
-    none: str = "none",
-    paged: bool = False,
-) -> Shaped:
-    """A table of the present: queries with the same labels become one line.
-
-    Args:
-        sort: headings of the columns that order the lines; `-` before one: the largest first.
-        none: what stands there when there is nothing to list.
-        paged: it may be longer than its place, and then has pages.
-    """
-    made: Builder = _dressed(table.Panel(), head, COUNT, (Step(None, PLAIN),)).no_value(none)
-    for place, query in enumerate(queries):
-        made = made.with_target(_instant(place, query).format(PromQueryFormat.TABLE))
-    made = made.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
-    made = made.with_transformation(_organized(columns)).show_header(True)
-    made = made.cell_height(kinds.TableCellHeight.SM).cell_options(kinds.TableAutoCellOptions())
-    made = made.sort_by([_sorted(heading) for heading in sort])
-    if paged:
-        made = made.footer(common.TableFooterOptions().show(False).reducer([]).enable_pagination(True))
-    for column in columns:
-        made = made.override_by_name(column.heading, _properties(column))
-    return made  # type: ignore[no-any-return]
-
-
-def _sorted(heading: str) -> common.TableSortByFieldState:
-    made = common.TableSortByFieldState().display_name(heading.removeprefix("-"))
-    return made.desc(heading.startswith("-"))
-
-
-def _organized(columns: Sequence[Column]) -> models.DataTransformerConfig:
-    """Only the listed columns, in their order, under their headings."""
-    options = {
-        "includeByName": {column.field: True for column in columns},
-        "indexByName": {column.field: place for place, column in enumerate(columns)},
-        "renameByName": {column.field: column.heading for column in columns},
-    }
-    return models.DataTransformerConfig(id_val="organize", options=options)
-
-
-def _properties(column: Column) -> list[models.DynamicConfigValue]:
-    # What stands in a table of nothing would stand in each empty cell, too.
-    found: dict[str, object] = {"noValue": NOTHING}
-    if column.width:
-        found["custom.width"] = column.width
-    else:
-        found["custom.minWidth"] = NARROWEST
-    if column.unit:
-        found["unit"] = column.unit
-    if column.decimals is not None:
-        found["decimals"] = column.decimals
-    if column.steps:
-        found["thresholds"] = thresholds(column.steps).build()
-    if column.texts:
-        found["mappings"] = [_mapping(column.texts)]
-    if column.bar:
-        found |= {
-            "min": 0,
-            "max": 1,
-            "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
-        }
-    elif column.steps or column.texts:
-        found["custom.cellOptions"] = {"type": column.show}
-    if column.link:
-        found["links"] = [_link(column)]
-    return [models.DynamicConfigValue(id_val=key, value=value) for key, value in found.items()]
-
-
-def _link(column: Column) -> dict[str, object]:
-    """To another dashboard, with the time range and the data source kept."""
-    chosen = f"var-{column.field}=${{__value.raw}}"
-    url = f"/d/{column.link}?${{__url_time_range}}&var-datasource=${{datasource}}&{chosen}"
-    return {"title": f"Look at this {column.heading.lower()}", "url": url}
-
-
-def _mapping(texts: Sequence[tuple[str, str, str]]) -> models.ValueMap:
-    options = {
-        value: models.ValueMappingResult(text=text, color=color, index=place)
-        for place, (value, text, color) in enumerate(texts)
-    }
-    return models.ValueMap(options=options)
-
-
-def source() -> dashboard.DatasourceVariable:
-    """Which Prometheus."""
-    return dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
-
-
-def choice(
-    name: str, label: str, of: str, *, single: bool = False, latest: bool = False, hidden: bool = False
-) -> dashboard.QueryVariable:
-    """Values of a label to choose from, several or all.
-
-    Args:
-        of: the metric, with matchers, that carries the label.
-        single: one at a time.
-        latest: the largest number comes first.
-        hidden: nobody chooses; it stands for all values there are, named one by one.
-    """
-    made = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
-    made = made.query({"query": f"label_values({of}, {name})", "refId": name}).definition(
-        f"label_values({of}, {name})"
-    )
-    made = made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    order = models.VariableSort.NUMERICAL_DESC if latest else models.VariableSort.ALPHABETICAL_ASC
-    made = made.sort(order)
-    if single:
-        return made.multi(False).include_all(False)
-    made = made.multi(True).include_all(True)
-    made = made.hide(models.VariableHide.HIDE_VARIABLE) if hidden else made.all_value(".*")
-    return made.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))

@@ -20,7 +20,6 @@ from dashboards.panels import (
     PLAIN,
     SECONDS,
     WARN,
-    Column,
     Head,
     Query,
     Shaped,
@@ -28,6 +27,7 @@ from dashboards.panels import (
 )  # fmt: skip
 from dashboards.promql import age
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _CLUSTER = 'cluster=~"$cluster"'
 # A job that waits for several partitions stands under the list of them.
@@ -168,7 +168,7 @@ def _waits() -> list[Shaped]:
         for letter, heading in zip("ABCDEF", heads, strict=True)
     ]
     return [
-        panels.grid(
+        grid(
             Head(32, 0, 14, 14, 9, "Waits, by partition",
                  "Half and nine of ten jobs waited no longer than this. Now: those that wait and may start; "
                  "24 h: those that started within that time, by the accounting."),
@@ -205,7 +205,7 @@ def _who() -> list[Shaped]:
         for it in ("shares", "usage", "level_fairshare")
     ]
     return [
-        panels.grid(
+        grid(
             Head(34, 0, 23, 9, 11, "Why jobs wait",
                  f"Slurm's reason, the {_LINES} most frequent. Priority and Resources are the ordinary "
                  "queue; what names a limit, a dependency or a node needs somebody."),
@@ -213,7 +213,7 @@ def _who() -> list[Shaped]:
             [Column("reason", "Reason"), Column("Value", "Jobs", 90, "locale", 0)],
             sort=("-Jobs", "Reason"), none="no job waits",
         ),
-        panels.grid(
+        grid(
             Head(35, 9, 23, 15, 11, "Busiest accounts and their fair share",
                  f"The {_LINES} accounts with most jobs, GPUs that they hold and ask for, and what is "
                  "promised and used of their siblings'. Level below 1: had more than promised, and waits."),
@@ -242,7 +242,7 @@ def _nodes() -> list[Shaped]:
     gpus, out = (once(f"opsd_slurm_node_{it}", _CLUSTER) for it in ("gpus", "unavailable_info"))
     since = age("opsd_slurm_node_unavailable_since_timestamp_seconds", _CLUSTER)
     return [
-        panels.grid(
+        grid(
             Head(uids.UNAVAILABLE.id, 0, 35, 14, 10, "Nodes that take no jobs",
                  "Drained, down or kept out, with the reason somebody gave and for how long. What nobody "
                  "explains, or what is old, wants a ticket or a resume."),
@@ -286,7 +286,7 @@ def _partitions() -> list[Shaped]:
     words = tuple("|".join(NODE_STATES[it][0] for it in group) for group in groups)
     states = ("allocated", "idle", "reserved|maintenance", "drained|down")
     return [
-        panels.grid(
+        grid(
             Head(41, 0, 45, 12, 7, "Nodes by partition",
                  "A node of several partitions counts in each. Kept: reserved or in maintenance. Out: "
                  "drained, down or off."),
@@ -294,7 +294,7 @@ def _partitions() -> list[Shaped]:
             [Column("partition", "Partition"), *_columns("In use", "Idle", "Kept", "Draining", "Out")],
             sort=("Partition",),
         ),
-        panels.grid(
+        grid(
             Head(42, 12, 45, 12, 7, "GPUs by partition",
                  "GPUs of the nodes of a partition; a node of several counts in each. Idle ones take jobs "
                  "now; kept and out as for nodes."),
@@ -347,7 +347,7 @@ def _gpus() -> list[Shaped]:
             COUNT, NEUTRAL, stacked=True,
             colors={it: color for it, color in GPU_STATES.items() if it != "unseen"} | {"other": "#7d7d78"},
         ),
-        panels.grid(
+        grid(
             Head(51, 8, 53, 16, 8, "GPU-hours of this time range, by class",
                  "What became of every GPU-hour in the range above. In use is their share of the hours that "
                  "somebody looked at; unseen ones are those in which no daemon asked Slurm."),
@@ -404,7 +404,7 @@ def _load() -> list[Shaped]:
     threads = once("opsd_slurm_controller_threads", _CLUSTER)
     waiting = once("opsd_slurm_controller_agent_queue", _CLUSTER)
     return [
-        panels.grid(
+        grid(
             Head(60, 0, 70, 10, 9, "Requests to slurmctld, by time spent",
                  "What kept slurmctld busy in the range above, the seven dearest. One kind that takes most "
                  "of the time is somebody's loop of squeue or sbatch."),
@@ -450,7 +450,7 @@ def _set_aside() -> list[Shaped]:
         return f"sum by (cluster, license) ({found})"
 
     return [
-        panels.grid(
+        grid(
             Head(70, 0, 80, 16, 8, "Reservations",
                  "Nodes kept for somebody or for maintenance, now or to come. GPUs of one that is active and "
                  "empty are paid for and idle."),
@@ -466,7 +466,7 @@ def _set_aside() -> list[Shaped]:
             ],
             sort=("Begins", "Reservation"), none="no reservation", paged=True,
         ),
-        panels.grid(
+        grid(
             Head(71, 16, 80, 8, 8, "Licences",
                  "Used as a share of all; reserved ones are among the free. At 100 % jobs wait with the "
                  "reason Licenses."),

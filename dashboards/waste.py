@@ -22,13 +22,13 @@ from dashboards.panels import (
     SECONDS,
     WARN,
     WATTS,
-    Column,
     Head,
     Query,
     Shaped,
     Step,
 )
 from dashboards.recording import recorded
+from dashboards.tables import Column, grid
 
 _PEOPLE = ('country=~"$country"', 'project=~"$project"')
 _CLUSTER = 'cluster=~"$cluster"'
@@ -95,7 +95,7 @@ def _idle_gpus() -> Shaped:
     idle = recorded("opsd:gpu_idle:share", *_CHOSEN)
     long = f"count_over_time({idle}{_DAY}) * {_A_DAY_STEP} + {_BEFORE}"
     wasted = f"sum_over_time({idle}{_DAY}) / {_PER_HOUR} + {idle} * {_BEFORE / _HOUR}"
-    return panels.grid(
+    return grid(
         Head(uids.HELD_IDLE.id, 0, 6, 24, 8, "GPUs held and idle now",
              "The costliest first. Idle for: all such times of the last day together. Ask the user, then "
              "cancel the job: scancel JOB. One that serves a model waits for questions: look at its memory."),
@@ -122,7 +122,7 @@ def _idle_gpus() -> Shaped:
 def _unused() -> list[Shaped]:
     unused = recorded("opsd:gpu_unused:share", *_CHOSEN)
     return [
-        panels.grid(
+        grid(
             Head(21, 0, 15, 12, 9, "Held without a process now",
                  "By job: GPUs that no process of the job has used for ten minutes. Those of a job that uses "
                  "its other GPUs were asked for in vain."),
@@ -162,7 +162,7 @@ def _week() -> list[Shaped]:
     share = f"{of_country('idle_gpu_seconds')} / ({of_country('idle_told_gpu_seconds')} > 0)"
     told = of_week("idle_told_gpu_seconds")
     return [
-        panels.grid(
+        grid(
             Head(30, 0, 25, 15, 10, "By project",
                  "GPU-hours of 7 days in which a project's jobs held GPUs, and those in which under 1 % of "
                  "the SMs were busy. Write to the lead of a project that wastes a tenth."),
@@ -205,7 +205,7 @@ def _low() -> Shaped:
     low = f"(({mean} < {_LITTLE}) and {old})"
     gpus = recorded("opsd:job_gpus:sum", _CLUSTER)
     memory = recorded("opsd:job_memory_used_bytes:sum", _CLUSTER)
-    return panels.grid(
+    return grid(
         Head(40, 0, 36, 24, 8, "Jobs that hardly use their GPUs",
              "Jobs of at least an hour whose GPUs were less than 20 % active on average within the last two. "
              "Much memory and little activity: it serves a model, or waits for data."),
