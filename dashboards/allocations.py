@@ -161,9 +161,9 @@ def _awards() -> Shaped:
              "are left out."),
         [Query(_alive(it)) for it in shown],
         [
-            Column("project", "Project", 185, link=uids.ALLOCATIONS),
+            Column("project", "Project", 165, link=uids.ALLOCATIONS),
             Column("award", "Award", 100),
-            Column("country", "Country", 62, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
+            Column("country", "Country", 74, texts=COUNTRY_TEXTS, link=uids.COUNTRIES),
             Column("state", "State", 84, texts=_STATES),
             Column("phase", "Phase", 66, texts=_PHASES),
             Column("Value #A", "Used", None, PERCENT, 0, bar=True, steps=SHARE),

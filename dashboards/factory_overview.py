@@ -208,9 +208,9 @@ def _users() -> list[Shaped]:
              Query(f"{mine} ({idle}) and topk(10, {mine} ({held}))")],
             [
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("country", "Country", 62, texts=COUNTRY_TEXTS),
-                Column("Value #A", "GPUs", 58, COUNT, 0),
-                Column("Value #B", "Idle", 46, COUNT, 0, steps=ZERO_IS_BEST),
+                Column("country", "Country", 74, texts=COUNTRY_TEXTS),
+                Column("Value #A", "GPUs", 74, COUNT, 0),
+                Column("Value #B", "Idle", 54, COUNT, 0, steps=ZERO_IS_BEST),
             ],
             sort=("-GPUs",),
         ),
@@ -255,8 +255,8 @@ def _burning() -> list[Shaped]:
             [
                 Column("award", "Award", 98),
                 Column("project", "Project", link=uids.ALLOCATIONS),
-                Column("country", "Country", 62, texts=COUNTRY_TEXTS),
-                Column("Value #A", "Days left", 76, COUNT, 0, steps=_SOON),
+                Column("country", "Country", 74, texts=COUNTRY_TEXTS),
+                Column("Value #A", "Days left", 100, COUNT, 0, steps=_SOON),
                 Column("Value #B", "Used share", 110, PERCENT, 0, bar=True, steps=SHARE),
             ],
             sort=("Days left",),

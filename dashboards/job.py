@@ -97,12 +97,12 @@ def _whose() -> Shaped:
              "The account's project and who pays, as bound at the time. GPUs: the most it held at once."),
         [Query(f"{longest} * 0 + on (jobid, account, user) group_left () max_over_time(({gpus}){_TIME})")],
         [
-            Column("jobid", "Job", 84),
+            Column("jobid", "Job", 78),
             Column("Value", "GPUs", 55, COUNT, 0),
             Column("user", "User", 86),
             Column("account", "Account", 86),
             Column("project", "Project", link=uids.ALLOCATIONS),
-            Column("country", "Country", 62, texts=COUNTRY_TEXTS),
+            Column("country", "Country", 74, texts=COUNTRY_TEXTS),
         ],
         sort=("Project",),
     )  # fmt: skip

@@ -240,6 +240,16 @@ def _clusters() -> tuple[Recorded, ...]:
     )
 
 
+def _of_no_country() -> str:
+    """A zero for each country that has accounts, and for nobody, where agents tell who holds what.
+
+    So a line goes down to zero, and does not end: a stack of lines that end is too high until they do.
+    """
+    countries = by("max", _COUNTRY, series("opsd_account_info"))
+    nobodys = f'label_replace({by("max", ("cluster",), countries)}, "country", "unattributed", "", "")'
+    return f"0 * ({countries} or {nobodys}) and on (cluster) {series('opsd_gpu_job_unresolved')}"
+
+
 RECORDED_OF_GPUS: tuple[Recorded, ...] = (
     # ---- each GPU and MIG device
     Recorded(
@@ -313,8 +323,9 @@ RECORDED_OF_GPUS: tuple[Recorded, ...] = (
         "What those GPUs draw.",
     ),
     Recorded(
-        "opsd:country_gpus_held:sum", _COUNTRY, by("sum", _COUNTRY, _once("opsd:gpu_held:share")),
-        "GPUs held by jobs of projects that a country leads.",
+        "opsd:country_gpus_held:sum", _COUNTRY,
+        f"{by('sum', _COUNTRY, _once('opsd:gpu_held:share'))} or {_of_no_country()}",
+        "GPUs held by jobs of projects that a country leads; 0 for a country whose projects hold none now.",
     ),
     Recorded("opsd:country_gpus_idle:sum", _COUNTRY, _idle_of(_COUNTRY), "Of those, GPUs that did nothing."),
     Recorded("opsd:country_activity:avg", _COUNTRY, _mean_activity(_COUNTRY), "Mean activity of those GPUs."),

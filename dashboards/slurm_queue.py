@@ -379,7 +379,7 @@ def _scheduler() -> list[Shaped]:
             SECONDS, _CYCLES, marked=True,
         ),
         panels.number(
-            Head(63, 10, 62, 4, 8, "Backfill rested",
+            Head(63, 10, 62, 4, 8, "Last backfill",
                  "Since backfill last ran. With jobs waiting, some minutes mean that it is stuck, or "
                  "that every cycle is cut short: small jobs then start no earlier than large ones."),
             Query(f"max({seen})"), SECONDS, _RESTED, decimals=0,

@@ -205,3 +205,27 @@ def test_a_mean_is_over_gpus_that_tell(tmp_path: Path) -> None:
     means = [query(uids.FLEET, 31, letter) for letter in "ABC"]
 
     assert "" == told(given, 30, [(it, {"{}": 0.4}) for it in means], tmp_path)
+
+
+@pytest.mark.prometheus
+def test_a_country_that_holds_no_gpu_is_at_zero(tmp_path: Path) -> None:
+    """And so is nobody; where no agent tells who holds what, nothing is known of any country."""
+    account = {"account": "a", "award": "w", "project": "P", "organisation": "o", "pool": "p"}
+    known = {
+        of(
+            "opsd_account_info", **DAEMON, cluster="c", country=country, **account | {"account": country}
+        ): "1x90"
+        for country in ("PT", "RO")
+    }
+    held = {
+        agent("opsd_gpu_job_unresolved"): "0x90",
+        agent("opsd_gpu_job_info", uuid="G1", jobid="7", account="PT", user="u"): "1x90",
+    }
+    name = "opsd:country_gpus_held:sum"
+    of_each = {
+        f'{name}{{cluster="c", country="{country}"}}': value
+        for country, value in (("PT", 1.0), ("RO", 0.0), ("unattributed", 0.0))
+    }
+
+    assert "" == told(known | held, 60, [(name, of_each)], tmp_path)
+    assert "" == told(known, 60, [(name, {})], tmp_path)
