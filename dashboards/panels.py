@@ -232,6 +232,8 @@ def lines(
         made = made.with_target(_range(place, query))
     if most is not None:
         made = made.max(most)
+    elif unit == PERCENT:
+        made = made.axis_soft_max(0.1)  # or lines that are all 0 get an axis to thousands of percent
     made = made.line_width(1).fill_opacity(60 if stacked else 0).show_points(kinds.VisibilityMode.NEVER)
     if stacked:
         made = made.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
