@@ -35,6 +35,8 @@ class Blocks:
         self._span = -1
         self._out: TextIO | None = None
         self._making: list[tuple[subprocess.Popen[str], Path]] = []
+        # A Prometheus that starts removes half-made blocks in its folder: they are made beside it.
+        self._workshop = folder.with_name(f"{folder.name}.made")
 
     def add_page(self, page: Page, target: Labels, at: int, names: Iterable[str] = BY_NAME) -> None:
         """What a scrape of this page would have stored of these metrics."""
@@ -93,7 +95,7 @@ class Blocks:
         if self._making:  # one at a time: memory
             self._wait()
         process = subprocess.Popen(
-            [*_COMMAND, str(text), str(self._folder)],
+            [*_COMMAND, str(text), str(self._workshop)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self._making.append((process, text))
@@ -104,6 +106,9 @@ class Blocks:
         text.unlink(missing_ok=True)
         if process.returncode:
             raise BlocksFailed(f"promtool: {said.strip()}")
+        for block in self._workshop.iterdir():
+            if (block / "meta.json").exists():  # whole; a folder of promtool's own has none
+                block.rename(self._folder / block.name)
 
 
 def shown(labels: Labels) -> str:
