@@ -16,12 +16,11 @@ from opsd.core.period import DAY
 from opsd.core.plan import Plan, Segment
 from opsd.pipeline import exhausted
 from opsd.pipeline.balance import Label, Ledger, Line
-from opsd.pipeline.outlook import AWARD, Reading
+from opsd.pipeline.outlook import AWARD, KEPT_DAYS, Reading
 from opsd.pipeline.seconds import collect
 from opsd.store.engine import Connection
 
 LATELY_SECONDS = DAY  # use within it goes on
-LONG_OVER_DAYS = 30  # so long after an award's end and grace nobody asks since when it was over quota
 
 
 def run(
@@ -47,9 +46,7 @@ def run(
 def _recently(awards: Mapping[str, Award], lines: Iterable[Line], as_of: int) -> Iterator[tuple[str, int]]:
     for line in lines:
         award = awards[line.key]
-        is_long_over = (
-            award.end is not None and as_of >= award.end + (award.grace_days + LONG_OVER_DAYS) * DAY
-        )
+        is_long_over = award.end is not None and as_of >= award.end + (award.grace_days + KEPT_DAYS) * DAY
         if not is_long_over:
             yield line.key, line.granted
 
