@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
+import yaml
+
+from dashboards import uids
 from dashboards.promql import DAEMON, NODE
 
 
@@ -184,22 +188,23 @@ def targets() -> dict[str, str]:
     return {"daemon.json": _json(daemon), "nodes.json": _json(nodes)}
 
 
+def data_source(prometheus: str) -> dict[str, Any]:
+    """The data source of the dashboards, as Grafana reads it from a file and through its API."""
+    return {
+        "name": "opsd Prometheus",
+        "uid": uids.DATASOURCE,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": prometheus,
+        "jsonData": {"timeInterval": "15s", "httpMethod": "POST"},
+    }
+
+
 def grafana(site: Site) -> dict[str, str]:
     """Provisioning files, by path below Grafana's folder `provisioning`."""
     return {
-        "datasources/opsd.yml": f"""\
-# Where Grafana finds Prometheus. Made by `opsd dashboards build`.
-apiVersion: 1
-datasources:
-  - name: opsd Prometheus
-    uid: opsd-prometheus
-    type: prometheus
-    access: proxy
-    url: {site.prometheus}
-    jsonData:
-      timeInterval: 15s
-      httpMethod: POST
-""",
+        "datasources/opsd.yml": "# Where Grafana finds Prometheus. Made by `opsd dashboards build`.\n"
+        + yaml.safe_dump({"apiVersion": 1, "datasources": [data_source(site.prometheus)]}, sort_keys=False),
         "dashboards/opsd.yml": f"""\
 # Dashboards from files, for a Grafana that nobody pushes to. Made by `opsd dashboards build`.
 apiVersion: 1

@@ -126,15 +126,13 @@ def _gpus() -> list[Shaped]:
         return f"sum by (country) ({once(f'opsd_project_{what}', _LEADS)})"
 
     by_country = f"sum by (country) ({recorded('opsd:country_gpus_held:sum', _LEADS)})"
-    # Also where it is 0: that everything is paid for is worth a line.
-    nobodys = f'label_replace(0 * sum({by_country}), "country", "unattributed", "", "")'
     held, idle, told = (lately(f"{it}_gpu_seconds") for it in ("held", "idle", "idle_told"))
     return [
         panels.lines(
             Head(22, 0, 28, 14, 9, "GPUs held, by country",
                  "GPUs that jobs of projects led by each country hold; one that jobs share counts by its "
                  "shares. Unattributed: of accounts that no award pays for."),
-            [Query(f"{by_country} or {nobodys}", "{{country}}")],
+            [Query(by_country, "{{country}}")],
             COUNT, NEUTRAL, stacked=True, colors=COUNTRIES,
         ),
         grid(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from dashboards import difference, uids
+from dashboards import configuration, difference, uids
 from dashboards.uids import DATASOURCE
 
 Grafana = Any  # grafana-client's GrafanaApi: it carries no types
@@ -77,18 +77,6 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def data_source(prometheus: str) -> dict[str, Any]:
-    """The data source of the dashboards, as the provisioning file says it."""
-    return {
-        "uid": DATASOURCE,
-        "name": "opsd Prometheus",
-        "type": "prometheus",
-        "access": "proxy",
-        "url": prometheus,
-        "jsonData": {"timeInterval": "15s", "httpMethod": "POST"},
-    }
 
 
 def push(
@@ -170,7 +158,7 @@ def _look(
     yield ours
     if prometheus is not None:
         with _explained(url, f"data source {DATASOURCE}"):
-            yield _data_source(grafana, data_source(prometheus))
+            yield _data_source(grafana, configuration.data_source(prometheus))
     for uid, board in boards.items():
         with _explained(url, f"dashboard {board['title']}"):
             yield _dashboard(grafana, uid, board)

@@ -30,10 +30,6 @@ from opsd.store import notices as memory
 from opsd.store.engine import Connection, Store
 from opsd.store.hold import Holder
 
-LATELY_SECONDS = DAY  # use within it goes on
-LONG_OVER_DAYS = (
-    30  # so long after an award's end and grace nobody asks any more since when it was over quota
-)
 PAUSE_SECONDS = 300  # after the first failure; each pause is twice the one before
 MOST_PAUSE_SECONDS = DAY
 GIVEN_UP_SECONDS = 14 * DAY  # after which a letter that was never taken is tried no more
@@ -107,10 +103,10 @@ class _Planned:
 def preview(store: Store, sender: Sender | None, *, now: int, award: str | None = None) -> Result:
     """What would be sent now; nothing is written."""
     with store.read() as connection:
-        found = _Plan(connection, sender or _NO_SENDER, now).all(award)
-        projects = parties.load(connection).awards
-    rows = [_row(item, SEND, "", projects) for item in found.now]
-    rows += [_row(item, WAITING, item.kept.error, projects) for item in found.later]
+        plan = _Plan(connection, sender or _NO_SENDER, now)
+        found = plan.all(award)
+    rows = [_row(item, SEND, "", plan.awards) for item in found.now]
+    rows += [_row(item, WAITING, item.kept.error, plan.awards) for item in found.later]
     rows += found.nobody
     return Result(_sorted(rows), len(found.passed), len(found.now) + len(found.later))
 
@@ -286,6 +282,3 @@ class _Plan:
 def _message_id(notice: Notice, recipient: str, domain: str) -> str:
     digest = hashlib.sha256("\0".join((*notice, recipient)).encode()).hexdigest()
     return f"<opsd.{digest[:40]}@{domain}>"
-
-
-# ---------------------------------------------------------------------------------------------- the figures
