@@ -16,12 +16,13 @@ from typing import Any, get_type_hints
 from opsd.core.amounts import exact
 from opsd.core.consortium import BY_TABLE, KINDS, Kind
 from opsd.core.errors import BadText
+from opsd.core.money import Money
 from opsd.core.period import parse_time
 from opsd.core.terms import Params
 
 CONSORTIUM = "consortium"
 CONSORTIUM_KEYS = ("name", "book_zone")
-TIMES = frozenset({"valid_from", "valid_until", "start", "end", "report_due"})
+TIMES = frozenset({"valid_from", "valid_until", "start", "end", "report_due", "agreed_on", "granted_on"})
 TO_KEY = {"valid_from": "from", "valid_until": "until"}
 TO_FIELD = {key: field for field, key in TO_KEY.items()}
 MOST_DIGITS = 30
@@ -115,6 +116,11 @@ def money(value: object, zone: tzinfo) -> Decimal:
     return value if isinstance(value, Decimal) else Decimal(found.numerator)
 
 
+def amount(value: object, zone: tzinfo) -> Money:
+    """An amount of money with its currency, in quotes."""
+    return Money.parse(text(value, zone))
+
+
 def time(value: object, zone: tzinfo) -> int:
     """A date, a date and time, or either in quotes."""
     if isinstance(value, datetime | date):
@@ -161,6 +167,8 @@ READERS: dict[Any, Read] = {
     Fraction: number,
     Fraction | None: number,
     Decimal | None: money,
+    Money: amount,
+    Money | None: amount,
     tuple[str, ...]: texts,
     tuple[int, ...]: wholes,
 }

@@ -16,6 +16,7 @@ from collectors.consortium import layout
 from opsd.core.amounts import exact_text
 from opsd.core.consortium import KINDS, Consortium, Item
 from opsd.core.errors import BadText
+from opsd.core.money import Money
 from opsd.core.period import parse_time, zone
 from opsd.core.terms import Params
 
@@ -59,7 +60,7 @@ def _weights(pairs: tuple[tuple[str, Fraction], ...]) -> str:
     return f"{{ {inside} }}"
 
 
-def _value(value: Any) -> str:  # noqa: ANN401  # whatever a field may hold
+def _value(value: Any) -> str:  # noqa: ANN401, PLR0911  # whatever a field may hold
     match value:
         case bool():
             return "true" if value else "false"
@@ -69,6 +70,8 @@ def _value(value: Any) -> str:  # noqa: ANN401  # whatever a field may hold
             return str(value) if value.denominator == 1 else f'"{exact_text(value)}"'
         case Decimal():
             return f'"{value:f}"'
+        case Money():
+            return _quoted(value.text)
         case tuple():
             return f"[{', '.join(_value(part) for part in value)}]"
         case _:

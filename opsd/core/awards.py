@@ -26,12 +26,14 @@ class Project:
     title: str
     organisation: str
     sector: str = ""
+    purpose: str = ""  # what for: research, commercial, …; caps may name it
 
     def __post_init__(self) -> None:
         fields.identity("id", self.id)
         fields.words("title", self.title)
         fields.name("organisation", self.organisation)
         fields.words("sector", self.sector)
+        fields.words("purpose", self.purpose)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from opsd.core.agreements import Funder, Policy, Pool
+from opsd.core.agreements import Agreement, Cap, Contribution, Funder, Policy, Pool, Share
 from opsd.core.awards import Award, Binding, Project
+from opsd.core.factors import Factor
 from opsd.core.fields import in_force
 from opsd.core.parties import AccountHint, Cluster, Contact, NodeClass, Organisation, Person, UnitTable
+from opsd.core.prices import AidRule, OtherAid, Price
 from opsd.core.slices import MigSlice
 
 Item = (
@@ -31,6 +33,14 @@ Item = (
     | Policy
     | Contact
     | AccountHint
+    | Contribution
+    | Agreement
+    | Share
+    | Cap
+    | Price
+    | AidRule
+    | OtherAid
+    | Factor
 )
 Key = tuple[str | int, ...]
 
@@ -73,6 +83,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("policy", Policy, ("id", "valid_from"), "policies"),
     Kind("award", Award, ("id",), "awards"),
     Kind("binding", Binding, ("cluster", "account", "partition", "qos", "valid_from"), "bindings"),
+    Kind("contribution", Contribution, ("id",), "contributions"),
+    Kind("agreement", Agreement, ("id", "valid_from"), "agreements"),
+    Kind("share", Share, ("agreement", "pool"), "shares"),
+    Kind("cap", Cap, ("id", "valid_from"), "caps"),
+    Kind("price", Price, ("id", "valid_from"), "prices"),
+    Kind("aid_rule", AidRule, ("id", "valid_from"), "aid_rules"),
+    Kind("other_aid", OtherAid, ("id",), "other_aids"),
+    Kind("factor", Factor, ("cluster", "kind", "valid_from"), "factors"),
     Kind("contact", Contact, ("id",), "contacts"),
     Kind("account_hint", AccountHint, ("prefix",), "account_hints"),
 )
@@ -99,6 +117,16 @@ class Consortium:
     bindings: tuple[Binding, ...] = ()
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     account_hints: Mapping[str, AccountHint] = field(default_factory=dict)
+    contributions: Mapping[str, Contribution] = field(default_factory=dict)
+    agreements: tuple[Agreement, ...] = ()
+    shares: tuple[Share, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    prices: tuple[Price, ...] = ()
+    aid_rules: tuple[AidRule, ...] = ()
+    other_aids: Mapping[str, OtherAid] = field(default_factory=dict)
+    factors: tuple[Factor, ...] = ()
+    second_person: tuple[str, ...] = ()  # kinds of journal entries that a second person must approve
+    smallest_group: int | None = None  # users; smaller groups are merged in reports. None: not said
 
     @classmethod
     def of(cls, items: Iterable[Item], name: str = "", book_zone: str = "") -> Consortium:
@@ -111,7 +139,7 @@ class Consortium:
         parts: dict[str, Any] = {}
         for kind in KINDS:
             ordered = dict(sorted(gathered[kind.attribute].items()))
-            if kind.dated:
+            if kind.dated or len(kind.key) > 1:
                 parts[kind.attribute] = tuple(ordered.values())
             else:
                 parts[kind.attribute] = {key[0]: item for key, item in ordered.items()}

@@ -6,10 +6,12 @@ to write instead, so that a reader can point at the line.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from opsd.core.amounts import exact_text
 from opsd.core.errors import BadText
+from opsd.core.money import Money
 from opsd.core.period import HOUR, isoformat
 
 ALWAYS = 0  # `valid_from` of what has no known beginning; Slurm is younger than the epoch
@@ -82,6 +84,29 @@ def number(field: str, value: Fraction | None) -> None:
         raise BadField(
             field, f"{field} is below 0 or too long", exact_text(value), "write 0 or more, in 30 digits"
         )
+
+
+def part(field: str, value: Fraction) -> None:
+    """A part of a whole, 0 to 1."""
+    if not 0 <= value <= 1 or value.denominator >= MOST:
+        raise BadField(
+            field, f"{field} is no part of a whole", exact_text(value), "write 0 to 1, such as 1/3"
+        )
+
+
+def money(field: str, value: Money | None) -> None:
+    """An amount of money from 0 up, or None for one nobody knows."""
+    if value is not None and value.micro < 0:
+        raise BadField(field, f"{field} is below 0", value.text, "write what was agreed, or leave it out")
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+
+
+def sha256(field: str, text: str) -> None:
+    """A SHA-256 in 64 small hexadecimal digits, or nothing."""
+    if text and not _SHA256.match(text):
+        raise BadField(field, f"{field} is no SHA-256", text, "write the 64 digits that sha256sum prints")
 
 
 def choice(field: str, text: str, allowed: tuple[str, ...]) -> None:

@@ -1,13 +1,16 @@
 """Entries that change what an award may use; balances are folds over them, never stored numbers.
 
-Invariant: entries are only added, and an amount is a whole number of micro-unit-seconds.
+Invariant: entries are only added, an amount is a whole number of micro-unit-seconds, and each entry
+carries the hash of the one before it, so that none can be changed or taken out unseen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from opsd.core import fields
 from opsd.core.amounts import LARGEST, UNITS
@@ -15,14 +18,25 @@ from opsd.core.fields import BadField
 
 GRANT = "grant"
 EXTENSION = "extension"
+TRANSFER = "transfer"
+CARRY_OVER = "carry-over"
+EXPIRY = "expiry"
 ADJUSTMENT = "adjustment"
-GRANTING = (GRANT, EXTENSION, "transfer", "carry-over", "expiry", ADJUSTMENT, "credit")
-KINDS = (*GRANTING, "correction", "close")
+CREDIT = "credit"
+GRANTING = (GRANT, EXTENSION, TRANSFER, CARRY_OVER, EXPIRY, ADJUSTMENT, CREDIT)
+CORRECTION = "correction"  # of a closed month, at a later close: a document, no amount
+CLOSE = "close"  # an edition was frozen: a document, no amount
+DOCUMENTS = (CORRECTION, CLOSE)
+KINDS = (*GRANTING, *DOCUMENTS)
+FIRST = "0" * 64  # what the first entry has before it
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the journal. `at` is when it takes effect, `posted` when it was written down."""
+    """One line of the journal. `at` is when it takes effect, `posted` when it was written down.
+
+    One of DOCUMENTS has no award, unit or amount, but a subject and the digest of what it stands for.
+    """
 
     at: int
     posted: int
@@ -32,16 +46,46 @@ class Entry:
     amount: int  # micro-unit-seconds, negative where it takes away
     reason: str
     author: str
-    id: int = 0  # 0: not stored yet
+    id: int = 0  # 0: not stored yet; then 1, 2, 3, … without a gap
+    approver: str = ""  # a second person, where one is asked for
+    subject: str = ""  # the edition (2026-10/1) or period that it is about; of a transfer, the other award
+    evidence: str = ""  # what it rests on, as JSON: the runs of a credit
+    digest: str = ""  # SHA-256 of the document that it stands for
+    previous: str = ""  # the hash of the entry before
+    hash: str = ""
 
     def __post_init__(self) -> None:
         fields.choice("kind", self.kind, KINDS)
-        fields.choice("unit", self.unit, UNITS)
-        fields.name("award", self.award)
-        fields.words("reason", self.reason)
-        fields.words("author", self.author)
+        if self.kind in DOCUMENTS:
+            fields.name("subject", self.subject)
+            fields.sha256("digest", self.digest)
+        else:
+            fields.choice("unit", self.unit, UNITS)
+            fields.name("award", self.award)
+        for field in ("reason", "author", "approver", "subject"):
+            fields.words(field, getattr(self, field))
         if abs(self.amount) > LARGEST:
             raise BadField("amount", "too large for one journal entry", str(self.amount), "split it")
+
+    @property
+    def sealed(self) -> str:
+        """The hash that it must have."""
+        told = (
+            self.id, self.at, self.posted, self.kind, self.award, self.unit, self.amount, self.reason,
+            self.author, self.approver, self.subject, self.evidence, self.digest, self.previous,
+        )  # fmt: skip
+        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def chained(entries: Iterable[Entry], last: Entry | None) -> Iterator[Entry]:
+    """New entries with their numbers and hashes, behind the last one that is stored."""
+    number, before = (last.id, last.hash) if last else (0, FIRST)
+    for entry in entries:
+        number += 1
+        linked = replace(entry, id=number, previous=before)
+        before = linked.sealed
+        yield replace(linked, hash=before)
 
 
 def granted(entries: Iterable[Entry], as_of: int) -> dict[str, int]:

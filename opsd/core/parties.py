@@ -113,11 +113,17 @@ class Organisation:
     kind: str = ""
     sector: str = ""
     parent: str = ""
+    undertaking: str = ""  # the single undertaking it is part of, by State-aid rules; empty: itself
+    tax_id: str = ""
+    nace: str = ""  # its activity, in the code of registers
+    ror: str = ""
 
     def __post_init__(self) -> None:
         fields.identity("id", self.id)
         fields.words("name", self.name)
         fields.country("country", self.country)
+        for field in ("undertaking", "tax_id", "nace", "ror"):
+            fields.words(field, getattr(self, field))
         if self.kind:
             fields.choice("kind", self.kind, ORGANISATION_KINDS)
         fields.words("sector", self.sector)

@@ -12,15 +12,19 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, get_type_hints
 
-from sqlalchemy import Connection, and_, column, insert, select, table, update
+from sqlalchemy import Connection, Select, and_, column, insert, select, table, update
 
 from opsd.core.amounts import exact, exact_text
 from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Kind
-from opsd.core.journal import Entry
+from opsd.core.journal import Entry, chained
+from opsd.core.money import Money
 from opsd.core.parties import NodeClass
 
 SETTINGS = ("name", "book_zone")
-JOURNAL_COLUMNS = ("id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author")
+JOURNAL_COLUMNS = (
+    "id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author", "approver", "subject",
+    "evidence", "digest", "previous", "hash",
+)  # fmt: skip
 
 _TABLES = {kind.table: table(kind.table, *(column(name) for name in kind.columns)) for kind in KINDS}
 _setting = table("consortium_setting", column("key"), column("value"))
@@ -49,7 +53,18 @@ def _wholes(joined: str) -> tuple[int, ...]:
     return tuple(map(int, _texts(joined)))
 
 
+def _money(text: str) -> Money:
+    micro, currency = text.split()
+    return Money(int(micro), currency)
+
+
+def _money_text(value: Money) -> str:
+    return f"{value.micro} {value.currency}"
+
+
 _CODECS: dict[Any, Codec] = {
+    Money: (_money_text, _money),
+    Money | None: (_or_none(_money_text), _or_none(_money)),
     Fraction: (exact_text, exact),
     Fraction | None: (_or_none(exact_text), _or_none(exact)),
     Decimal | None: (_or_none(lambda value: f"{value:f}"), _or_none(Decimal)),
@@ -128,13 +143,31 @@ def _save_setting(connection: Connection, key: str, value: str) -> None:
 
 def journal(connection: Connection) -> list[Entry]:
     """Every entry, oldest first."""
-    columns = [_journal.c[name] for name in JOURNAL_COLUMNS]
-    rows = connection.execute(select(*columns).order_by(_journal.c.id))
-    return [Entry(**dict(zip(JOURNAL_COLUMNS, row, strict=True))) for row in rows]
+    return [_entry(row) for row in connection.execute(_entries().order_by(_journal.c.id))]
 
 
-def post(connection: Connection, entries: Iterable[Entry]) -> None:
-    """Add entries to the journal."""
-    names = JOURNAL_COLUMNS[1:]
-    if rows := [{name: getattr(entry, name) for name in names} for entry in entries]:
-        connection.execute(insert(_journal), rows)
+def last_entry(connection: Connection) -> Entry | None:
+    """The head of the chain."""
+    row = connection.execute(_entries().order_by(_journal.c.id.desc()).limit(1)).first()
+    return _entry(row) if row else None
+
+
+def _entries() -> Select[Any]:
+    return select(*(_journal.c[name] for name in JOURNAL_COLUMNS))
+
+
+def _entry(row: Iterable[Any]) -> Entry:
+    values = dict(zip(JOURNAL_COLUMNS, row, strict=True))
+    return Entry(**{**values, "award": values["award"] or ""})
+
+
+def post(connection: Connection, entries: Iterable[Entry]) -> list[Entry]:
+    """Add entries to the journal; returns them as they stand there.
+
+    Writers wait for each other (`Store.write`), and no two entries may have the same one before them.
+    """
+    new = list(chained(entries, last_entry(connection)))
+    rows = [{name: getattr(entry, name) for name in JOURNAL_COLUMNS} for entry in new]
+    if rows:
+        connection.execute(insert(_journal), [{**row, "award": row["award"] or None} for row in rows])
+    return new

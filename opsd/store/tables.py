@@ -408,3 +408,54 @@ notice = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("error", Text, nullable=False, server_default=text("''")),
 )
+
+# What was reported: closed months and restatements, each frozen as canonical text (opsd.core.dossier).
+# Triggers of migration 0006 refuse every change of these tables' rows.
+edition = Table(
+    "edition",
+    METADATA,
+    Column("id", AutoId, primary_key=True),
+    Column("period", Text, nullable=False),
+    Column("number", Integer, nullable=False),  # 1: the close; later ones restate and change no book
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("journal_id", BigInteger, nullable=False),  # the entry `close` that vouches for it
+    Column("records", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),  # of the digests of all its records, runs and files, in order
+    Column("digests", Text, nullable=False),  # of facts, master, configuration, program: canonical JSON
+    UniqueConstraint("period", "number"),
+)
+
+edition_record = Table(
+    "edition_record",
+    METADATA,
+    Column("edition_id", BigInteger, ForeignKey("edition.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # header, line, balance, correction, …
+    Column("text", Text, nullable=False),  # canonical JSON
+    Column("sha256", Text, nullable=False),
+)
+
+# The runs behind the lines of a month, as they were counted: what later truth is compared with. An
+# edition holds its own month's, and those of every earlier month that it corrects.
+edition_runs = Table(
+    "edition_runs",
+    METADATA,
+    Column("edition_id", BigInteger, ForeignKey("edition.id"), primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("runs", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # canonical text, deflated
+    Column("sha256", Text, nullable=False),  # of the text
+)
+
+edition_file = Table(
+    "edition_file",
+    METADATA,
+    Column("edition_id", BigInteger, ForeignKey("edition.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+)

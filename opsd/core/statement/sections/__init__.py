@@ -1,0 +1,1 @@
+"""The sections of a statement: one file each, `section(view)`, and one row in `opsd.core.statement.build`."""
