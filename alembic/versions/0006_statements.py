@@ -30,6 +30,7 @@ def upgrade() -> None:
     for table, columns in _ADDED.items():
         for column in columns:
             op.add_column(table, _empty(column))
+    op.add_column("award", sa.Column("granted_on", sa.BigInteger(), nullable=True))
     _master_data()
     _link_journal()
     _editions()
@@ -177,11 +178,12 @@ def _master_data() -> None:
         sa.Column("cluster", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("node_class", sa.Text(), nullable=False),
         sa.Column("valid_from", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("valid_until", sa.BigInteger(), nullable=True),
         sa.Column("source", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["cluster"], ["cluster.id"], name=op.f("fk_factor_cluster_cluster")),
-        sa.PrimaryKeyConstraint("cluster", "kind", "valid_from", name=op.f("pk_factor")),
+        sa.PrimaryKeyConstraint("cluster", "node_class", "kind", "valid_from", name=op.f("pk_factor")),
     )
     op.create_table(
         "draft",

@@ -52,6 +52,7 @@ class Award:
     thresholds: tuple[int, ...] = THRESHOLDS  # percent of the grant
     grace_days: int = 0  # after it was exhausted or ended, whichever came first: use is still tolerated
     report_due: int | None = None
+    granted_on: int | None = None  # the day of the legal right to it, when aid is booked; None: its start
 
     def __post_init__(self) -> None:
         fields.identity("id", self.id)
@@ -62,6 +63,7 @@ class Award:
         fields.validity(self.start, self.end, "end")
         fields.count("grace_days", self.grace_days)
         fields.instant("report_due", self.report_due)
+        fields.instant("granted_on", self.granted_on)
         self._check_amount()
         if list(self.thresholds) != sorted(set(self.thresholds)) or any(t <= 0 for t in self.thresholds):
             shown = ", ".join(map(str, self.thresholds))

@@ -90,7 +90,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("price", Price, ("id", "valid_from"), "prices"),
     Kind("aid_rule", AidRule, ("id", "valid_from"), "aid_rules"),
     Kind("other_aid", OtherAid, ("id",), "other_aids"),
-    Kind("factor", Factor, ("cluster", "kind", "valid_from"), "factors"),
+    Kind("factor", Factor, ("cluster", "node_class", "kind", "valid_from"), "factors"),
     Kind("contact", Contact, ("id",), "contacts"),
     Kind("account_hint", AccountHint, ("prefix",), "account_hints"),
 )

@@ -112,6 +112,15 @@ class Balance:
     unpriced: tuple[str, ...] = ()  # why some use has no charge
 
 
+class Granted(NamedTuple):
+    """What was granted to an award, from day one up to the end of the period."""
+
+    award: str
+    at: int  # when it takes effect; of a grant, the day of the legal right where the award tells it
+    kind: str  # of opsd.core.journal.GRANTING
+    amount: int  # micro-unit-seconds
+
+
 class Capacity(NamedTuple):
     """Where the resource-seconds of a node class went; total = the sum of the others."""
 
@@ -274,6 +283,7 @@ class Dossier:
     year: tuple[Past, ...] = ()  # by month, from the begin of the civil year up to `as_of`
     balances: tuple[Balance, ...] = ()
     entries: tuple[Entry, ...] = ()  # in effect or posted inside the period, close and correction included
+    granted: tuple[Granted, ...] = ()  # everything ever granted, by award and time
     capacity: tuple[Capacity, ...] = ()
     waited: tuple[Waited, ...] = ()
     measured: tuple[Measured, ...] = ()
@@ -296,8 +306,8 @@ class Dossier:
 # ------------------------------------------------------------------------------------------ as records
 
 _PARTS = (
-    "lines", "previous", "year", "balances", "entries", "capacity", "waited", "measured", "certificates", "concerns",
-    "corrections", "closed",
+    "lines", "previous", "year", "balances", "entries", "granted", "capacity", "waited", "measured",
+    "certificates", "concerns", "corrections", "closed",
 )  # fmt: skip
 HEADER, MASTER = "header", "master"
 Record = tuple[str, str]  # kind, canonical text

@@ -188,6 +188,7 @@ class AwardRow(Row, table=True):
     thresholds: str = _text()
     grace_days: int = _whole()
     report_due: int | None = _whole_or_none()
+    granted_on: int | None = _whole_or_none()
 
 
 class BindingRow(Row, table=True):
@@ -355,6 +356,7 @@ class FactorRow(Row, table=True):
     cluster: str = _key_of("cluster.id")
     kind: str = _key()
     value: str = _text()
+    node_class: str = _key()
     valid_from: int = _time_key()
     valid_until: int | None = _whole_or_none()
     source: str = _text()
