@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 
-from collectors.simulated import organisations, projects
+from collectors.simulated import agreements, organisations, projects
+from collectors.simulated.agreements import Row, Value
 from collectors.simulated.grants import DAYS_TO_REPORT, POLICY, UPGRADE_POLICY, Grant
 from collectors.simulated.machine import PARTITIONS, Partition, host_list
 from collectors.simulated.projects import CORE_HOURS, GPU_HOURS, LARGEST_SHARE, WHOLE_NODES
 from collectors.simulated.rhythm import DAY, HOUR, LENGTH
 from collectors.simulated.text import CLUSTER
-
-Value = str | int | bool | date | datetime | list[str] | list[int] | dict[str, str]
-Row = dict[str, Value]
 
 FUNDERS: tuple[Row, ...] = (
     {"id": "eurohpc", "name": "European joint undertaking (simulated)", "kind": "ju"},
@@ -101,11 +99,12 @@ def _tables(grants: list[Grant], until: int) -> Iterator[tuple[str, Iterable[Row
     yield "organisation", map(_organisation, organisations.ORGANISATIONS)
     yield "person", _people(until)
     yield "funder", FUNDERS
-    yield "pool", [{"id": name, "funder": funder, "name": title} for name, funder, title in POOLS]
+    yield "pool", map(_pool, POOLS)
     yield "project", map(_project, projects.PROJECTS)
     yield "policy", POLICIES
     yield "award", map(_award, grants)
     yield "binding", map(_binding, grants)
+    yield from agreements.tables()
     yield "contact", _contacts()
     yield "account_hint", [{"prefix": prefix, "meaning": meaning} for prefix, meaning in HINTS]
 
@@ -136,6 +135,12 @@ def _unit_table(partition: Partition) -> Row:
     }
 
 
+def _pool(row: tuple[str, str, str]) -> Row:
+    name, funder, title = row
+    aid: Row = {"aid_rule": agreements.DE_MINIMIS} if name in agreements.AID_POOLS else {}
+    return {"id": name, "funder": funder, "name": title, **aid}
+
+
 def _organisation(it: organisations.Organisation) -> Row:
     return {"id": it.id, "name": it.name, "country": it.country, "kind": it.kind, "sector": it.sector}
 
@@ -159,7 +164,9 @@ def project_id(it: projects.Project) -> str:
 
 
 def _project(it: projects.Project) -> Row:
-    return {"id": project_id(it), "title": it.title, "organisation": it.lead}
+    commercial = organisations.BY_ID[it.lead].kind == "large-company"
+    purpose = "commercial" if commercial else "research"
+    return {"id": project_id(it), "title": it.title, "organisation": it.lead, "purpose": purpose}
 
 
 def _award(it: Grant) -> Row:
