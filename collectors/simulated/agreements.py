@@ -70,6 +70,12 @@ _PRICES = (
     ("node-hour", "node-hours", "7 EUR"),
     ("core-hour", "core-hours", "0.02 EUR"),
 )
+# undertaking, Member State, amount, day: one has little room left, one none
+_DECLARED = (
+    ("ribaldera", "ES", "120000 EUR", date(2025, 3, 3)),
+    ("biotecnia-orballo", "ES", "295000 EUR", date(2025, 11, 20)),
+    ("maregia", "PT", "240000 EUR", date(2023, 6, 1)),
+)
 _WATTS = {ACC: ("480", "900"), GPP: ("0", "700"), UPG: ("820", "1400")}
 
 
@@ -81,7 +87,7 @@ def tables() -> Iterator[tuple[str, Iterable[Row]]]:
     yield "cap", [{**row, "from": SINCE, "source": INVENTED} for row in _CAPS]
     yield "price", [_price(*row) for row in _PRICES]
     yield "aid_rule", [_aid_rule()]
-    yield "other_aid", [_declared()]
+    yield "other_aid", [_declared(*row) for row in _DECLARED]
     yield "factor", _factors()
 
 
@@ -137,14 +143,14 @@ def _aid_rule() -> Row:
     }
 
 
-def _declared() -> Row:
+def _declared(undertaking: str, country: str, amount: str, granted_on: date) -> Row:
     return {
-        "id": "declared-ribaldera-2025",
-        "undertaking": "ribaldera",
-        "country": "ES",
+        "id": f"declared-{undertaking}",
+        "undertaking": undertaking,
+        "country": country,
         "rule": DE_MINIMIS,
-        "amount": "120000 EUR",
-        "granted_on": date(2025, 3, 3),
+        "amount": amount,
+        "granted_on": granted_on,
         "source": f"its declaration, {INVENTED}",
     }
 
