@@ -1,0 +1,224 @@
+"""Editions of closed months, as they were frozen: records, runs and files, each with its digest.
+
+Invariant: an edition is added whole, in one transaction, and nothing of it is ever changed; the database's
+own triggers refuse that. What is read here is handed over as it is stored: `opsd.pipeline.verify` judges it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, insert, select
+
+from opsd.core import canonical
+from opsd.core.dossier import Record
+from opsd.store import tables
+
+_edition, _record, _runs, _file = (
+    tables.edition,
+    tables.edition_record,
+    tables.edition_runs,
+    tables.edition_file,
+)
+_LEVEL = 6  # of deflate: the same bytes for the same text
+_AT_ONCE = 1_000
+
+
+class RunList(NamedTuple):
+    """The runs behind a month, as canonical text: a line each."""
+
+    period: str
+    runs: int
+    text: str
+
+
+class File(NamedTuple):
+    """One rendered file."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One frozen edition, without what it holds."""
+
+    period: str
+    number: int
+    start: int
+    end: int
+    zone: str
+    made_at: int
+    journal_id: int
+    records: int
+    digest: str
+    digests: Mapping[str, str]  # of facts, master, configuration, program
+    id: int = 0  # 0: not stored yet
+
+    @property
+    def name(self) -> str:
+        """`2026-10/1`."""
+        return f"{self.period}/{self.number}"
+
+
+class Kept(NamedTuple):
+    """A piece of an edition as it is stored, with the digest that stands beside it."""
+
+    kind: str  # of a record: its kind; of runs: the period; of a file: its name
+    number: int  # of a record: its place; of runs: how many; of a file: its size
+    content: bytes
+    sha256: str
+
+
+def whole_digest(records: Iterable[str], runs: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """The digest of an edition: over the digests of all it holds, in order."""
+    return canonical.digest(
+        canonical.dumped(
+            {
+                "records": list(records),
+                "runs": dict(sorted(runs.items())),
+                "files": dict(sorted(files.items())),
+            }
+        )
+    )
+
+
+def digest_of(records: Sequence[Record], runs: Iterable[RunList], files: Iterable[File]) -> str:
+    """The digest that an edition of these will have."""
+    return whole_digest(
+        (record_digest(*record) for record in records),
+        {found.period: canonical.digest(found.text) for found in runs},
+        {found.name: canonical.digest(found.content) for found in files},
+    )
+
+
+def record_digest(kind: str, text: str) -> str:
+    """The digest of one record, its kind included."""
+    return canonical.digest(f"{kind}\n{text}")
+
+
+def add(
+    connection: Connection,
+    edition: Edition,
+    records: Sequence[Record],
+    runs: Sequence[RunList],
+    files: Sequence[File],
+) -> Edition:
+    """Freeze an edition; the journal's entry that vouches for it is there already."""
+    row = {
+        name: getattr(edition, name)
+        for name in (
+            "period", "number", "start", "end", "zone", "made_at", "journal_id", "records", "digest",
+        )
+    }  # fmt: skip
+    row["digests"] = canonical.dumped(dict(edition.digests))
+    found = connection.execute(insert(_edition).returning(_edition.c.id), row).scalar_one()
+    rows = [
+        {
+            "edition_id": found,
+            "number": number,
+            "kind": kind,
+            "text": text,
+            "sha256": record_digest(kind, text),
+        }
+        for number, (kind, text) in enumerate(records, 1)
+    ]
+    for at in range(0, len(rows), _AT_ONCE):
+        connection.execute(insert(_record), rows[at : at + _AT_ONCE])
+    for held in runs:
+        content = held.text.encode()
+        connection.execute(insert(_runs), {
+            "edition_id": found, "period": held.period, "runs": held.runs,
+            "content": zlib.compress(content, _LEVEL), "sha256": canonical.digest(content),
+        })  # fmt: skip
+    for file in files:
+        connection.execute(insert(_file), {
+            "edition_id": found, "name": file.name, "size": len(file.content), "content": file.content,
+            "sha256": canonical.digest(file.content),
+        })  # fmt: skip
+    return Edition(**{**{name: getattr(edition, name) for name in Edition.__slots__}, "id": found})
+
+
+def every(connection: Connection) -> list[Edition]:
+    """All editions, by month and number."""
+    found = [_read(row) for row in connection.execute(select(_edition))]
+    return sorted(found, key=lambda edition: (edition.start, edition.period, edition.number))
+
+
+def find(connection: Connection, period: str, number: int | None = None) -> Edition | None:
+    """One edition of a month; without a number the last."""
+    found = [edition for edition in every(connection) if edition.period == period]
+    wanted = [edition for edition in found if number in (None, edition.number)]
+    return wanted[-1] if wanted else None
+
+
+def _read(row: Any) -> Edition:  # noqa: ANN401  # a row of SQLAlchemy's
+    values = {name: getattr(row, name) for name in Edition.__slots__}
+    return Edition(**{**values, "digests": json.loads(values["digests"])})
+
+
+def records(connection: Connection, edition: Edition, kinds: Sequence[str] = ()) -> list[Record]:
+    """The records of an edition in their order; of some kinds alone, or all."""
+    query = _of(edition, _record, _record.c.kind, _record.c.text).order_by(_record.c.number)
+    if kinds:
+        query = query.where(_record.c.kind.in_(kinds))
+    return [(row.kind, row.text) for row in connection.execute(query)]
+
+
+def kept_records(connection: Connection, edition: Edition) -> Iterator[Kept]:
+    """The records with their digests."""
+    columns = (_record.c.kind, _record.c.number, _record.c.text, _record.c.sha256)
+    for row in connection.execute(_of(edition, _record, *columns).order_by(_record.c.number)):
+        yield Kept(row.kind, row.number, row.text.encode(), row.sha256)
+
+
+def kept_runs(connection: Connection, edition: Edition) -> Iterator[Kept]:
+    """The lists of runs, still deflated, with the digests of their texts."""
+    columns = (_runs.c.period, _runs.c.runs, _runs.c.content, _runs.c.sha256)
+    for row in sorted(connection.execute(_of(edition, _runs, *columns)).all()):
+        yield Kept(row.period, row.runs, row.content, row.sha256)
+
+
+def kept_files(connection: Connection, edition: Edition) -> Iterator[Kept]:
+    """The files with their digests, one in memory at a time."""
+    for name in file_names(connection, edition):
+        columns = (_file.c.name, _file.c.size, _file.c.content, _file.c.sha256)
+        row = connection.execute(_of(edition, _file, *columns).where(_file.c.name == name)).one()
+        yield Kept(*row)
+
+
+def file_names(connection: Connection, edition: Edition) -> list[str]:
+    """What the files of an edition are called."""
+    return sorted(connection.scalars(_of(edition, _file, _file.c.name)))
+
+
+def inflated(content: bytes) -> bytes:
+    """The text of a list of runs.
+
+    Raises:
+        ValueError: it cannot be inflated.
+    """
+    try:
+        return zlib.decompress(content)
+    except zlib.error as err:
+        raise ValueError(str(err)) from err
+
+
+def latest_runs(connection: Connection, period: str, editions: Iterable[int]) -> str | None:
+    """The text of the run list of a month that was frozen last, by one of some editions."""
+    held = connection.scalars(
+        select(_runs.c.edition_id).where(_runs.c.period == period, _runs.c.edition_id.in_(list(editions)))
+    )
+    last = max(held, default=None)
+    if last is None:
+        return None
+    query = select(_runs.c.content).where(_runs.c.period == period, _runs.c.edition_id == last)
+    return inflated(connection.execute(query).scalar_one()).decode()
+
+
+def _of(edition: Edition, table: Any, *columns: Any) -> Select[Any]:  # noqa: ANN401
+    return select(*columns).where(table.c.edition_id == edition.id)
