@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from opsd.core import fields
 from opsd.core.amounts import LARGEST, UNITS
@@ -74,8 +75,18 @@ class Entry:
             self.id, self.at, self.posted, self.kind, self.award, self.unit, self.amount, self.reason,
             self.author, self.approver, self.subject, self.evidence, self.digest, self.previous,
         )  # fmt: skip
-        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _seal(told)
+
+
+SEALED = (
+    "id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author", "approver", "subject",
+    "evidence", "digest", "previous",
+)  # fmt: skip
+
+
+def _seal(told: Sequence[object]) -> str:
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def chained(entries: Iterable[Entry], last: Entry | None) -> Iterator[Entry]:
@@ -86,6 +97,44 @@ def chained(entries: Iterable[Entry], last: Entry | None) -> Iterator[Entry]:
         linked = replace(entry, id=number, previous=before)
         before = linked.sealed
         yield replace(linked, hash=before)
+
+
+class Walk(NamedTuple):
+    """What a walk along the chain found: how long it is, its head, and every link that is wrong."""
+
+    entries: int
+    head: str  # the last entry's hash
+    faults: tuple[str, ...]
+
+
+def walk(rows: Iterable[Mapping[str, Any]]) -> Walk:
+    """Follow the chain through rows as they are stored, by id; nothing in them is trusted.
+
+    What was cut off at the end leaves no trace in the chain: compare the head with one printed before.
+    """
+    held = list(rows)
+    known = frozenset([FIRST, *(row["hash"] for row in held)])
+    found: list[str] = []
+    number, before = 0, FIRST
+    for row in held:
+        if (said := _fault(row, number + 1, before, known)) is not None:
+            found.append(said)
+        number, before = row["id"], row["hash"]
+    return Walk(len(held), before, tuple(found))
+
+
+def _fault(row: Mapping[str, Any], number: int, before: str, known: frozenset[str]) -> str | None:
+    """The first thing that is wrong about a row that should be `number`, behind the hash `before`."""
+    own, follows = row["id"], row["previous"] == before
+    if own != number:
+        lost = f"entry {number} is" if own == number + 1 else f"entries {number} to {own - 1} are"
+        return f"{lost} missing: the next is entry {own}"
+    if not follows and row["previous"] in known:
+        place = f"it does not follow entry {own - 1}" if own > 1 else "another was the first"
+        return f"entry {own} is out of order: {place}"
+    if not follows or _seal([row[name] for name in SEALED]) != row["hash"]:
+        return f"entry {own} was changed: it does not match its hash"
+    return None
 
 
 def granted(entries: Iterable[Entry], as_of: int) -> dict[str, int]:

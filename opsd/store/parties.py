@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, get_type_hints
 
-from sqlalchemy import Connection, Select, and_, column, insert, select, table, update
+from sqlalchemy import Connection, LargeBinary, Select, and_, cast, column, insert, select, table, update
 
 from opsd.core.amounts import exact, exact_text
 from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Kind
@@ -25,6 +25,8 @@ JOURNAL_COLUMNS = (
     "id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author", "approver", "subject",
     "evidence", "digest", "previous", "hash",
 )  # fmt: skip
+
+_WHOLES = ("id", "at", "posted", "amount")
 
 _TABLES = {kind.table: table(kind.table, *(column(name) for name in kind.columns)) for kind in KINDS}
 _setting = table("consortium_setting", column("key"), column("value"))
@@ -144,6 +146,21 @@ def _save_setting(connection: Connection, key: str, value: str) -> None:
 def journal(connection: Connection) -> list[Entry]:
     """Every entry, oldest first."""
     return [_entry(row) for row in connection.execute(_entries().order_by(_journal.c.id))]
+
+
+def journal_rows(connection: Connection) -> Iterator[dict[str, Any]]:
+    """Every entry as it is stored, by id, for whoever distrusts it: a damaged text is read all the same."""
+    lax = connection.dialect.name == "sqlite"  # which keeps bytes that are no text; PostgreSQL does not
+    columns = [
+        cast(_journal.c[name], LargeBinary).label(name) if lax and name not in _WHOLES else _journal.c[name]
+        for name in JOURNAL_COLUMNS
+    ]
+    for row in connection.execute(select(*columns).order_by(_journal.c.id)).mappings():
+        texts = {
+            name: value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+            for name, value in row.items()
+        }
+        yield {**texts, "award": texts["award"] or ""}
 
 
 def last_entry(connection: Connection) -> Entry | None:
