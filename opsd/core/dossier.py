@@ -135,6 +135,20 @@ class Capacity(NamedTuple):
     unallocated: int
 
 
+class Entitled(NamedTuple):
+    """What a pool was entitled to in an earlier month, and used, as its closed edition says.
+
+    `opsd.core.entitlement.entitled` makes these of a closed month's own dossier.
+    """
+
+    month: str
+    agreement: str
+    pool: str
+    resource: str  # gpu or cpu
+    seconds: int
+    used: int  # on the agreement's classes of nodes
+
+
 class Waited(NamedTuple):
     """Resource-seconds that runs of an award waited, eligible, inside the period."""
 
@@ -285,6 +299,7 @@ class Dossier:
     entries: tuple[Entry, ...] = ()  # in effect or posted inside the period, close and correction included
     granted: tuple[Granted, ...] = ()  # everything ever granted, by award and time
     capacity: tuple[Capacity, ...] = ()
+    entitled: tuple[Entitled, ...] = ()  # of every closed month before this period, however long ago
     waited: tuple[Waited, ...] = ()
     measured: tuple[Measured, ...] = ()
     certificates: tuple[Certificate, ...] = ()
@@ -306,7 +321,7 @@ class Dossier:
 # ------------------------------------------------------------------------------------------ as records
 
 _PARTS = (
-    "lines", "previous", "year", "balances", "entries", "granted", "capacity", "waited", "measured",
+    "lines", "previous", "year", "balances", "entries", "granted", "capacity", "entitled", "waited", "measured",
     "certificates", "concerns", "corrections", "closed",
 )  # fmt: skip
 HEADER, MASTER = "header", "master"

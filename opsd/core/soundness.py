@@ -13,17 +13,20 @@ from datetime import UTC, tzinfo
 from itertools import pairwise
 from typing import Any
 
+from opsd.core import soundness_agreements
 from opsd.core.agreements import JU, Policy
 from opsd.core.amounts import exact_text
 from opsd.core.awards import Award
 from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Key, Kind
 from opsd.core.errors import OpsdError
 from opsd.core.fields import ALWAYS, BadField, shared
+from opsd.core.journal import KINDS as JOURNAL_KINDS
 from opsd.core.parties import NodeClass, UnitTable
 from opsd.core.period import isoformat, zone
 from opsd.core.rules import RULES, params_of
 from opsd.core.shape import Expand
 
+LARGEST_GROUP = 1_000
 REFERENCES: tuple[tuple[str, str, str], ...] = (  # table, its field, the table it must name
     ("node_class", "cluster", "cluster"),
     ("unit_table", "cluster", "cluster"),
@@ -41,6 +44,11 @@ REFERENCES: tuple[tuple[str, str, str], ...] = (  # table, its field, the table 
     ("contact", "organisation", "organisation"),
     ("contact", "funder", "funder"),
     ("contact", "project", "project"),
+    ("contribution", "funder", "funder"),
+    ("contribution", "supersedes", "contribution"),
+    ("share", "agreement", "agreement"),
+    ("share", "pool", "pool"),
+    ("cap", "within", "cap"),
 )
 
 
@@ -93,6 +101,17 @@ def _book_zone(held: Consortium) -> Iterator[Problem]:
         zone(held.book_zone or "UTC")
     except OpsdError as err:
         yield Problem("consortium", (), "book_zone", str(err))
+
+
+def _settings(held: Consortium) -> Iterator[Problem]:
+    for kind in held.second_person or ():
+        if kind not in JOURNAL_KINDS:
+            message = f"unknown kind {kind!r}; write some of {', '.join(JOURNAL_KINDS)}"
+            yield Problem("consortium", (), "second_person", f"second_person: {message}")
+    group = held.smallest_group
+    if group is not None and not 1 <= group <= LARGEST_GROUP:
+        message = f"smallest_group is no number of users: {group}; write 1 (merge nothing) to {LARGEST_GROUP}"
+        yield Problem("consortium", (), "smallest_group", message)
 
 
 def _references(held: Consortium) -> Iterator[Problem]:
@@ -245,6 +264,11 @@ def _payers(held: Consortium) -> Iterator[Problem]:
             yield _problem(held, "pool", pool, "funder", f"{message}; give it one")
 
 
+def _agreements(held: Consortium) -> Iterator[Problem]:
+    for table, item, field, message in soundness_agreements.faults(held):
+        yield _problem(held, table, item, field, message)
+
+
 def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]:
     kind = BY_TABLE["node_class"]
     seen: dict[tuple[str, str], list[NodeClass]] = defaultdict(list)
@@ -269,6 +293,7 @@ def _nodes_in_two_classes(held: Consortium, expand: Expand) -> Iterator[Problem]
 
 CHECKS: tuple[Callable[[Consortium], Iterator[Problem]], ...] = (
     _book_zone,
+    _settings,
     _references,
     _cluster_names,
     _cycles,
@@ -277,4 +302,5 @@ CHECKS: tuple[Callable[[Consortium], Iterator[Problem]], ...] = (
     _charging,
     _unit_tables,
     _payers,
+    _agreements,
 )

@@ -1,0 +1,43 @@
+"""Awards' units as GPU- or CPU-hours of the machines they can run on.
+
+Invariant: nothing is converted by guess: where the classes of nodes in question do not agree on one rate,
+there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fractions import Fraction
+
+from opsd.core.amounts import CORE_HOURS, GPU_HOURS, NODE_HOURS
+from opsd.core.consortium import Consortium
+from opsd.core.fields import in_force
+from opsd.core.parties import UnitTable
+
+
+def rate(held: Consortium, unit: str, resource: str, places: Collection[str], at: int) -> Fraction | None:
+    """Resource-hours that one unit is worth on some classes of nodes (CLUSTER/CLASS); None: not known.
+
+    GPU-hours are GPU-hours everywhere; node- and core-hours follow the unit tables in force.
+    """
+    if unit == GPU_HOURS:
+        return Fraction(1) if resource == "gpu" else None
+    tables = [
+        table
+        for table in held.unit_tables
+        if f"{table.cluster}/{table.node_class}" in places
+        and in_force(table.valid_from, table.valid_until, at)
+    ]
+    rates = {_rate(table, unit, resource) for table in tables}
+    return rates.pop() if len(rates) == 1 and len(tables) == len(places) else None
+
+
+def _rate(table: UnitTable, unit: str, resource: str) -> Fraction | None:
+    node = table.gpu_hours if resource == "gpu" else table.cpu_hours
+    if node is None:
+        return None
+    if unit == NODE_HOURS:
+        return node
+    if unit == CORE_HOURS and table.core_hours:
+        return node / table.core_hours
+    return None
