@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -72,12 +72,13 @@ class _Reading:
 
     def document(self) -> Document:
         self._unknown_tables()
-        title, self.book_zone = self._consortium(self.raw.get(layout.CONSORTIUM, {}))
+        said = self._consortium(self.raw.get(layout.CONSORTIUM, {}))
+        self.book_zone = said.get("book_zone", self.book_zone)
         tz = self._zone()
         items = [item for kind in KINDS for item in self._items(kind, tz)]
         if self.faults:
             raise BadFile(self.name, self.faults)
-        held = Consortium.of(items, title, self.book_zone)
+        held = Consortium.of(items, **{**said, "book_zone": self.book_zone})
         return Document(self.name, held, self.lines, self.positions)
 
     def _fault(self, table: str, position: int, key: str, message: str) -> None:
@@ -95,16 +96,20 @@ class _Reading:
                 message = f"unknown table {table!r}{_known(table, layout.table_names())}"
                 self.faults.append(Fault(line, message))
 
-    def _consortium(self, raw: object) -> tuple[str, str]:
+    def _consortium(self, raw: object) -> dict[str, Any]:
+        """The settings that the file says."""
         if not isinstance(raw, dict):
             self._fault(layout.CONSORTIUM, 0, "", "not one table; write [consortium] once")
-            return "", self.book_zone
+            return {}
         self._unknown_keys(layout.CONSORTIUM, 0, raw, layout.CONSORTIUM_KEYS)
-        for key in layout.CONSORTIUM_KEYS:
-            if key in raw and not isinstance(raw[key], str):
-                self._fault(layout.CONSORTIUM, 0, key, f"not a text: {raw[key]!r}; put it in quotes")
-                return "", self.book_zone
-        return str(raw.get("name", "")), str(raw.get("book_zone", self.book_zone))
+        said: dict[str, Any] = {}
+        for key, read in layout.CONSORTIUM_KEYS.items():
+            if key in raw:
+                try:
+                    said[key] = read(raw[key], UTC)
+                except BadText as err:
+                    self._fault(layout.CONSORTIUM, 0, key, str(err))
+        return said
 
     def _zone(self) -> tzinfo:
         try:

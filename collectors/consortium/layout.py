@@ -21,7 +21,6 @@ from opsd.core.period import parse_time
 from opsd.core.terms import Params
 
 CONSORTIUM = "consortium"
-CONSORTIUM_KEYS = ("name", "book_zone")
 TIMES = frozenset({"valid_from", "valid_until", "start", "end", "report_due", "agreed_on", "granted_on"})
 TO_KEY = {"valid_from": "from", "valid_until": "until"}
 TO_FIELD = {key: field for field, key in TO_KEY.items()}
@@ -173,7 +172,11 @@ READERS: dict[Any, Read] = {
     tuple[int, ...]: wholes,
 }
 
+CONSORTIUM_KEYS: dict[str, Read] = {
+    "name": text, "book_zone": text, "second_person": texts, "smallest_group": whole,
+}  # fmt: skip
+
 FILE_KEYS: dict[str, tuple[str, ...]] = {
-    CONSORTIUM: CONSORTIUM_KEYS,
+    CONSORTIUM: tuple(CONSORTIUM_KEYS),
     **{kind.table: tuple(key.name for key in keys_of(kind)) for kind in KINDS},
 }

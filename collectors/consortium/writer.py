@@ -28,6 +28,8 @@ def write(consortium: Consortium) -> str:
     head = [f"[{layout.CONSORTIUM}]", f"book_zone = {_quoted(book_zone)}"]
     if consortium.name:
         head.insert(1, f"name = {_quoted(consortium.name)}")
+    settings = (("second_person", consortium.second_person), ("smallest_group", consortium.smallest_group))
+    head += [f"{key} = {_value(value)}" for key, value in settings if value is not None]
     blocks = ["\n".join(head)]
     for kind in KINDS:
         blocks += ["\n".join([f"[[{kind.table}]]", *_rows(item, tz)]) for item in consortium.items(kind)]

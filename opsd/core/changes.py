@@ -49,7 +49,11 @@ def merge(current: Consortium, incoming: Consortium) -> Consortium:
     """The present entries with the incoming ones over them; what `incoming` does not say stays."""
     items = [item for held in (current, incoming) for kind in KINDS for item in held.items(kind)]
     name, book_zone = incoming.name or current.name, incoming.book_zone or current.book_zone
-    return Consortium.of(items, name, book_zone)
+    return Consortium.of(
+        items, name, book_zone,
+        current.second_person if incoming.second_person is None else incoming.second_person,
+        current.smallest_group if incoming.smallest_group is None else incoming.smallest_group,
+    )  # fmt: skip
 
 
 def compare(before: Consortium, after: Consortium) -> tuple[Change, ...]:
@@ -66,7 +70,7 @@ def compare(before: Consortium, after: Consortium) -> tuple[Change, ...]:
 
 
 def _settings(before: Consortium, after: Consortium) -> Iterator[Change]:
-    names = ("name", "book_zone")
+    names = ("name", "book_zone", "second_person", "smallest_group")
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in names]
     if differing := tuple(pair for pair in pairs if pair[1] != pair[2]):
         yield Change("consortium", (), CHANGED, differing)

@@ -99,7 +99,7 @@ BY_TABLE = {kind.table: kind for kind in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class Consortium:
-    """Who pays, who leads, who uses, on which machines; an empty name or book zone is *not said*."""
+    """Who pays, who leads, who uses, on which machines; an empty name or zone, or None, is *not said*."""
 
     name: str = ""
     book_zone: str = ""
@@ -125,11 +125,18 @@ class Consortium:
     aid_rules: tuple[AidRule, ...] = ()
     other_aids: Mapping[str, OtherAid] = field(default_factory=dict)
     factors: tuple[Factor, ...] = ()
-    second_person: tuple[str, ...] = ()  # kinds of journal entries that a second person must approve
-    smallest_group: int | None = None  # users; smaller groups are merged in reports. None: not said
+    second_person: tuple[str, ...] | None = None  # kinds of journal entries that a second person approves
+    smallest_group: int | None = None  # users; smaller groups are merged in reports
 
     @classmethod
-    def of(cls, items: Iterable[Item], name: str = "", book_zone: str = "") -> Consortium:
+    def of(
+        cls,
+        items: Iterable[Item],
+        name: str = "",
+        book_zone: str = "",
+        second_person: Iterable[str] | None = None,
+        smallest_group: int | None = None,
+    ) -> Consortium:
         """Gather values of any kind, in any order; of two with one key the later stays."""
         kinds = {kind.values: kind for kind in KINDS}
         gathered: dict[str, dict[Key, Item]] = {kind.attribute: {} for kind in KINDS}
@@ -143,7 +150,14 @@ class Consortium:
                 parts[kind.attribute] = tuple(ordered.values())
             else:
                 parts[kind.attribute] = {key[0]: item for key, item in ordered.items()}
-        return cls(name=name, book_zone=book_zone, **parts)
+        guarded = None if second_person is None else tuple(sorted(set(second_person)))
+        return cls(
+            name=name, book_zone=book_zone, second_person=guarded, smallest_group=smallest_group, **parts
+        )
+
+    def guards(self, kind: str) -> bool:
+        """Whether a second person must approve journal entries of a kind."""
+        return kind in (self.second_person or ())
 
     def items(self, kind: Kind) -> tuple[Any, ...]:
         """Every value of a kind, by key."""

@@ -20,7 +20,7 @@ from opsd.core.journal import Entry, chained
 from opsd.core.money import Money
 from opsd.core.parties import NodeClass
 
-SETTINGS = ("name", "book_zone")
+SETTINGS = ("name", "book_zone", "second_person", "smallest_group")
 JOURNAL_COLUMNS = (
     "id", "at", "posted", "kind", "award", "unit", "amount", "reason", "author", "approver", "subject",
     "evidence", "digest", "previous", "hash",
@@ -86,7 +86,11 @@ def load(connection: Connection) -> Consortium:
     """All master data."""
     settings = {row.key: row.value for row in connection.execute(select(_setting.c.key, _setting.c.value))}
     items = [item for kind in KINDS for item in _load(connection, kind)]
-    return Consortium.of(items, settings.get("name", ""), settings.get("book_zone", "UTC"))
+    kinds, group = settings.get("second_person"), settings.get("smallest_group")
+    return Consortium.of(
+        items, settings.get("name", ""), settings.get("book_zone", "UTC"),
+        None if kinds is None else _texts(kinds), None if group is None else int(group),
+    )  # fmt: skip
 
 
 def node_classes(connection: Connection) -> tuple[NodeClass, ...]:
@@ -108,8 +112,9 @@ def _load(connection: Connection, kind: Kind) -> Iterator[Item]:
 def save(connection: Connection, old: Consortium, new: Consortium) -> None:
     """Write what is in `new` and not, or otherwise, in `old`; nothing is ever deleted."""
     for name in SETTINGS:
-        if getattr(new, name) not in ("", getattr(old, name)):
-            _save_setting(connection, name, getattr(new, name))
+        value = getattr(new, name)
+        if value not in ("", None, getattr(old, name)):
+            _save_setting(connection, name, _joined(value) if isinstance(value, tuple) else str(value))
     for kind in KINDS:
         before = old.by_key(kind)
         added: list[dict[str, Any]] = []

@@ -91,7 +91,8 @@ def test_gathering_is_idempotent(held: Consortium) -> None:
     from opsd.core.consortium import KINDS
 
     items = [item for kind in KINDS for item in held.items(kind)]
-    assert held == Consortium.of(items, held.name, held.book_zone)
+    settings = (held.name, held.book_zone, held.second_person, held.smallest_group)
+    assert held == Consortium.of(items, *settings)
 
 
 def test_hints_take_the_longest_prefix() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from collectors.slurm.hosts import expand
 from opsd.core.agreements import Funder, Policy, Pool
 from opsd.core.awards import Project
 from opsd.core.consortium import Consortium, Item
+from opsd.core.journal import KINDS as JOURNAL_KINDS
 from opsd.core.parties import Contact, NodeClass, Organisation, Person, UnitTable
 from opsd.core.period import HOUR
 from opsd.core.slices import MigSlice
@@ -111,3 +113,22 @@ def test_names_for_people() -> None:
     """Entries are named by their key, with the beginning where it tells versions apart."""
     assert "mini/a/acc from 1970-01-01T01:00:00+00:00" == shown("binding", ("mini", "a", "acc", "", HOUR))
     assert "mini/acc" == shown("node_class", ("mini", "acc", 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "message"),
+    [
+        ({"second_person": ["credit", "gift"]}, "second_person", "unknown kind 'gift'; write some of grant"),
+        ({"smallest_group": 0}, "smallest_group", "no number of users: 0; write 1"),
+        ({"smallest_group": 1_001}, "smallest_group", "no number of users: 1001"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], field: str, message: str) -> None:
+    """A kind that no journal entry has, and a group of nobody, are refused by name."""
+    [problem] = check(Consortium.of([], "", "UTC", **settings))
+    assert ("consortium", field, True) == (problem.table, problem.field, message in problem.message)
+
+
+def test_known_settings_are_sound() -> None:
+    """Every kind of entry may ask for a second person; groups of one merge nothing."""
+    assert [] == check(Consortium.of([], "", "UTC", JOURNAL_KINDS, 1))

@@ -12,6 +12,7 @@ from opsd.core.agreements import FUNDER_KINDS, Funder, Policy, Pool
 from opsd.core.amounts import GPU_HOURS, UNITS
 from opsd.core.awards import Award, Binding, Project
 from opsd.core.consortium import Consortium, Item
+from opsd.core.journal import KINDS
 from opsd.core.parties import (
     ORGANISATION_KINDS,
     AccountHint,
@@ -163,4 +164,7 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
 ZONES = st.sampled_from(
     ["UTC", "Europe/Madrid", "Europe/Istanbul", "America/St_Johns", "+05:30", "Asia/Gaza"]
 )
-CONSORTIA = st.builds(Consortium.of, st.lists(ITEMS, max_size=12), WORDS, ZONES)
+CONSORTIA = st.builds(
+    Consortium.of, st.lists(ITEMS, max_size=12), WORDS, ZONES,
+    st.none() | st.lists(st.sampled_from(KINDS), max_size=3), st.none() | st.integers(1, 99),
+)  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import given
 from sqlalchemy import BigInteger, Boolean, Integer, Text, create_engine, event
 
 from opsd.core.amounts import GPU_HOURS, LARGEST
-from opsd.core.changes import merge
+from opsd.core.changes import compare, merge
 from opsd.core.consortium import KINDS, Consortium
 from opsd.core.journal import Entry
 from opsd.store import master, parties
@@ -65,6 +65,22 @@ def test_any_values_come_back(held: Consortium) -> None:
         expected = merge(before, held)
         parties.save(connection, before, expected)
         assert expected == parties.load(connection)
+
+
+def test_settings_stay_unless_said(store: Store) -> None:
+    """Left out they stay as they were; none at all is said by an empty list, and is kept."""
+    first = saved(store, Consortium.of([], "Mini", "UTC", ["transfer", "credit"], 7))
+    assert (("credit", "transfer"), 7, True) == (
+        first.second_person,
+        first.smallest_group,
+        first.guards("credit"),
+    )
+    silent = Consortium.of([], "Other")
+    assert merge(first, Consortium.of([], "Other", "UTC")) == saved(store, merge(first, silent))
+    none = saved(store, merge(first, Consortium.of([], second_person=[])))
+    assert ((), 7, False) == (none.second_person, none.smallest_group, none.guards("credit"))
+    told = compare(first, none)[0].fields
+    assert (("second_person", ("credit", "transfer"), ()),) == told
 
 
 def test_only_differences_are_written(store: Store) -> None:
