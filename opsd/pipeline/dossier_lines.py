@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from opsd.core import plan
 from opsd.core.attribution import USES
-from opsd.core.dossier import Key, Line, Seconds, Unbound
+from opsd.core.dossier import Key, Line, Seconds
 from opsd.core.period import Window
 from opsd.core.tres import UNCLASSIFIED
 from opsd.core.usage import amounts
@@ -103,7 +103,6 @@ class Found(NamedTuple):
 
     lines: tuple[Line, ...]
     charged: Mapping[str, Fraction]  # exact unit-seconds inside the awards' lives
-    unbound: tuple[Unbound, ...]
     unclassified: int  # GPU-seconds of no known class
 
 
@@ -123,7 +122,7 @@ def run(ledger: Ledger, window: Window) -> Found:
             charged[whose.award] += ledger.charge(whose.price, cell.shape, ran, off)
     lines = tuple(Line(key, sums[key]) for key in sorted(sums) if any(sums[key]))
     unclassified = sum(_unclassified(names, cell.shape, ran, off) for _, cell, ran, off in told)
-    return Found(lines, charged, _unbound(lines), unclassified)
+    return Found(lines, charged, unclassified)
 
 
 def numbered(users: Iterable[str], names: Names) -> dict[str, int]:
@@ -138,14 +137,6 @@ def seconds_of(names: Names, shape: int, run_seconds: int, suspended: int) -> Se
     """What seconds of a shape amount to."""
     cpu, node, gpu, mem_mb, billing = amounts(names.counts[shape], run_seconds, suspended)
     return Seconds(gpu, node, cpu, mem_mb, billing)
-
-
-def _unbound(lines: Iterable[Line]) -> tuple[Unbound, ...]:
-    sums: dict[tuple[str, str], Seconds] = defaultdict(Seconds)
-    for key, seconds in lines:
-        if not key.award:
-            sums[key.cluster, key.account] = sums[key.cluster, key.account].plus(seconds)
-    return tuple(Unbound(*where, sums[where]) for where in sorted(sums))
 
 
 def _unclassified(names: Names, shape: int, ran: int, off: int) -> int:

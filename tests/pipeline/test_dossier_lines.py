@@ -84,7 +84,7 @@ def test_lines_are_what_usage_says(store: Store, window: Window) -> None:
 
 def test_nobodys_use_is_told_by_account(store: Store) -> None:
     """And what is somebody's names no account."""
-    found = told(store, AWKWARD)
+    lines = told(store, AWKWARD).lines
     expected = {
         key[:2]: seconds
         for key, seconds in used(store, AWKWARD, "cluster", "account", "award").items()
@@ -92,8 +92,10 @@ def test_nobodys_use_is_told_by_account(store: Store) -> None:
     }
 
     assert expected
-    assert expected == {(one.cluster, one.account): one.seconds for one in found.unbound}
-    assert {""} == {line.key.account for line in found.lines if line.key.award}
+    assert expected == summed(
+        ((line.key.cluster, line.key.account), line.seconds) for line in lines if not line.key.award
+    )
+    assert {""} == {line.key.account for line in lines if line.key.award}
 
 
 def test_persons_are_users(store: Store) -> None:
