@@ -17,7 +17,7 @@ from typing import NamedTuple
 from opsd.core import canonical
 from opsd.core.amounts import MICRO, exact, exact_text
 from opsd.core.dossier import Correction, Dossier, Item, Key, Line, Seconds
-from opsd.core.errors import BadText
+from opsd.core.errors import BadText, OpsdError
 
 RUN, BINDING, AWARD, POLICY = "run", "binding", "award", "policy"
 NODE_CLASS, PEOPLE, ROUNDING = "node-class", "people", "rounding"
@@ -124,6 +124,14 @@ def booked_of(lines: Iterable[Line], charged: Mapping[str, int]) -> Booked:
     """The same of its parts."""
     sums = _sums((key._replace(person=NOBODY), seconds) for key, seconds in lines)
     return Booked(sums, _without_zeroes(charged))
+
+
+def named(key: Key) -> str:
+    """A line as people call it: `mn5/acc award A1 after-end uses PT`."""
+    whose = f"award {key.award}" if key.award else f"account {key.account}"
+    return " ".join(
+        part for part in (f"{key.cluster}/{key.node_class}", whose, key.outside, f"uses {key.uses}") if part
+    )
 
 
 def _sums(pairs: Iterable[tuple[Key, Seconds]]) -> dict[Key, Seconds]:
@@ -331,4 +339,7 @@ def _check(found: Correction) -> None:
     ours = {where: seconds for where, seconds in items.items() if any(seconds)}
     theirs = {where: seconds for where, seconds in lines.items() if any(seconds)}
     if ours != theirs or _without_zeroes(charged) != dict(found.charged):
-        raise AssertionError(f"the items of the correction of {found.period} do not add up to its lines")
+        raise OpsdError(
+            f"bug in opsd: the items of the correction of {found.period} do not add up to its lines: "
+            "nothing was booked; please report it"
+        )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Column, Connection, LargeBinary, RowMapping, Select, Text, cast, insert, select
 
 from opsd.core import canonical
 from opsd.core.dossier import Record
@@ -26,6 +26,7 @@ _edition, _record, _runs, _file = (
 )
 _LEVEL = 6  # of deflate: the same bytes for the same text
 _AT_ONCE = 1_000
+DAMAGED = "damaged"  # what digests that are no JSON are read as
 
 
 class RunList(NamedTuple):
@@ -145,7 +146,8 @@ def add(
 
 def every(connection: Connection) -> list[Edition]:
     """All editions, by month and number."""
-    found = [_read(row) for row in connection.execute(select(_edition))]
+    columns = [_lax(connection, column) for column in _edition.c]
+    found = [_read(row) for row in connection.execute(select(*columns)).mappings()]
     return sorted(found, key=lambda edition: (edition.start, edition.period, edition.number))
 
 
@@ -156,9 +158,24 @@ def find(connection: Connection, period: str, number: int | None = None) -> Edit
     return wanted[-1] if wanted else None
 
 
-def _read(row: Any) -> Edition:  # noqa: ANN401  # a row of SQLAlchemy's
-    values = {name: getattr(row, name) for name in Edition.__slots__}
-    return Edition(**{**values, "digests": json.loads(values["digests"])})
+def _read(row: RowMapping) -> Edition:
+    values = {name: _text(row[name]) for name in Edition.__slots__}
+    try:
+        digests = json.loads(values["digests"])
+    except ValueError:
+        digests = {DAMAGED: values["digests"]}
+    return Edition(**{**values, "digests": digests})
+
+
+def _lax(connection: Connection, column: Column[Any]) -> Any:  # noqa: ANN401  # something to select
+    """A column as it is stored: SQLite keeps bytes that are no text; `verify` must be able to name them."""
+    if connection.dialect.name == "sqlite" and isinstance(column.type, Text):
+        return cast(column, LargeBinary).label(column.name)
+    return column
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401  # whatever a column holds
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 def records(connection: Connection, edition: Edition, kinds: Sequence[str] = ()) -> list[Record]:
@@ -171,29 +188,34 @@ def records(connection: Connection, edition: Edition, kinds: Sequence[str] = ())
 
 def kept_records(connection: Connection, edition: Edition) -> Iterator[Kept]:
     """The records with their digests."""
-    columns = (_record.c.kind, _record.c.number, _record.c.text, _record.c.sha256)
-    for row in connection.execute(_of(edition, _record, *columns).order_by(_record.c.number)):
-        yield Kept(row.kind, row.number, row.text.encode(), row.sha256)
+    names = ("kind", "number", "text", "sha256")
+    columns = [_lax(connection, _record.c[name]) for name in names]
+    for kind, number, text, sha256 in connection.execute(
+        _of(edition, _record, *columns).order_by(_record.c.number)
+    ):
+        yield Kept(_text(kind), number, _bytes(text), _text(sha256))
 
 
 def kept_runs(connection: Connection, edition: Edition) -> Iterator[Kept]:
     """The lists of runs, still deflated, with the digests of their texts."""
-    columns = (_runs.c.period, _runs.c.runs, _runs.c.content, _runs.c.sha256)
-    for row in sorted(connection.execute(_of(edition, _runs, *columns)).all()):
-        yield Kept(row.period, row.runs, row.content, row.sha256)
+    names = ("period", "runs", "content", "sha256")
+    columns = [_lax(connection, _runs.c[name]) for name in names]
+    for period, runs, content, sha256 in sorted(
+        tuple(row) for row in connection.execute(_of(edition, _runs, *columns))
+    ):
+        yield Kept(_text(period), runs, content, _text(sha256))
 
 
 def kept_files(connection: Connection, edition: Edition) -> Iterator[Kept]:
-    """The files with their digests, one in memory at a time."""
-    for name in file_names(connection, edition):
-        columns = (_file.c.name, _file.c.size, _file.c.content, _file.c.sha256)
-        row = connection.execute(_of(edition, _file, *columns).where(_file.c.name == name)).one()
-        yield Kept(*row)
+    """The files with their digests."""
+    columns = [_lax(connection, _file.c[name]) for name in ("name", "size", "content", "sha256")]
+    found = [tuple(row) for row in connection.execute(_of(edition, _file, *columns))]
+    for name, size, content, sha256 in sorted(found):
+        yield Kept(_text(name), size, content, _text(sha256))
 
 
-def file_names(connection: Connection, edition: Edition) -> list[str]:
-    """What the files of an edition are called."""
-    return sorted(connection.scalars(_of(edition, _file, _file.c.name)))
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 def inflated(content: bytes) -> bytes:
