@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from opsd.core.dossier import Dossier
 from opsd.core.statement.table import Section
-from opsd.core.statement.view import Part, View
+from opsd.core.statement.view import KNOWN, REPORTED, Part, View
 
-REPORTED, KNOWN = "reported", "known"  # as a closed month was reported, or with what came to light since
+__all__ = ["KNOWN", "REPORTED", "SECTIONS", "Made", "Statement", "build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,6 @@ def build(dossier: Dossier, scope: str = "", standing: str = KNOWN) -> Statement
     Raises:
         WrongUsage: there is no such scope, or nothing of that name.
     """
-    view = View(dossier, scope)
+    view = View(dossier, scope, standing)
     sections = (made.make(view) for made in SECTIONS)
     return Statement(dossier, scope, standing, view.parts, tuple(one for one in sections if one is not None))

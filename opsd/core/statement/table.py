@@ -28,10 +28,11 @@ class Plus(NamedTuple):
 
 
 class Per(NamedTuple):
-    """One column of the row divided by another; nothing where that is 0."""
+    """One column of the row divided by another; nothing where that is 0. A percentage, or a plain `ratio`."""
 
     part: str
     whole: str
+    ratio: bool = False
 
 
 class OfTotal(NamedTuple):
@@ -84,6 +85,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[Msg, ...] = ()
     empty: Msg | None = None  # what is said instead of a table without rows
+    wanted: int = 1  # 1: always printed; 2: a list for machines, left out on paper
 
 
 @dataclass(frozen=True, slots=True)

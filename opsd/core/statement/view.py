@@ -14,18 +14,21 @@ from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
-from opsd.core import figures
 from opsd.core.attribution import UNATTRIBUTED, Attribution
-from opsd.core.dossier import Balance, Dossier, Key, Past, Seconds
+from opsd.core.dossier import Balance, Capacity, Correction, Dossier, Key, Line, Past, Seconds
 from opsd.core.errors import WrongUsage
 from opsd.core.names import nearest
-from opsd.core.period import HOUR
+from opsd.core.statement import accounts
+from opsd.core.statement.accounts import Account
+from opsd.core.statement.rounding import PER_HOUR, SHOWN_SECONDS, apportioned
 from opsd.core.statement.words import Hours
 
+__all__ = ["PER_HOUR", "SHOWN_SECONDS"]  # for those who look for them here
+
+REPORTED, KNOWN = "reported", "known"  # as a closed month was reported, or with what came to light since
 SCOPES = ("country", "organisation", "project", "pays", "funder", "cluster")
 RESOURCES = ("gpu", "node", "cpu")  # what is shown in hours
-PER_HOUR = 100  # hours are shown in hundredths
-SHOWN_SECONDS = HOUR // PER_HOUR
+CAPACITY_LINES = ("allocated", "reserved_idle", "planned_down", "down", "unallocated")
 _TREE = ("pool", "country", "organisation", "project", "award", "outside")  # the order in which is rounded
 _AWARD_KEYS = ("pays", "funder", "pool", "country", "organisation", "project", "mode", "kind", "sector")
 
@@ -73,8 +76,8 @@ class Part(NamedTuple):
     place: Place
     seconds: Seconds
     shown: Hundredths
-    persons: frozenset[int] = frozenset()  # who used it, as numbers
-    month: str = ""  # of `View.year` alone
+    persons: frozenset[int] = frozenset()  # who used GPUs there, as numbers
+    month: str = ""  # of `View.year` and `View.corrections` alone
 
 
 class Sum(NamedTuple):
@@ -93,6 +96,30 @@ class Sum(NamedTuple):
         return Sum(self.seconds.plus(other.seconds), self.shown.plus(other.shown))
 
 
+class Counted(NamedTuple):
+    """Capacity of a class of nodes as shown; total = the sum of its five lines, here too."""
+
+    capacity: Capacity
+    total: Hours
+    lines: Mapping[str, Hours]  # by CAPACITY_LINES
+
+    @property
+    def available(self) -> Hours:
+        """What was neither planned down nor down."""
+        lost = [self.lines[name] for name in ("planned_down", "down")]
+        return Hours(
+            self.total.hundredths - sum(one.hundredths for one in lost),
+            self.total.exact - sum(one.exact for one in lost),
+        )
+
+
+class Corrected(NamedTuple):
+    """A correction of a closed month, as much of it as the reader may see."""
+
+    correction: Correction
+    parts: tuple[Part, ...]
+
+
 def parse_scope(text: str) -> tuple[str, str]:
     """`country:ES`, `organisation:bsc`, `pays:JU`, …: its key and value; empty is no scope."""
     if not text:
@@ -109,9 +136,10 @@ def parse_scope(text: str) -> tuple[str, str]:
 class View:
     """What sections are made from. Everything here is already rounded and cut to the scope."""
 
-    def __init__(self, dossier: Dossier, scope: str = "") -> None:
+    def __init__(self, dossier: Dossier, scope: str = "", standing: str = KNOWN) -> None:
         self.dossier = dossier
         self.scope = scope
+        self.standing = standing
         self.master = dossier.master
         self._scope = parse_scope(scope)
         self._facts = Attribution(dossier.master)
@@ -119,12 +147,32 @@ class View:
         if scope:
             self._require_known()
 
+    @property
+    def whole(self) -> bool:
+        """Whether the reader sees everything."""
+        return not self.scope
+
+    @property
+    def scope_key(self) -> str:
+        """By what is cut: one of SCOPES, or empty."""
+        return self._scope[0]
+
+    @property
+    def scope_value(self) -> str:
+        """Whose part it is."""
+        return self._scope[1]
+
     # -- what is in it -----------------------------------------------------------------------------
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The period's use."""
-        return self._within(self._rounded([(line.key, line.seconds, "") for line in self.dossier.lines]))
+        return self._within(self.everybody)
+
+    @cached_property
+    def everybody(self) -> tuple[Part, ...]:
+        """The same without the scope; nobody's names, only sums of it may be shown."""
+        return tuple(self._rounded([(line.key, line.seconds) for line in self.dossier.lines]))
 
     @cached_property
     def previous(self) -> tuple[Part, ...]:
@@ -134,15 +182,42 @@ class View:
     @cached_property
     def year(self) -> tuple[Part, ...]:
         """That since the begin of the year, by month; by cluster and award alone."""
+        months: dict[str, list[Past]] = defaultdict(list)
+        for past in self.dossier.year:
+            months[past.month].append(past)
         found: list[Part] = []
-        for month in sorted({past.month for past in self.dossier.year}):
-            found += self._rounded(_of_past(past) for past in self.dossier.year if past.month == month)
+        for month in sorted(months):
+            found += self._rounded(map(_of_past, months[month]), month)
         return self._within(found)
+
+    @cached_property
+    def corrections(self) -> tuple[Corrected, ...]:
+        """What is booked with this period for earlier months: now minus then."""
+        found = (
+            Corrected(one, self._within(self._rounded(one.lines, one.period)))
+            for one in self.dossier.corrections
+        )
+        return tuple(one for one in found if self.whole or one.parts or self._charged(one.correction))
 
     @cached_property
     def balances(self) -> tuple[Balance, ...]:
         """Of the awards in scope (of every one, where the scope is a cluster: awards have none)."""
         return tuple(one for one in self.dossier.balances if self.holds_award(one.award))
+
+    @cached_property
+    def accounts(self) -> tuple[Account, ...]:
+        """The same as shown."""
+        return tuple(accounts.account(self.master.awards[one.award], one) for one in self.balances)
+
+    @cached_property
+    def capacity(self) -> tuple[Counted, ...]:
+        """Where the capacity went, of every cluster that the scope does not leave out."""
+        found: list[Counted] = []
+        for resource in sorted({one.resource for one in self.dossier.capacity}):
+            found += _counted([one for one in self.dossier.capacity if one.resource == resource])
+        return tuple(
+            one for one in found if self.scope_key != "cluster" or one.capacity.cluster == self.scope_value
+        )
 
     @cached_property
     def pools(self) -> tuple[str, ...]:
@@ -176,50 +251,55 @@ class View:
 
     def name(self, level: str, key: str) -> str:
         """The name of a pool, organisation, project, funder or cluster, or its id."""
+        return self._names[level].get(key, "") or key
+
+    def payer(self, funder: str) -> str:
+        """The country at the top of a funder's chain, or `JU`."""
+        return self._facts.payer(funder) or UNATTRIBUTED
+
+    @cached_property
+    def _names(self) -> Mapping[str, Mapping[str, str]]:
         held = self.master
-        known: Mapping[str, Mapping[str, str]] = {
+        return {
             "pool": {key: found.name for key, found in held.pools.items()},
             "organisation": {key: found.name for key, found in held.organisations.items()},
             "project": {key: found.title for key, found in held.projects.items()},
             "funder": {key: found.name for key, found in held.funders.items()},
             "cluster": {key: found.name for key, found in held.clusters.items()},
         }
-        return known[level].get(key, "") or key
 
     # -- sums ----------------------------------------------------------------------------------------
 
     @staticmethod
     def total(parts: Iterable[Part]) -> Sum:
         """Parts added up."""
-        whole = Sum()
-        for part in parts:
-            whole = whole.plus(Sum(part.seconds, part.shown))
-        return whole
+        return _added(list(parts))
 
     @staticmethod
     def by(key: Callable[[Part], tuple[str, ...]], parts: Iterable[Part]) -> dict[tuple[str, ...], Sum]:
         """Sums by key, sorted; `unattributed` comes last at every place of the key."""
-        sums: dict[tuple[str, ...], Sum] = defaultdict(Sum)
+        groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
         for part in parts:
-            found = key(part)
-            sums[found] = sums[found].plus(Sum(part.seconds, part.shown))
-        return {found: sums[found] for found in sorted(sums, key=in_order)}
+            groups[key(part)].append(part)
+        return {found: _added(groups[found]) for found in sorted(groups, key=in_order)}
 
     # -- rounding ------------------------------------------------------------------------------------
 
-    def _rounded(self, rows: Iterable[tuple[Key, Seconds, str]]) -> list[Part]:
-        cells: dict[Place, Seconds] = defaultdict(Seconds)
+    def _rounded(self, rows: Iterable[Line | tuple[Key, Seconds]], month: str = "") -> list[Part]:
+        cells: dict[Place, list[Seconds]] = defaultdict(list)
         persons: dict[Place, set[int]] = defaultdict(set)
-        month = ""
-        for key, seconds, month in rows:  # noqa: B007 (one and the same for all of them)
+        for key, seconds in rows:
             place = self._located(key)
-            cells[place] = cells[place].plus(seconds)
-            persons[place].add(key.person)
+            cells[place].append(seconds)
+            if seconds.gpu:
+                persons[place].add(key.person)
         places = sorted(cells, key=in_order)
-        columns = [_apportioned(places, [cells[place][at] for place in places]) for at in range(3)]
+        sums = [_seconds(cells[place]) for place in places]
+        paths = [tuple(getattr(place, name) for name in _TREE) for place in places]
+        shown = apportioned(paths, [found[:3] for found in sums])
         return [
-            Part(place, cells[place], Hundredths(*shown), frozenset(persons[place]), month)
-            for place, *shown in zip(places, *columns, strict=True)
+            Part(place, seconds, Hundredths(*hundredths), frozenset(persons[place]), month)
+            for place, seconds, hundredths in zip(places, sums, shown, strict=True)
         ]
 
     def _located(self, key: Key) -> Place:
@@ -242,6 +322,9 @@ class View:
     def _within(self, parts: Iterable[Part]) -> tuple[Part, ...]:
         return tuple(part for part in parts if self.holds(part.place))
 
+    def _charged(self, correction: Correction) -> bool:
+        return any(self.holds_award(award) for award in correction.charged)
+
     def _pool_held(self, pool: str) -> bool:
         key, value = self._scope
         funder = self.master.pools[pool].funder
@@ -263,39 +346,34 @@ class View:
             raise WrongUsage(f"scope {self.scope!r}: nothing of that name in the master data{near}")
 
 
-def in_order(key: tuple[str, ...]) -> tuple[tuple[bool, str], ...]:
+def in_order(key: Sequence[str]) -> tuple[tuple[bool, str], ...]:
     """The order of rows: by code point, never by a database's collation; what is nobody's last."""
     return tuple((text == UNATTRIBUTED, text) for text in key)
 
 
-def _of_past(past: Past) -> tuple[Key, Seconds, str]:
-    return Key(past.cluster, "", past.award, "", past.outside, UNATTRIBUTED, 0), past.seconds, past.month
+def _of_past(past: Past) -> tuple[Key, Seconds]:
+    return Key(past.cluster, "", past.award, "", past.outside, UNATTRIBUTED, 0), past.seconds
 
 
-def _apportioned(places: Sequence[Place], seconds: Sequence[int]) -> list[int]:
-    """Seconds as hundredths of hours: the total is rounded, then each level adds up to the one above."""
-    shown = [0] * len(places)
-    _share(places, seconds, range(len(places)), 0, figures.nearest(sum(seconds), SHOWN_SECONDS), shown)
-    return shown
+def _seconds(found: Sequence[Seconds]) -> Seconds:
+    return found[0] if len(found) == 1 else Seconds(*map(sum, zip(*found, strict=True)))
 
 
-def _share(
-    places: Sequence[Place],
-    seconds: Sequence[int],
-    members: Sequence[int],
-    depth: int,
-    whole: int,
-    shown: list[int],
-) -> None:
-    if depth > len(_TREE):  # one member each: cluster, node class and user's country
-        (at,) = members
-        shown[at] = whole
-        return
-    groups: dict[object, list[int]] = {}
-    for at in members:
-        head = getattr(places[at], _TREE[depth]) if depth < len(_TREE) else at
-        groups.setdefault(head, []).append(at)
-    sums = [sum(seconds[at] for at in group) for group in groups.values()]
-    parts = figures.largest_remainder(sums, SHOWN_SECONDS, whole)
-    for group, part in zip(groups.values(), parts, strict=True):
-        _share(places, seconds, group, depth + 1, part, shown)
+def _added(parts: Sequence[Part]) -> Sum:
+    if not parts:
+        return Sum()
+    shown = Hundredths(*map(sum, zip(*(part.shown for part in parts), strict=True)))
+    return Sum(_seconds([part.seconds for part in parts]), shown)
+
+
+def _counted(found: Sequence[Capacity]) -> list[Counted]:
+    """Totals down, by cluster and class; then each total across its lines."""
+    totals = apportioned([(one.cluster, one.node_class) for one in found], [(one.total,) for one in found])
+    counted = []
+    for one, (total,) in zip(found, totals, strict=True):
+        seconds = [getattr(one, name) for name in CAPACITY_LINES]
+        lines = accounts.parted_seconds(seconds, total)
+        counted.append(
+            Counted(one, Hours(total, Fraction(one.total)), dict(zip(CAPACITY_LINES, lines, strict=True)))
+        )
+    return counted
