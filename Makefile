@@ -23,7 +23,7 @@ BIN   := .venv/bin
 STAMP := .venv/installed
 CODE  := opsd collectors exporters dashboards alembic tests
 
-.PHONY: help setup demo stack screens dashboards test check format golden bench scale soak dist install lock clean
+.PHONY: help setup demo stack screens dashboards words test check format golden bench scale soak dist install lock clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ format: setup  ## rewrite the sources in the one format
 dashboards: setup  ## rewrite dashboards/generated; then read the diff
 	@$(BIN)/opsd dashboards build --to dashboards/generated
 	git status --short dashboards/generated
+
+words: setup  ## bring the catalogues of reports up to the words in the code; says what is left to translate
+	@$(BIN)/python -m tests.reports.catalogues
 
 golden: setup  ## rewrite the expected outputs; then read the diff
 	@OPSD_GOLDEN=1 $(BIN)/pytest -m golden
