@@ -36,7 +36,7 @@ _MONTH = re.compile(r"([1-9]\d{3})-(0[1-9]|1[0-2])\Z", re.ASCII)
 _QUARTER = re.compile(r"([1-9]\d{3})-[Qq]([1-4])\Z", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
-_NOT_COUNTRIES = {PAID_BY_JU: msg("Joint Undertaking"), UNATTRIBUTED: msg("unattributed")}
+_NOT_COUNTRIES = {PAID_BY_JU: msg("Joint Undertaking"), UNATTRIBUTED: msg("Unattributed")}
 
 
 class Style(NamedTuple):

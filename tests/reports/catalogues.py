@@ -70,12 +70,15 @@ def updated(code: str) -> bytes:
 
 def main() -> None:
     """Rewrite the catalogues, and say what is left to translate."""
+    missing: dict[str, list[str]] = {}
     for code in TRANSLATED:
         (FOLDER / f"{code}.po").write_bytes(updated(code))
-        missing = [one.id for one in read(code) if one.id and not one.string]
-        print(f"{code}: {len(missing)} to translate")
-        for text in missing:
-            print(f"    {text}")
+        for one in read(code):
+            if one.id and not one.string:
+                missing.setdefault(str(one.id), []).append(code)
+    print(f"{len(ids())} words, {len(missing)} to translate")
+    for text in sorted(missing):
+        print(f"    {text}  ({' '.join(missing[text])})")
 
 
 if __name__ == "__main__":

@@ -156,8 +156,8 @@ EXAMPLES: tuple[tuple[Value, tuple[str, ...]], ...] = (
     (
         Country("unattributed"),
         (
-            "unattributed", "sin atribuir", "sense atribuir",
-            "não atribuído", "ilişkilendirilmemiş", "neatribuit",
+            "Unattributed", "Sin atribuir", "Sense atribuir",
+            "Não atribuído", "İlişkilendirilmemiş", "Neatribuit",
         ),
     ),
     (Country("QQ"), ("QQ",) * 6),
