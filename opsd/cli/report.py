@@ -1,4 +1,4 @@
-"""`opsd report`: a period's usage and balances, as a file for funders."""
+"""`opsd report`: a period's statement, as a file for funders."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsd.cli.context import now, open_store, warn
+from opsd.cli.context import note, now, open_store, warn
 from opsd.core.errors import OpsdError, Refused, WrongUsage
 
 if TYPE_CHECKING:
-    from opsd.core.statement import Statement
+    from opsd.core.statement.build import Statement
 
 STDOUT = "-"
+_NOT_TEXT = ("xlsx", "pdf", "zip")
 _EPILOG = """\
 periods: 2026-10, 2026-Q4, 2026, or A..B (two times, the second not included), in the book zone of
 the consortium unless --timezone names another. scopes: country:X organisation:X project:X pays:X
-funder:X (country is where the leading organisation is, pays is whose money it was). The file is
+funder:X cluster:X (country is where the leading organisation is, pays is whose money it was). A
+closed month is reported as it was closed, --as known with what came to light since. The file is
 written whole or not at all.
 """
 
@@ -32,9 +34,22 @@ def register(parser: ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("--period", metavar="P", required=True, help="what to report on, see below")
     parser.add_argument("--timezone", metavar="TZ", help="whose months (default: the book zone)")
-    parser.add_argument("--format", metavar="F", help="xlsx, csv or json (default: as FILE ends, else xlsx)")
-    parser.add_argument("--locale", metavar="L", default="en", help="the language: en")
-    parser.add_argument("--scope", metavar="K:X", help="report on a part, see below (default: everything)")
+    parser.add_argument(
+        "--format",
+        metavar="F",
+        help="xlsx, pdf, csv, csv-semicolon, json or zip (default: as FILE ends, else xlsx)",
+    )
+    parser.add_argument("--locale", metavar="L", default="en", help="the language: en, es, ca, pt, tr or ro")
+    parser.add_argument(
+        "--scope", metavar="K:X", default="", help="report on a part, see below (default: everything)"
+    )
+    parser.add_argument(
+        "--as", dest="standing", metavar="S",
+        help="reported: as the month was closed; known: as known now (default: reported where it is closed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--edition", metavar="N", type=int, help="which edition of a closed month (default: the last)"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="where to write; - is standard output"
     )
@@ -43,18 +58,14 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Write a report; exit code 3 when some use belongs to no award."""
     from opsd import reports
-    from opsd.core.statement import Scope
-    from opsd.pipeline import statement
 
-    if args.locale != "en":
-        raise WrongUsage(f"--locale {args.locale!r}: reports are written in en so far")
+    _check_language(args.locale)
     form = _format(args.format, args.output)
-    if args.output == STDOUT and form == "xlsx" and sys.stdout.isatty():
-        raise Refused("an xlsx file on a terminal is of no use: name a file with -o, or pipe it on")
-    scope = None if args.scope is None else Scope.parse(args.scope)
-    with open_store(args) as store, store.read() as connection:
-        found = statement.run(connection, args.period, now=now(), timezone=args.timezone, scope=scope)
-    content = reports.render(found, form)
+    if args.output == STDOUT and form in _NOT_TEXT and sys.stdout.isatty():
+        raise Refused(f"{form} on a terminal is of no use: name a file with -o, or pipe it on")
+    found = _statement(args)
+    _progress(args, f"writing {form}")
+    content = reports.render(found, form, args.locale)
     if args.output == STDOUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -63,21 +74,56 @@ def run(args: Namespace) -> int:
     return _warned(found)
 
 
+def _statement(args: Namespace) -> Statement:
+    from opsd.core.dossier import Digests
+    from opsd.pipeline import program, report
+
+    with open_store(args) as store, store.read() as connection:
+        _progress(args, f"gathering {args.period}")
+        return report.run(
+            connection,
+            args.period,
+            now=now(),
+            timezone=args.timezone,
+            scope=args.scope,
+            standing=args.standing,
+            edition=args.edition,
+            digests=Digests(program=program.digest()),
+        )
+
+
+def _progress(args: Namespace, text: str) -> None:
+    """A line for somebody who waits at a terminal; nothing in a log."""
+    if args.output != STDOUT and sys.stderr.isatty():
+        note(f"{text} …")
+
+
+def _check_language(code: str) -> None:
+    from opsd.core.names import nearest
+    from opsd.reports.locale import STYLES
+
+    if code not in STYLES:
+        there = f"there are {' '.join(STYLES)}"
+        raise WrongUsage(f"--locale {code!r}: no report is written in it" + nearest(code, STYLES, there))
+
+
 def _format(named: str | None, output: str) -> str:
     from opsd.reports import FORMATS
 
     there = f"there are {' '.join(FORMATS)}"
     if named is not None:
         if named not in FORMATS:
-            raise WrongUsage(f"--format {named!r}: no such report format yet; {there}")
+            raise WrongUsage(f"--format {named!r}: no such report format; {there}")
         return named
-    suffix = Path(output).suffix.lower()
-    if not suffix:
+    name = Path(output).name.lower()
+    if not Path(name).suffix:
         return "xlsx"
-    found = next((name for name, form in FORMATS.items() if form.suffix == suffix), None)
-    if found is None:
-        raise WrongUsage(f"-o {output}: no report format is called {suffix}; {there}; or say --format")
-    return found
+    fitting = [form for form, how in FORMATS.items() if name.endswith(how.suffix)]
+    if not fitting:
+        raise WrongUsage(
+            f"-o {output}: no report format is called {Path(name).suffix}; {there}; or say --format"
+        )
+    return max(fitting, key=lambda form: len(FORMATS[form].suffix))
 
 
 def write(path: Path, content: bytes) -> None:
@@ -110,4 +156,4 @@ def _warned(found: Statement) -> int:
 
     for text in reports.warnings(found):
         warn(text)
-    return 3 if found.unattributed else 0
+    return 0 if all(part.place.attributed for part in found.parts) else 3

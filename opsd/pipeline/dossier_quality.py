@@ -15,7 +15,7 @@ from opsd.core.fields import shared
 from opsd.core.flags import Flag
 from opsd.core.period import HOUR, Window, isoformat, zone
 from opsd.core.plan import joined
-from opsd.core.statement import begins_late
+from opsd.core.reach import begins_late
 from opsd.pipeline import usage
 from opsd.store import certificates, imports, odd_runs, quality, read, span, sweeps
 from opsd.store.engine import Connection

@@ -15,7 +15,7 @@ from opsd.core import attention
 from opsd.core.consortium import Consortium
 from opsd.core.errors import BadText
 from opsd.core.period import Window, month_window, zone
-from opsd.core.statement import begins_late, read_until
+from opsd.core.reach import begins_late, read_until
 from opsd.pipeline import accounts, balance, usage
 from opsd.pipeline.balance import Balances
 from opsd.pipeline.usage import Row
