@@ -1,0 +1,157 @@
+"""A table on a sheet: head, rows with indent and weight, sums as formulas, an outline to fold it.
+
+Invariant: columns stand in the table's order from the first one on; a row of the table is a row of the sheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from opsd.core.statement.table import BAD, GOOD, LEAF, PLAIN, SUBTOTAL, TOTAL, WARN, Column, Row, Table
+from opsd.core.statement.words import Code
+from opsd.reports.as_xlsx.cells import Cell, cell_of
+from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RULE, TINT, Look, Sheet, cell, lines
+from opsd.reports.as_xlsx.sums import row_formula, sum_of, summed_by
+from opsd.reports.locale import Locale
+
+TONES: Mapping[str, Look] = {
+    PLAIN: {},
+    GOOD: {"font_color": "#1B5E20"},
+    WARN: {"font_color": "#8A4B00", "italic": True},
+    BAD: {"font_color": "#B00020", "bold": True},
+}
+MONO: Look = {"font_name": "Courier New", "font_size": 9}
+_WIDEST, _WIDE, _NARROW = 46, 38, 26  # characters: the first column, one of long texts, any other text
+_DEEPEST = 7  # Excel's outline
+_BOLD = 1.12
+
+
+class Drawing:
+    """A table made ready: its cells are known, and how wide they want to be."""
+
+    def __init__(self, table: Table, locale: Locale) -> None:
+        self.table = table
+        self.heads = [locale.word(column.label) for column in table.columns]
+        self.cells: list[dict[str, Cell]] = [
+            {name: cell_of(value, locale) for name, value in row.cells.items()} for row in table.rows
+        ]
+        self.title = locale.word(table.title)
+        self.notes = [locale.word(note) for note in table.notes]
+        self.empty = locale.word(table.empty) if table.empty else ""
+
+    @cached_property
+    def widths(self) -> list[float]:
+        """What each column wants, in characters."""
+        return [self._width(at, column) for at, column in enumerate(self.table.columns)]
+
+    @cached_property
+    def _right(self) -> list[bool]:
+        """Which columns hold numbers."""
+        return [self._of_numbers(column.id) for column in self.table.columns]
+
+    def _of_numbers(self, name: str) -> bool:
+        found = [row[name] for row in self.cells if name in row]
+        return bool(found) and all(one.right for one in found) and any(one.numeric for one in found)
+
+    def _width(self, at: int, column: Column) -> float:
+        head = max((len(word) for word in self.heads[at].split()), default=0) * _BOLD
+        most = _WIDEST if at == 0 else _WIDE if column.wide else _NARROW
+        wanted = [head]
+        for row, cells in zip(self.table.rows, self.cells, strict=True):
+            found = cells.get(column.id)
+            if found is None:
+                continue
+            size = len(found.shown) * (_BOLD if _strong(row) else 1.0)
+            indent = 1.5 * row.depth if at == 0 else 0
+            wanted.append(size + 1 if found.right else min(size + indent, most))
+        return max(wanted) + 1.5
+
+    # -- drawing ---------------------------------------------------------------------------------------
+
+    def draw(self, sheet: Sheet) -> int:
+        """Draw it from the sheet's next line on; returns the line of its head."""
+        sheet.heading(self.title)
+        head = sheet.line
+        if self.table.rows or not self.empty:
+            self._head(sheet)
+            self._rows(sheet)
+        else:
+            sheet.paragraph(self.empty, font_color=GREY)
+        for note in self.notes:
+            sheet.paragraph(note, font_color=GREY, font_size=9)
+        sheet.line += 1
+        return head
+
+    def _head(self, sheet: Sheet) -> None:
+        plain: Look = {
+            "bold": True,
+            "font_color": "#FFFFFF",
+            "bg_color": ACCENT,
+            "text_wrap": True,
+            "valign": "bottom",
+        }
+        for at, name in enumerate(self.heads):
+            beside = at > 0 and self._right[at - 1]
+            place: Look = {"align": "right"} if self._right[at] else {"align": "left", "indent": int(beside)}
+            sheet.text(sheet.line, at, name, **{**plain, **place})
+        room = zip(self.heads, sheet.widths, strict=False)
+        sheet.height(sheet.line, max(lines(name, width / _BOLD - 1) for name, width in room))
+        sheet.line += 1
+
+    def _rows(self, sheet: Sheet) -> None:
+        first = sheet.line
+        places = {column.id: at for at, column in enumerate(self.table.columns)}
+
+        def there(row: int, name: str) -> str:
+            return cell(first + row, places[name])
+
+        members = summed_by(self.table.rows)
+        last = len(self.table.rows) - 1
+        for number, row in enumerate(self.table.rows):
+            high = 1
+            for at, column in enumerate(self.table.columns):
+                look = self._look(row, at)
+                found = self.cells[number].get(column.id)
+                if found is None:
+                    sheet.blank(sheet.line, at, look)
+                    continue
+                formula = ""
+                if column.formula is not None and row.role in (LEAF, SUBTOTAL, TOTAL):
+                    held, total = self.cells[number], self.cells[last]
+                    formula = row_formula(column.formula, number, last, held, total, there)
+                elif column.sums and found.numeric and members[number]:
+                    formula = sum_of(members[number], column.id, there)
+                if isinstance(row.cells[column.id], Code):
+                    look = {**look, **MONO}
+                if not found.right and len(found.shown) * _BOLD > sheet.widths[at]:
+                    look = {**look, "text_wrap": True}
+                    high = max(
+                        high, lines(found.shown, (sheet.widths[at] - look.get("indent", 0) * 1.5) / 1.05)
+                    )
+                sheet.cell(sheet.line, at, found, look, formula)
+            sheet.height(sheet.line, high, min(row.depth, _DEEPEST))
+            sheet.line += 1
+
+    def _look(self, row: Row, at: int) -> Look:
+        look: Look = {**_ROLES[row.role], **TONES[row.tone]}
+        if row.role == SUBTOTAL and row.depth == 0:
+            look |= {"bold": True, "bg_color": TINT}
+        if not row.summed:
+            look["italic"] = True
+        if self._right[at]:
+            return {**look, "align": "right"}
+        beside = at > 0 and self._right[at - 1]
+        indent = row.depth if at == 0 else int(beside)
+        return {**look, "align": "left", **({"indent": indent} if indent else {})}
+
+
+_ROLES: Mapping[str, Look] = {
+    LEAF: {},
+    SUBTOTAL: {"bold": True},
+    TOTAL: {"bold": True, "top": 1, "bottom": 6, "border_color": RULE},
+}
+
+
+def _strong(row: Row) -> bool:
+    return row.role != LEAF or row.tone == BAD
