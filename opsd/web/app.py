@@ -11,17 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from opsd import __version__, reports
+from opsd.core.dossier import Digests
 from opsd.core.errors import BadInput, Refused, StoreError, WrongUsage
-from opsd.pipeline import statement
+from opsd.pipeline import program, report
 from opsd.store.engine import Store
 from opsd.web import api, overview
+from opsd.web.files import ENGLISH, Choice, files
 from opsd.web.guard import App, Guard
 from opsd.web.overview import Month, Overview
 from opsd.web.page import Page, page
@@ -31,6 +33,7 @@ _HERE = Path(__file__).parent
 _FRESH_SECONDS = 15
 _KEPT_MONTHS = 24
 _RETRY_SECONDS = "10"
+_AS: str = Query("", alias="as")  # `reported` or `known`
 _log = logging.getLogger(__name__)
 
 Found = tuple[Overview, Page]
@@ -93,7 +96,7 @@ class _Portal:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        pages.globals.update(version=__version__, formats=tuple(reports.FORMATS))
+        pages.globals.update(version=__version__)
         self._overview_page = pages.get_template("overview.html")
         self._trouble_page = pages.get_template("trouble.html")
 
@@ -102,24 +105,29 @@ class _Portal:
             found = overview.run(connection, month, now=int(self._clock()))
         return found, page(found)
 
-    def overview(self, month: str = "") -> Response:
+    def overview(self, month: str = "", locale: str = ENGLISH, standing: str = _AS) -> Response:
         """One month at a glance; the present one where none is named."""
-        _, shown = self._recent.get(_asked(month))
-        return HTMLResponse(self._overview_page.render(page=shown))
+        choice = Choice.of(locale, standing)
+        found, shown = self._recent.get(_asked(month))
+        offered = files(shown.month, found.edition, choice, found.tz, running=found.running)
+        return HTMLResponse(self._overview_page.render(page=shown, files=offered))
 
     def api(self, month: str = "") -> Response:
         """The same, exact."""
         found, _ = self._recent.get(_asked(month))
         return JSONResponse(api.overview(found))
 
-    def report(self, name: str) -> Response:
-        """`2026-10.xlsx`: a month's report as a file."""
+    def report(self, name: str, locale: str = ENGLISH, standing: str = _AS) -> Response:
+        """`2026-10.xlsx`: a month's report as a file; of a closed one as it was closed."""
         text, _, form = name.rpartition(".")
-        month = overview.parse_month(text)
+        month, choice = overview.parse_month(text), Choice.of(locale, standing)
         with self._store.read() as connection:
-            found = statement.run(connection, str(month), now=int(self._clock()))
-        content = reports.render(found, form)
-        disposition = f'attachment; filename="{reports.file_name(found, form)}"'
+            found = report.run(
+                connection, str(month), now=int(self._clock()), standing=choice.standing or None,
+                digests=Digests(program=program.digest()),
+            )  # fmt: skip
+        content = reports.render(found, form, choice.language)
+        disposition = f'attachment; filename="{reports.file_name(found, form, choice.language)}"'
         kind = reports.FORMATS[form].content_type
         return Response(content, headers={"content-disposition": disposition}, media_type=kind)
 

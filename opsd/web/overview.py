@@ -19,7 +19,8 @@ from opsd.core.reach import begins_late, read_until
 from opsd.pipeline import accounts, balance, usage
 from opsd.pipeline.balance import Balances
 from opsd.pipeline.usage import Row
-from opsd.store import imports, parties, quality, sweeps
+from opsd.store import editions, imports, parties, quality, sweeps
+from opsd.store.editions import Edition
 from opsd.store.engine import Connection
 from opsd.store.span import Span, span
 from opsd.store.steps import Last, last
@@ -103,6 +104,7 @@ class Overview:
     unattributed: tuple[accounts.Line, ...]
     ages: Ages
     span: Span | None
+    edition: Edition | None  # the last one, where the month is closed
 
     @property
     def running(self) -> bool:
@@ -169,6 +171,7 @@ def run(connection: Connection, month: Month | None, *, now: int) -> Overview:
         unattributed=_unattributed(by_account, consortium, now),
         ages=_ages(connection),
         span=span(connection),
+        edition=editions.find(connection, str(month)),
     )
 
 

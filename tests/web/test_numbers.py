@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 from opsd import reports
 from opsd.core.amounts import MICRO, exact_text
 from opsd.core.period import DAY, month_window
-from opsd.pipeline import accounts, balance, statement, usage
+from opsd.core.dossier import Digests
+from opsd.pipeline import accounts, balance, program, report, usage
 from opsd.store import parties
 from opsd.store.engine import Store
 from opsd.web import words
@@ -223,13 +224,19 @@ def test_days_are_those_of_usage(store: Store, browser: TestClient) -> None:
 
 
 @pytest.mark.parametrize("form", list(reports.FORMATS))
-def test_a_report_is_what_the_command_writes(store: Store, browser: TestClient, form: str) -> None:
+@pytest.mark.parametrize("language", ["en", "tr"])
+def test_a_report_is_what_the_command_writes(
+    store: Store, browser: TestClient, form: str, language: str
+) -> None:
     """The same bytes, offered as a file with a name and the right kind."""
+    told = Digests(program=program.digest())
     with store.read() as connection:
-        expected = reports.render(statement.run(connection, "2026-10", now=NOW), form)
-    answer = browser.get(f"/report/2026-10.{form}")
+        found = report.run(connection, "2026-10", now=NOW, digests=told)
+    expected = reports.render(found, form, language)
+    answer = browser.get(f"/report/2026-10.{form}", params={} if language == "en" else {"locale": language})
 
     assert 200 == answer.status_code
     assert expected == answer.content
-    assert f'attachment; filename="opsd-2026-10.{form}"' == answer.headers["content-disposition"]
+    name = f"opsd-2026-10-{language}{reports.FORMATS[form].suffix}"
+    assert f'attachment; filename="{name}"' == answer.headers["content-disposition"]
     assert reports.FORMATS[form].content_type == answer.headers["content-type"]
