@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsd.core.statement.table import BARS, COLUMNS, STACKS, Chart
 from opsd.core.statement.words import msg
+from opsd.reports.as_xlsx.breadth import lines
 from opsd.reports.as_xlsx.cells import cell_of
 from opsd.reports.as_xlsx.sheet import ACCENT, GREY, Sheet
 from opsd.reports.locale import Locale
@@ -33,7 +34,7 @@ _FILLS: tuple[dict[str, Any], ...] = (
     {"fill": {"color": "#3F3F3F"}},
     {"pattern": {"pattern": "horizontal_brick", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
 )
-_ROW = 17  # pixels of a plain row
+_ROW = 18  # pixels of a plain row
 _WIDTH, _LEAST, _MOST = 900, 220, 900  # pixels
 _PER_BAR = 18
 _AROUND = 110  # title, axis and legend
@@ -55,8 +56,10 @@ class Pictures:
         height = self._height(block)
         self._charts.append((block, chart))
         chart.set_size({"width": _WIDTH, "height": height})
-        sheet.raw.insert_chart(sheet.line, 0, chart, {"object_position": 2, "x_offset": 4})
-        sheet.line += height // _ROW + 2
+        sheet.raw.insert_chart(sheet.line, 0, chart, {"object_position": 2, "x_offset": 4, "y_offset": 4})
+        count = height // _ROW + 1
+        sheet.keep(count)
+        sheet.line += count + 1
 
     def finish(self, name: str) -> None:
         """Write the figures, and point the charts at them; no sheet where there is no chart."""
@@ -64,17 +67,23 @@ class Pictures:
             return
         sheet = self._book.sheet(name)
         longest = max(len(block.series) for block, _ in self._charts)
-        sheet.begin([46, *[16] * max(longest, 4)])
+        sheet.begin([46, *[18] * max(longest, 4)])
         sheet.title(self.title)
         for block, chart in self._charts:
             self._figures(sheet, name, block, chart)
+        sheet.repeat(0, 2)
+        sheet.finish()
 
     def _figures(self, sheet: Sheet, name: str, block: Chart, chart: Any) -> None:  # noqa: ANN401  # xlsxwriter's
         word, locale = self._locale.word, self._locale
+        sheet.keep(len(block.categories) + 2)
         sheet.heading(word(block.title))
-        head = sheet.line
+        head, high = sheet.line, 1
         for column, series in enumerate(block.series, 1):
-            sheet.text(head, column, locale.text(series.label), bold=True, align="right", text_wrap=True)
+            label = locale.text(series.label)
+            sheet.text(head, column, label, bold=True, align="right", text_wrap=True)
+            high = max(high, lines(label, sheet.widths[column] - 1, bold=True))
+        sheet.height(head, high)
         for row, category in enumerate(block.categories, head + 1):
             sheet.text(row, 0, locale.text(category))
             for column, series in enumerate(block.series, 1):
@@ -110,9 +119,14 @@ class Pictures:
             "name": word(block.unit),
             "name_font": {"size": 9, "bold": False, "color": GREY},
             "num_font": {"size": 8},
+            "num_format": "#,##0",
             "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
         }
-        names = {"num_font": {"size": 9}, "reverse": block.kind != COLUMNS}
+        names = {
+            "num_font": {"size": 9},
+            "reverse": block.kind != COLUMNS,
+            "crossing": "max" if block.kind != COLUMNS else None,
+        }
         across, down = (names, figures) if block.kind == COLUMNS else (figures, names)
         chart.set_x_axis(across)
         chart.set_y_axis(down)

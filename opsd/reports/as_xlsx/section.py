@@ -5,17 +5,22 @@ Invariant: every block of the section stands on its sheet, in its order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from opsd.core.statement.table import BAD, PLAIN, WARN, Block, Chart, Facts, Paragraph, Section, Table
 from opsd.core.statement.words import Code
+from opsd.reports.as_xlsx.breadth import breadth, lines
 from opsd.reports.as_xlsx.cells import cell_of
 from opsd.reports.as_xlsx.chart import Pictures
 from opsd.reports.as_xlsx.sheet import GREY, Look, Sheet
-from opsd.reports.as_xlsx.table import MONO, TONES, Drawing
+from opsd.reports.as_xlsx.table import MONO, TONES, Drawing, Room
 from opsd.reports.locale import Locale
 
 _LABELS = 34  # characters: a longer label is wrapped
+_ROOMS = (Room(46, 38, 26), Room(40, 32, 16), Room(32, 26, 12), Room(28, 22, 9))
+_FITTING = 150  # characters
+_TOGETHER = 4
 _LAST_HEAD = 12  # a head further down leaves no room for its rows
 _STANDS_OUT: Look = {"bg_color": "#FDECEA", "left": 5, "border_color": "#B00020", "indent": 1}
 
@@ -24,13 +29,26 @@ def draw(sheet: Sheet, section: Section, locale: Locale, pictures: Pictures) -> 
     """Draw it."""
     drawings = {id(block): Drawing(block, locale) for block in section.blocks if isinstance(block, Table)}
     facts = [block for block in section.blocks if isinstance(block, Facts)]
-    labels = [len(locale.word(label)) + 2 for block in facts for _, label, _ in block.facts]
-    wanted = [[float(min(max(labels), _LABELS))]] if labels else []
-    wanted += [drawing.widths for drawing in drawings.values()]
-    sheet.begin([max(column) for column in zip_longest(*wanted, fillvalue=0.0)])
+    labels = [breadth(locale.word(label)) + 2 for block in facts for _, label, _ in block.facts]
+    sheet.begin(_widths(min(max(labels, default=0.0), _LABELS), list(drawings.values())))
     sheet.title(locale.word(section.title))
     heads = [head for block in section.blocks for head in _block(sheet, block, locale, pictures, drawings)]
-    _keep_in_sight(sheet, heads)
+    pictures_and_tables = [block for block in section.blocks if isinstance(block, Table | Chart)]
+    _keep_in_sight(
+        sheet, heads, behind=bool(pictures_and_tables) and isinstance(pictures_and_tables[-1], Chart)
+    )
+    sheet.finish()
+
+
+def _widths(labels: float, drawings: Sequence[Drawing]) -> list[float]:
+    """Of the columns that all tables of the sheet share: the widest that paper holds legibly."""
+    found: list[float] = []
+    for room in _ROOMS:
+        wanted = [[labels], *(drawing.widths(room) for drawing in drawings)]
+        found = [max(column) for column in zip_longest(*wanted, fillvalue=0.0)]
+        if sum(found) <= _FITTING:
+            break
+    return found
 
 
 def _block(
@@ -50,10 +68,12 @@ def _block(
 
 
 def _facts(sheet: Sheet, block: Facts, locale: Locale) -> None:
+    sheet.keep(min(len(block.facts), _TOGETHER))
     if block.title is not None:
         sheet.heading(locale.word(block.title))
     for _, label, value in block.facts:
         sheet.text(sheet.line, 0, locale.word(label), font_color=GREY, text_wrap=True)
+        sheet.height(sheet.line, lines(locale.word(label), sheet.widths[0] - 1))
         found = cell_of(value, locale)
         if isinstance(found.value, str):
             sheet.paragraph(found.value, first=1, **(MONO if isinstance(value, Code) else {}))
@@ -72,9 +92,13 @@ def _paragraph(sheet: Sheet, block: Paragraph, locale: Locale) -> None:
         sheet.line += 1
 
 
-def _keep_in_sight(sheet: Sheet, heads: list[int]) -> None:
-    """The head of the only table stays in sight and is printed on every page; else the sheet's title."""
-    alone = len(heads) == 1 and heads[0] <= _LAST_HEAD
-    row = heads[0] + 1 if alone else 2
-    sheet.raw.freeze_panes(row, 1 if alone else 0)
-    sheet.raw.repeat_rows(row - 1 if alone else 0, row - 1)
+def _keep_in_sight(sheet: Sheet, heads: list[int], *, behind: bool) -> None:
+    """The head of the only table stays in sight and is printed on every page; else the sheet's title.
+
+    Args:
+        behind: whether a chart comes after the tables, which would stand below a head that is not its own.
+    """
+    alone = len(heads) == 1 and heads[0] <= _LAST_HEAD and not behind
+    row = heads[0] if alone else 1
+    sheet.raw.freeze_panes(row + 1, 1 if alone else 0)
+    sheet.repeat(row if alone else 0, row if alone else 2)

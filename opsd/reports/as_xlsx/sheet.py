@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlsxwriter.utility import xl_rowcol_to_cell
 
+from opsd.reports.as_xlsx.breadth import lines
 from opsd.reports.as_xlsx.cells import Cell
 from opsd.reports.exact import harmless
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 ACCENT, TINT, RULE, GREY = "#1F4E79", "#E9EFF5", "#BFC7D0", "#595959"
 Look = dict[str, Any]
 _A4 = 9
-_LINE = 13  # points
+_LINE, _PLAIN = 13, 13.5  # points: of one more line of text, of a row with one
+_POINTS = 0.75  # of a pixel
+_PAGE = (769.0, 500.0)  # points inside the margins
+_SAFE = 0.97
 _LEAST_WIDTH = 100  # characters on a sheet, so that paragraphs are no columns
 _LEAST_COLUMN = 9
 _MARGINS = {"left": 0.5, "right": 0.5, "top": 0.6, "bottom": 0.7}
@@ -33,6 +37,9 @@ class Sheet:
         self.raw = raw
         self.line = 0  # the next free one
         self.widths: list[float] = []
+        self._heights: dict[int, float] = {}  # points, of rows that are not plain
+        self._kept: dict[int, int] = {}  # first and last line of what stands on one page
+        self._repeated = range(0)
 
     def begin(self, widths: Sequence[float]) -> None:
         """Set the columns' widths, and the paper."""
@@ -41,6 +48,7 @@ class Sheet:
             self.widths.append(_LEAST_COLUMN)
         for column, width in enumerate(self.widths):
             self.raw.set_column(column, column, width)
+        self.raw.set_default_row(_PLAIN)
         self.raw.set_landscape()
         self.raw.set_paper(_A4)
         self.raw.set_margins(**_MARGINS)
@@ -52,14 +60,14 @@ class Sheet:
     def title(self, text: str) -> None:
         """What this sheet is, and of what."""
         self.text(self.line, 0, text, bold=True, font_size=16, font_color=ACCENT)
-        self.raw.set_row(self.line, 23)
+        self._row(self.line, 23)
         self.text(self.line + 1, 0, self.book.below, font_color=GREY)
         self.line += 3
 
     def heading(self, text: str) -> None:
         """The title of a block."""
         self.text(self.line, 0, text, bold=True, font_size=12, font_color=ACCENT)
-        self.raw.set_row(self.line, 17)
+        self._row(self.line, 17)
         self.line += 1
 
     def paragraph(self, text: str, first: int = 0, **look: Any) -> None:  # noqa: ANN401  # xlsxwriter's
@@ -69,7 +77,7 @@ class Sheet:
         if first < last:
             self.raw.merge_range(self.line, first, self.line, last, "", self.book.style(style))
         self.raw.write_string(self.line, first, text, self.book.style(style))
-        self.height(self.line, lines(text, sum(self.widths[first:])))
+        self.height(self.line, lines(text, sum(self.widths[first:]) - 1, bold="bold" in look))
         self.line += 1
 
     def text(self, row: int, column: int, text: str, **look: Any) -> None:  # noqa: ANN401  # xlsxwriter's
@@ -97,29 +105,45 @@ class Sheet:
     def height(self, row: int, count: int, level: int = 0) -> None:
         """Make room for so many lines of text, and let the row be folded with others of its level."""
         if count > 1 or level:
-            self.raw.set_row(row, _LINE * count + 2 if count > 1 else None, None, {"level": level})
+            wanted = _LINE * count + 2 if count > 1 else _PLAIN
+            self._row(row, max(wanted, self._heights.get(row, 0.0)), level)
+
+    def _row(self, row: int, points: float, level: int = 0) -> None:
+        self._heights[row] = points
+        self.raw.set_row(row, points, None, {"level": level})
+
+    # -- pages -----------------------------------------------------------------------------------------
+
+    def keep(self, count: int) -> None:
+        """Let so many lines from the next one on stand on one page."""
+        self._kept[self.line] = self.line + count
+
+    def repeat(self, first: int, last: int) -> None:
+        """Print these lines on every page."""
+        self._repeated = range(first, last + 1)
+        self.raw.repeat_rows(first, last)
+
+    def finish(self) -> None:
+        """Begin a page where something that stands together would be torn."""
+        width = sum((int(width * 7 + 0.5) + 5) * _POINTS for width in self.widths)
+        capacity = _PAGE[1] / min(1.0, _PAGE[0] / width) * _SAFE
+        above = self._high(self._repeated)
+        breaks, used = [], 0.0
+        for line in range(self.line):
+            together = self._high(range(line, self._kept.get(line, line) + 1))
+            if used + together > capacity and line > self._repeated.stop:
+                breaks += [line] if line in self._kept else []
+                used = above
+            used += self._high(range(line, line + 1))
+        self.raw.set_h_pagebreaks(breaks)
+
+    def _high(self, rows: range) -> float:
+        return sum(self._heights.get(row, _PLAIN) for row in rows)
 
 
 def _kept(text: str) -> Look:
     """What keeps a text a text, also once somebody edits it."""
     return {"quote_prefix": True} if harmless(text) != text else {}
-
-
-def lines(text: str, width: float) -> int:
-    """How many lines a text takes when its words are set one after the other."""
-    return sum(_wrapped(part, width) for part in text.splitlines()) or 1
-
-
-def _wrapped(text: str, width: float) -> int:
-    count, room = 1, width
-    for word in text.split():
-        left = len(word)
-        if left > room and room < width:
-            count, room = count + 1, width
-        while left > width:  # a word that no line holds is cut
-            count, left = count + 1, left - int(width)
-        room -= left + 1
-    return count
 
 
 def cell(row: int, column: int) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 from opsd.core.statement.table import BAD, GOOD, LEAF, PLAIN, SUBTOTAL, TOTAL, WARN, Column, Row, Table
 from opsd.core.statement.words import Code
+from opsd.reports.as_xlsx.breadth import breadth, lines, longest_word
 from opsd.reports.as_xlsx.cells import Cell, cell_of
-from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RULE, TINT, Look, Sheet, cell, lines
+from opsd.reports.as_xlsx.sheet import ACCENT, GREY, RULE, TINT, Look, Sheet, cell
 from opsd.reports.as_xlsx.sums import row_formula, sum_of, summed_by
 from opsd.reports.locale import Locale
 
@@ -22,9 +24,19 @@ TONES: Mapping[str, Look] = {
     BAD: {"font_color": "#B00020", "bold": True},
 }
 MONO: Look = {"font_name": "Courier New", "font_size": 9}
-_WIDEST, _WIDE, _NARROW = 46, 38, 26  # characters: the first column, one of long texts, any other text
 _DEEPEST = 7  # Excel's outline
-_BOLD = 1.12
+_INDENT = 1.5  # characters
+_LONGEST_WORD = 22
+_TOGETHER = 3  # rows that stand on the page of their head
+_EDGES = 2.0  # characters that stay free in a cell
+
+
+class Room(NamedTuple):
+    """How wide texts may be, in characters, before they are wrapped."""
+
+    first: int  # in the first column
+    wide: int
+    other: int
 
 
 class Drawing:
@@ -40,37 +52,41 @@ class Drawing:
         self.notes = [locale.word(note) for note in table.notes]
         self.empty = locale.word(table.empty) if table.empty else ""
 
-    @cached_property
-    def widths(self) -> list[float]:
+    def widths(self, room: Room) -> list[float]:
         """What each column wants, in characters."""
-        return [self._width(at, column) for at, column in enumerate(self.table.columns)]
+        return [self._width(at, column, room) for at, column in enumerate(self.table.columns)]
 
     @cached_property
     def _right(self) -> list[bool]:
-        """Which columns hold numbers."""
-        return [self._of_numbers(column.id) for column in self.table.columns]
+        """Which columns hold numbers, were it here and there a word instead of one."""
+        return [
+            column.sums or any(row[column.id].numeric for row in self.cells if column.id in row)
+            for column in self.table.columns
+        ]
 
-    def _of_numbers(self, name: str) -> bool:
-        found = [row[name] for row in self.cells if name in row]
-        return bool(found) and all(one.right for one in found) and any(one.numeric for one in found)
-
-    def _width(self, at: int, column: Column) -> float:
-        head = max((len(word) for word in self.heads[at].split()), default=0) * _BOLD
-        most = _WIDEST if at == 0 else _WIDE if column.wide else _NARROW
-        wanted = [head]
+    def _width(self, at: int, column: Column, room: Room) -> float:
+        most = room.first if at == 0 else room.wide if column.wide else room.other
+        wanted = longest_word(self.heads[at], bold=True)
         for row, cells in zip(self.table.rows, self.cells, strict=True):
             found = cells.get(column.id)
             if found is None:
                 continue
-            size = len(found.shown) * (_BOLD if _strong(row) else 1.0)
-            indent = 1.5 * row.depth if at == 0 else 0
-            wanted.append(size + 1 if found.right else min(size + indent, most))
-        return max(wanted) + 1.5
+            size = breadth(found.shown, bold=_strong(row))
+            if not found.right and size > most:
+                word = longest_word(found.shown, bold=_strong(row))
+                size = min(size, max(most, min(word, _LONGEST_WORD)))
+            wanted = max(wanted, size + _INDENT * (row.depth if at == 0 else self._beside(at)))
+        return wanted + _EDGES
+
+    def _beside(self, at: int) -> bool:
+        """Whether a column of texts stands behind one of numbers, and keeps away from it."""
+        return at > 0 and self._right[at - 1] and not self._right[at]
 
     # -- drawing ---------------------------------------------------------------------------------------
 
     def draw(self, sheet: Sheet) -> int:
         """Draw it from the sheet's next line on; returns the line of its head."""
+        sheet.keep(_TOGETHER + 2)
         sheet.heading(self.title)
         head = sheet.line
         if self.table.rows or not self.empty:
@@ -92,11 +108,11 @@ class Drawing:
             "valign": "bottom",
         }
         for at, name in enumerate(self.heads):
-            beside = at > 0 and self._right[at - 1]
-            place: Look = {"align": "right"} if self._right[at] else {"align": "left", "indent": int(beside)}
+            indent: Look = {"indent": 1} if self._beside(at) else {}
+            place: Look = {"align": "right"} if self._right[at] else {"align": "left", **indent}
             sheet.text(sheet.line, at, name, **{**plain, **place})
         room = zip(self.heads, sheet.widths, strict=False)
-        sheet.height(sheet.line, max(lines(name, width / _BOLD - 1) for name, width in room))
+        sheet.height(sheet.line, max(lines(name, width - 1, bold=True) for name, width in room))
         sheet.line += 1
 
     def _rows(self, sheet: Sheet) -> None:
@@ -124,11 +140,10 @@ class Drawing:
                     formula = sum_of(members[number], column.id, there)
                 if isinstance(row.cells[column.id], Code):
                     look = {**look, **MONO}
-                if not found.right and len(found.shown) * _BOLD > sheet.widths[at]:
+                count = 1 if found.right else _lines_of(found.shown, sheet.widths[at], look)
+                if count > 1:
                     look = {**look, "text_wrap": True}
-                    high = max(
-                        high, lines(found.shown, (sheet.widths[at] - look.get("indent", 0) * 1.5) / 1.05)
-                    )
+                    high = max(high, count)
                 sheet.cell(sheet.line, at, found, look, formula)
             sheet.height(sheet.line, high, min(row.depth, _DEEPEST))
             sheet.line += 1
@@ -141,8 +156,7 @@ class Drawing:
             look["italic"] = True
         if self._right[at]:
             return {**look, "align": "right"}
-        beside = at > 0 and self._right[at - 1]
-        indent = row.depth if at == 0 else int(beside)
+        indent = row.depth if at == 0 else int(self._beside(at))
         return {**look, "align": "left", **({"indent": indent} if indent else {})}
 
 
@@ -155,3 +169,8 @@ _ROLES: Mapping[str, Look] = {
 
 def _strong(row: Row) -> bool:
     return row.role != LEAF or row.tone == BAD
+
+
+def _lines_of(text: str, width: float, look: Look) -> int:
+    """How many lines a text takes in a cell."""
+    return lines(text, width - 1 - _INDENT * look.get("indent", 0), bold="bold" in look)
