@@ -117,7 +117,7 @@ def _proportional(held: Consortium) -> Iterator[Fault]:
             funder = held.pools[share.pool].funder if share.pool in held.pools else share.pool
             first = seen.setdefault(funder, share.pool)
             if first != share.pool:
-                message = f"is of the same funder as {first}, whose money is not told apart; agree on fractions"
+                message = f"has the same funder as {first}, whose money is not told apart; agree on fractions"
                 yield "share", share, "pool", message
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core.dossier import Dossier
+from opsd.core.statement.sections import caps, entitlement, funding, unused
 from opsd.core.statement.table import Section
 from opsd.core.statement.view import KNOWN, REPORTED, Part, View
 
@@ -40,7 +41,12 @@ class Made(NamedTuple):
 
 
 # One file and one row for each; the order is that of the statement.
-SECTIONS: tuple[Made, ...] = ()
+SECTIONS: tuple[Made, ...] = (
+    Made("funding", funding.section),
+    Made("entitlement", entitlement.section),
+    Made("caps", caps.section),
+    Made("unused", unused.section),
+)
 
 
 def build(dossier: Dossier, scope: str = "", standing: str = KNOWN) -> Statement:

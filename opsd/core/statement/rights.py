@@ -10,7 +10,7 @@ what is shown of the capacity; a scope takes rows away and changes none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
@@ -18,13 +18,12 @@ from typing import NamedTuple
 
 from opsd.core import entitlement, figures
 from opsd.core.agreements import NOMINAL
-from opsd.core.attribution import UNATTRIBUTED, Attribution
-from opsd.core.dossier import Capacity
+from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.entitlement import Right
-from opsd.core.statement.view import RESOURCES, SHOWN_SECONDS, Part, View, in_order, parse_scope
-from opsd.core.statement.words import Hours
+from opsd.core.statement.rounding import SHOWN_SECONDS
+from opsd.core.statement.view import RESOURCES, Counted, Part, View, in_order
+from opsd.core.statement.words import Hours, Text
 
-LINES = ("allocated", "reserved_idle", "planned_down", "down", "unallocated")
 WHOLE_POOLS = ("", "cluster", "pays", "funder")  # scopes that hold all use of a pool
 Spot = tuple[str, str, str, str]  # pool, cluster, node class, resource
 
@@ -44,24 +43,34 @@ class Rights:
     def __init__(self, view: View, basis: str = "") -> None:
         self.view = view
         self.found = entitlement.of(view.dossier, basis)
-        self._facts = Attribution(view.master)
-        self._key, self._value = parse_scope(view.scope)
 
     @property
     def whole(self) -> bool:
         """Whether all use of the pools is in the scope, so that it may be compared."""
-        return self._key in WHOLE_POOLS
+        return self.view.scope_key in WHOLE_POOLS
+
+    @property
+    def narrow(self) -> bool:
+        """Whether pools of others are left out."""
+        return self.view.scope_key not in ("", "cluster")
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether the view is of one cluster."""
+        return self.view.scope_key == "cluster"
+
+    def on_cluster(self, right: Right) -> bool:
+        """Whether a right is to time on the clusters of the view."""
+        return not self.of_cluster or right.cluster == self.view.scope_value
 
     def in_scope(self, right: Right) -> bool:
         """Whether a right is the reader's business."""
-        if self._key == "cluster":
-            return right.cluster == self._value
-        return not self._key or right.pool in self.view.pools
+        return self.on_cluster(right) and (not self.narrow or right.pool in self.view.pools)
 
     def pays(self, pool: str) -> str:
         """Who pays for a pool's time."""
         found = self.view.master.pools.get(pool)
-        return (self._facts.payer(found.funder) if found else "") or UNATTRIBUTED
+        return self.view.payer(found.funder) if found else UNATTRIBUTED
 
     @cached_property
     def every(self) -> tuple[Shown, ...]:
@@ -91,7 +100,7 @@ class Rights:
 
     def _shown(self) -> dict[Right, int]:
         """Hundredths of each right."""
-        capacity = {(c.cluster, c.node_class, c.resource): c for c in self.view.dossier.capacity}
+        capacity = {one.capacity[:3]: one for one in self.view.capacity}
 
         def of_class(right: Right) -> tuple[str, ...]:
             return right.cluster, right.node_class, right.resource, right.basis
@@ -100,8 +109,8 @@ class Rights:
         for key, group in groupby(sorted(self.found.rights, key=of_class), of_class):
             members = tuple(group)
             known = capacity.get((key[0], key[1], key[2]))
-            whole = None if known is None else _basis_shown(known, key[3])
-            found |= dict(zip(members, footed([one.seconds for one in members], whole), strict=True))
+            whole = None if known is None else _of_basis(known, key[3]).hundredths
+            found |= dict(zip(members, to_whole([one.seconds for one in members], whole), strict=True))
         return found
 
     def _by_euros(self, shown: dict[Right, int]) -> list[tuple[Right, int]]:
@@ -114,7 +123,7 @@ class Rights:
         for _, group in groupby(sorted(self.found.rights, key=of_agreement), of_agreement):
             members = tuple(group)
             pools = [one for one in members if one.pool and one.proportional is not None]
-            parts = footed([one.proportional or 0 for one in pools], sum(shown[one] for one in pools))
+            parts = to_whole([one.proportional or 0 for one in pools], sum(shown[one] for one in pools))
             euros = dict(zip(pools, parts, strict=True))
             found += [(one, euros.get(one, 0)) for one in members]
         return found
@@ -130,7 +139,7 @@ class Rights:
                 held = sums[_spot(part, resource)]
                 at = RESOURCES.index(resource)
                 held[0] += part.shown[at]
-                held[1] += part.seconds[at + (resource == "cpu") * 0]
+                held[1] += part.seconds[at]
         return dict(sums)
 
     @cached_property
@@ -168,43 +177,22 @@ def _spot(part: Part, resource: str) -> Spot:
     return part.place.pool, part.place.cluster, part.place.node_class, resource
 
 
-def _basis_shown(capacity: Capacity, basis: str) -> int:
-    shown = dict(zip(LINES, footed([getattr(capacity, line) for line in LINES]), strict=True))
-    lost = 0 if basis == NOMINAL else shown["planned_down"] + shown["down"]
-    return sum(shown.values()) - lost
+def _of_basis(one: Counted, basis: str) -> Hours:
+    return one.total if basis == NOMINAL else one.available
 
 
-def footed(seconds: Sequence[int], whole: int | None = None) -> list[int]:
+def to_whole(seconds: Sequence[int], whole: int | None = None) -> list[int]:
     """Hundredths that add up to a whole that is rounded already, by largest remainder.
 
     Where that whole was rounded so far away that remainders do not suffice, the largest part takes the rest.
     """
+    floors = sum(one // SHOWN_SECONDS for one in seconds)
+    if whole is None or 0 <= whole - floors <= len(seconds):
+        return figures.largest_remainder(seconds, SHOWN_SECONDS, whole)
     shown = figures.largest_remainder(seconds, SHOWN_SECONDS)
-    if whole is not None and seconds and sum(shown) != whole:
-        missing = whole - sum(seconds) // SHOWN_SECONDS
-        floors = sum(one // SHOWN_SECONDS for one in seconds)
-        if 0 <= whole - floors <= len(seconds) and missing is not None:
-            return figures.largest_remainder(seconds, SHOWN_SECONDS, whole)
-        largest = max(range(len(seconds)), key=lambda at: (seconds[at], -at))
-        shown[largest] += whole - sum(shown)
+    if seconds:
+        shown[max(range(len(seconds)), key=lambda at: (seconds[at], -at))] += whole - sum(shown)
     return shown
-
-
-def plus(hours: Iterable[Hours]) -> Hours:
-    """Hours added up, as shown and exactly."""
-    every = list(hours)
-    return Hours(sum(one.hundredths for one in every), sum((one.exact for one in every), start=Fraction(0)))
-
-
-def less(whole: Hours, *parts: Hours) -> Hours:
-    """Hours taken away."""
-    taken = plus(parts)
-    return Hours(whole.hundredths - taken.hundredths, whole.exact - taken.exact)
-
-
-def per(part: Hours, whole: Hours) -> Fraction | None:
-    """A part of a whole, by what is shown; None where there is no whole."""
-    return Fraction(part.hundredths, whole.hundredths) if whole.hundredths else None
 
 
 def nearest(seconds: int) -> Hours:
@@ -212,9 +200,17 @@ def nearest(seconds: int) -> Hours:
     return Hours(figures.nearest(seconds, SHOWN_SECONDS), Fraction(seconds))
 
 
-Grouped = tuple[str, tuple[Shown, ...]]
+def stretch(labels: Sequence[str]) -> Text:
+    """Months that follow each other by the first and the last of them."""
+    runs: list[list[str]] = []
+    for label in labels:
+        if runs and _following(runs[-1][-1]) == label:
+            runs[-1].append(label)
+        else:
+            runs.append([label])
+    return Text(", ".join(run[0] if len(run) == 1 else f"{run[0]}\N{EN DASH}{run[-1]}" for run in runs))
 
 
-def grouped(rows: Iterable[Shown], key: Callable[[Shown], str]) -> list[Grouped]:
-    """Rows in a row under one key."""
-    return [(name, tuple(members)) for name, members in groupby(rows, key)]
+def _following(label: str) -> str:
+    year, month = map(int, label.split("-"))
+    return f"{year + month // 12:04}-{month % 12 + 1:02}"
