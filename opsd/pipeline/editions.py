@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from opsd.core import canonical, corrections, dossier
-from opsd.core.corrections import Booked
-from opsd.core.dossier import Balance, ClosedMonth, Correction, Dossier, Line, Record, Seconds
+from opsd.core.corrections import Booked, RunUse
+from opsd.core.dossier import Balance, ClosedMonth, Closing, Correction, Dossier, Line, Record, Seconds
 from opsd.core.period import Window
 from opsd.store import editions
 from opsd.store.editions import Edition
@@ -63,6 +63,17 @@ def reported(connection: Connection, period: str, edition: int | None = None) ->
     return None if found is None else dossier.from_records(editions.records(connection, found))
 
 
+def closing(connection: Connection, edition: Edition) -> Closing | None:
+    """How and by whom an edition was frozen."""
+    (text,) = (text for _, text in editions.records(connection, edition, (dossier.HEADER,)))
+    return canonical.read(Closing | None, json.loads(text)["closing"])  # type: ignore[no-any-return]
+
+
+def runs(connection: Connection, edition: Edition) -> dict[str, RunUse]:
+    """The runs that an edition of a month froze of that month."""
+    return corrections.listed(editions.latest_runs(connection, edition.period, [edition.id]) or "")
+
+
 def months(connection: Connection, window: Window | None = None) -> tuple[Month, ...]:
     """Every closed month, or those inside a window, oldest first."""
     every = editions.every(connection)
@@ -76,6 +87,11 @@ def months(connection: Connection, window: Window | None = None) -> tuple[Month,
         if window is None or (window.start <= held[0].start and held[0].end <= window.end)
     )
     return tuple(_month(connection, held, booked) for held in wanted)
+
+
+def used(connection: Connection, edition: Edition) -> Seconds:
+    """All use that an edition states."""
+    return _reported(editions.records(connection, edition, ("lines",))).seconds
 
 
 def _month(

@@ -244,3 +244,8 @@ def latest_runs(connection: Connection, period: str, editions: Iterable[int]) ->
 
 def _of(edition: Edition, table: Any, *columns: Any) -> Select[Any]:  # noqa: ANN401
     return select(*columns).where(table.c.edition_id == edition.id)
+
+
+def files(connection: Connection, edition: Edition) -> list[File]:
+    """The files of an edition by their names."""
+    return [File(kept.kind, kept.content) for kept in kept_files(connection, edition)]
