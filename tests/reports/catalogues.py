@@ -46,7 +46,7 @@ def ids() -> frozenset[str]:
 def read(code: str) -> Catalog:
     """A catalogue as it lies in the tree."""
     with (FOLDER / f"{code}.po").open("rb") as file:
-        return read_po(file, locale=STYLES[code].cldr, abort_invalid=True)
+        return _braced(read_po(file, locale=STYLES[code].cldr, abort_invalid=True))
 
 
 def written(catalogue: Catalog, code: str) -> bytes:
@@ -65,7 +65,14 @@ def updated(code: str) -> bytes:
     catalogue = Catalog()
     for text in ids():
         catalogue.add(text, known.get(text, ""))
-    return written(catalogue, code)
+    return written(_braced(catalogue), code)
+
+
+def _braced(catalogue: Catalog) -> Catalog:
+    """Babel takes a percent sign for a place of `%`; ours are in braces."""
+    for message in catalogue:
+        message.flags.discard("python-format")
+    return catalogue
 
 
 def main() -> None:
