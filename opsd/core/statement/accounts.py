@@ -41,6 +41,7 @@ class Account:
     used: Hours  # settled and accrued
     after_end: Hours
     week: Hours  # charged in the last seven days
+    opened: int  # the opening in micro-unit-seconds
     reported: Hours | None  # the opening as reported
 
     @property
@@ -75,16 +76,20 @@ def account(award: Award, balance: Balance) -> Account:
     """An award's movements, rounded."""
     used_after = balance.settled + balance.accrued
     moved_by = [balance.granted.get(kind, 0) for kind in GRANTING]
+    held_before = balance.granted_total - sum(moved_by)
     granted, used = rounded(balance.granted_total), rounded(used_after)
-    granted_before = rounded(balance.granted_total - sum(moved_by))
+    granted_before = rounded(held_before)
     used_before = rounded(used_after - balance.charged)
+    opened = held_before - used_after + balance.charged
     settled, accrued = parted([balance.settled, balance.accrued], used.hundredths)
     moved = parted(moved_by, granted.hundredths - granted_before.hundredths)
-    reported = balance.reported_closing
+    told = balance.reported_closing
+    # As that month's statement showed it: what was granted by then less what was used by then.
+    reported = None if told is None else _less(granted_before, rounded(held_before - told))
     return Account(
         award, balance, _less(granted_before, used_before), dict(zip(GRANTING, moved, strict=True)),
         _less(used, used_before), _less(granted, used), granted, settled, accrued, used,
-        rounded(balance.after_end), rounded(balance.burned[1]), None if reported is None else rounded(reported),
+        rounded(balance.after_end), rounded(balance.burned[1]), opened, reported,
     )  # fmt: skip
 
 

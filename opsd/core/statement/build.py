@@ -11,7 +11,26 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from opsd.core.dossier import Dossier
-from opsd.core.statement.sections import caps, entitlement, funding, unused
+from opsd.core.statement.sections import (
+    adjustments,
+    aid,
+    capacity,
+    caps,
+    cover,
+    energy,
+    entitlement,
+    forecast,
+    funding,
+    matrix,
+    modes,
+    organisations,
+    privacy,
+    projects,
+    reconciliation,
+    reproduce,
+    units,
+    unused,
+)
 from opsd.core.statement.table import Section
 from opsd.core.statement.view import KNOWN, REPORTED, Part, View
 
@@ -42,10 +61,24 @@ class Made(NamedTuple):
 
 # One file and one row for each; the order is that of the statement.
 SECTIONS: tuple[Made, ...] = (
+    Made("cover", cover.section),
     Made("funding", funding.section),
+    Made("capacity", capacity.section),
     Made("entitlement", entitlement.section),
+    Made("organisations", organisations.section),
+    Made("matrix", matrix.section),
+    Made("modes", modes.section),
     Made("caps", caps.section),
+    Made("projects", projects.section),
+    Made("adjustments", adjustments.section),
+    Made("forecast", forecast.section),
+    Made("aid", aid.section),
+    Made("energy", energy.section),
     Made("unused", unused.section),
+    Made("reconciliation", reconciliation.section),
+    Made("units", units.section),
+    Made("privacy", privacy.section),
+    Made("reproduce", reproduce.section),
 )
 
 

@@ -1,7 +1,7 @@
 """A dossier as one reader may see it: rounded once for all tables, cut to a scope, with every name at hand.
 
 Rounding: seconds become hundredths of hours from the total down, by largest remainder, along pool, country,
-organisation, project, award and what is outside its life; then, inside each of those, by cluster, node
+organisation, project, award, what is outside its life, and cluster; then, inside each of those, by node
 class and user's country. Every table of a statement sums these same shown parts, so that all tables agree
 with each other, in the whole and in every scope: a scope takes lines away and changes none.
 """
@@ -29,7 +29,8 @@ REPORTED, KNOWN = "reported", "known"  # as a closed month was reported, or with
 SCOPES = ("country", "organisation", "project", "pays", "funder", "cluster")
 RESOURCES = ("gpu", "node", "cpu")  # what is shown in hours
 CAPACITY_LINES = ("allocated", "reserved_idle", "planned_down", "down", "unallocated")
-_TREE = ("pool", "country", "organisation", "project", "award", "outside")  # the order in which is rounded
+# The order in which is rounded.
+_TREE = ("pool", "country", "organisation", "project", "award", "outside", "cluster")
 _AWARD_KEYS = ("pays", "funder", "pool", "country", "organisation", "project", "mode", "kind", "sector")
 
 

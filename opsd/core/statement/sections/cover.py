@@ -1,0 +1,121 @@
+"""What a reader of this page alone must see: what period, whose, how it stands, whether it can be trusted.
+
+Invariant: every warning stands here; the rest of the statement says more, and nothing worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opsd.core.dossier import Digests
+from opsd.core.statement import standing
+from opsd.core.statement.table import GOOD, WARN, Block, Facts, Paragraph, Section
+from opsd.core.statement.view import View
+from opsd.core.statement.words import Code, Country, Moment, Month, Msg, Text, Value, msg
+
+FIRST = 16  # digits of a digest that tell it apart at a glance
+Fact = tuple[str, Msg, Value]
+
+
+def section(view: View) -> Section | None:
+    """The period, the numbers, the warnings, the digests and who signs."""
+    warnings = [Paragraph(text, WARN) for text in standing.warnings(view)]
+    blocks: list[Block] = [_period(view), _numbers(view)]
+    blocks += warnings or [Paragraph(msg("Nothing odd is known about the data."), GOOD)]
+    blocks += _concerns(view)
+    blocks += [_digests(view), _signatures(view)]
+    return Section("cover", msg("Usage report"), tuple(blocks))
+
+
+def _period(view: View) -> Facts:
+    dossier = view.dossier
+    facts: list[Fact] = [
+        ("consortium", msg("Consortium"), Text(dossier.consortium)),
+        ("period", msg("Period"), Month(dossier.span.text)),
+        ("from", msg("From"), Moment(dossier.span.start)),
+        ("until", msg("Until, not included"), Moment(dossier.span.end)),
+        ("zone", msg("Time zone"), Text(dossier.span.zone)),
+        ("scope", msg("Part shown"), scope(view)),
+        ("standing", msg("Standing"), standing.standing(view)),
+        ("as_of", msg("As of"), Moment(dossier.as_of)),
+    ]
+    if dossier.closing is not None:
+        facts.append(("closed_at", msg("Closed at"), Moment(dossier.closing.closed_at)))
+    return Facts("period", None, tuple(facts))
+
+
+def scope(view: View) -> Value:
+    """Whose part a statement shows."""
+    key, value = view.scope_key, view.scope_value
+    if not key:
+        return msg("The whole installation")
+    name: Value = Country(value) if key in ("country", "pays") else Text(view.name(key, value))
+    return msg("{what}: {name}", what=standing.SCOPES[key], name=name)
+
+
+def _numbers(view: View) -> Facts:
+    total = view.total(view.parts)
+    facts: list[Fact] = [
+        ("gpu_hours", msg("GPU-hours used"), total.hours("gpu")),
+        ("node_hours", msg("Node-hours used"), total.hours("node")),
+        ("cpu_hours", msg("CPU-hours used"), total.hours("cpu")),
+    ]
+    if view.dossier.previous_span is not None:
+        before = view.total(view.previous).hours("gpu")
+        facts.append(("previous_gpu_hours", msg("GPU-hours, period before"), before))
+    if view.dossier.year:
+        facts.append(("year_gpu_hours", msg("GPU-hours since January"), view.total(view.year).hours("gpu")))
+    return Facts("numbers", msg("In short"), tuple(facts))
+
+
+def _concerns(view: View) -> Iterator[Block]:
+    found = standing.concerns(view)
+    title = msg("Acknowledged when it was closed") if view.dossier.closing else msg("Stands against a close")
+    if found:
+        facts = tuple(
+            (one.name, msg("{name}", name=Text(_kind(one.name))), standing.told(view, one)) for one in found
+        )
+        yield Facts("concerns", title, facts if view.whole else _once(facts))
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _once(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Of a scope, kinds alone: what stands behind them may be about others."""
+    return tuple({_kind(name): (_kind(name), label, value) for name, label, value in facts}.values())
+
+
+def _digests(view: View) -> Facts:
+    found = view.dossier.digests
+    facts: list[Fact] = [
+        (name, DIGESTS[name], Code(getattr(found, name)[:FIRST])) for name in DIGESTS if getattr(found, name)
+    ]
+    if view.dossier.closing is not None:
+        facts.append(("chain", msg("Head of the journal"), Code(view.dossier.closing.chain[:FIRST])))
+    return Facts("digests", msg("First digits of what it stands on (SHA-256)"), tuple(facts))
+
+
+DIGESTS = dict(
+    zip(
+        Digests._fields,
+        (msg("Facts"), msg("Master data"), msg("Configuration"), msg("Program")),
+        strict=True,
+    )
+)
+
+
+def _signatures(view: View) -> Facts:
+    closing = view.dossier.closing
+    line = Text("")
+    return Facts(
+        "signatures",
+        msg("Signatures"),
+        (
+            ("prepared_by", msg("Prepared by"), Text(closing.author if closing else "")),
+            ("prepared_signature", msg("Place, date, signature"), line),
+            ("approved_by", msg("Approved by"), Text(closing.approver if closing else "")),
+            ("approved_signature", msg("Place, date, signature"), line),
+        ),
+    )

@@ -1,0 +1,81 @@
+"""What a reader must know before a number is relied on: how a period stands, and what is odd about its data.
+
+Invariant: of a scope it names no account, project or party but the reader's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opsd.core.dossier import Concern
+from opsd.core.period import DAY
+from opsd.core.statement.view import REPORTED, View
+from opsd.core.statement.words import Count, Moment, Msg, Text, msg
+
+SCOPES = {
+    "country": msg("Country of the leading organisation"),
+    "organisation": msg("Organisation"),
+    "project": msg("Project"),
+    "pays": msg("Who pays"),
+    "funder": msg("Funder"),
+    "cluster": msg("Cluster"),
+}
+
+
+def standing(view: View) -> Msg:
+    """Closed, provisional, or as now known."""
+    closing = view.dossier.closing
+    if closing is not None and view.standing == REPORTED:
+        return msg("Closed: as reported, edition {edition}", edition=Count(closing.edition))
+    if view.dossier.provisional:
+        return msg("Provisional: the period is not over")
+    if closing is not None:
+        return msg("As now known; reported before as edition {edition}", edition=Count(closing.edition))
+    return msg("As now known; the period is not closed")
+
+
+def warnings(view: View) -> Iterator[Msg]:
+    """One line for each oddity of the data."""
+    dossier, quality = view.dossier, view.dossier.quality
+    if quality.first is not None and quality.first - dossier.span.start >= DAY:
+        # Less than a day without any run is a quiet night, not accounting that nobody read.
+        yield msg("Incomplete: accounting begins at {moment}; what was used before was not read.",
+                  moment=Moment(quality.first))  # fmt: skip
+    if dossier.provisional:
+        yield msg("The period is not over: use up to {moment} counts.", moment=Moment(dossier.as_of))
+    yield from _reach(view)
+    if any(not part.place.attributed for part in view.parts):
+        yield msg("Some use belongs to no award and is shown as unattributed.")
+    if quality.quarantined:
+        yield msg(
+            "{number} records could not be read and are not counted.", number=Count(quality.quarantined)
+        )
+    if any(one.unpriced for one in view.balances):
+        yield msg("Some use could not be charged; the awards concerned are marked.")
+    if any(part.place.outside for part in view.parts):
+        yield msg("Some use lies outside its award's dates and is in none of the awards' charges.")
+    if any(one.unexplained_cells for one in dossier.certificates):
+        yield msg("Not all of the difference to Slurm's own report is explained.")
+
+
+def _reach(view: View) -> Iterator[Msg]:
+    """How far accounting was read: by the sweep that is furthest behind, else as the last text says."""
+    quality = view.dossier.quality
+    until = min((one.until for one in quality.covered), default=quality.last_observed)
+    if until is None:
+        yield msg("Nobody knows how far Slurm's accounting was read.")
+    elif until < view.dossier.as_of:
+        yield msg(
+            "Slurm's accounting was read up to {moment}: later runs will be added.", moment=Moment(until)
+        )
+
+
+def concerns(view: View) -> tuple[Concern, ...]:
+    """What was acknowledged when the period was closed; before that, what stands against a close."""
+    closing = view.dossier.closing
+    return closing.acknowledged if closing else view.dossier.concerns
+
+
+def told(view: View, concern: Concern) -> Text:
+    """A concern in words; without them in a scope, for they may be about others."""
+    return Text(concern.text if view.whole else concern.name.partition(":")[0])
