@@ -74,8 +74,8 @@ def _example(view: View) -> Iterator[Block]:
         if one.gpu_hours and one.core_hours and one.cpu_hours and one.khours:
             yield Paragraph(
                 msg(
-                    "One hour has five names. On {node_class}: 1 node-hour = {gpu} GPU-hours = {core} core-hours"
-                    " = {cpu} Slurm CPU-hours = {khours} thousands of core-hours.",
+                    "One hour has five names. On {node_class}: 1 node-hour = {gpu} GPU-hours = {core}"
+                    " core-hours = {cpu} Slurm CPU-hours = {khours} thousands of core-hours.",
                     node_class=Text(f"{one.cluster} {one.node_class}"),
                     gpu=number(one.gpu_hours),
                     core=number(one.core_hours),
