@@ -94,13 +94,16 @@ def _balance(
 
 def ever_granted(journal: Iterable[Entry], known: Consortium, until: int) -> tuple[Granted, ...]:
     """Everything granted up to an instant, by award and time."""
-    found = []
-    for entry in journal:
-        if entry.kind in GRANTING and entry.at <= until:
-            award = known.awards.get(entry.award)
-            legal = award.granted_on if award and entry.kind == GRANT else None
-            found.append(Granted(entry.award, entry.at if legal is None else legal, entry.kind, entry.amount))
-    return tuple(sorted(found))
+    granting = (entry for entry in journal if entry.kind in GRANTING)
+    found = (Granted(one.award, _granted_at(one, known), one.kind, one.amount) for one in granting)
+    return tuple(sorted(one for one in found if one.at <= until))
+
+
+def _granted_at(entry: Entry, known: Consortium) -> int:
+    """Of a grant the day of the legal right to it, where the award tells that."""
+    award = known.awards.get(entry.award)
+    legal = award.granted_on if award and entry.kind == GRANT else None
+    return entry.at if legal is None else legal
 
 
 def entries(journal: Iterable[Entry], span: Span, as_of: int) -> tuple[Entry, ...]:
