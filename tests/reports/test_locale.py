@@ -150,14 +150,14 @@ EXAMPLES: tuple[tuple[Value, tuple[str, ...]], ...] = (
         Country("JU"),
         (
             "Joint Undertaking", "Empresa Común", "Empresa Comuna",
-            "Empresa Comum", "Ortak Girişim", "Întreprindere Comună",
+            "Empresa Comum", "Ortak Girişim", "Întreprinderea Comună",
         ),
     ),
     (
         Country("unattributed"),
         (
             "Unattributed", "Sin atribuir", "Sense atribuir",
-            "Não atribuído", "İlişkilendirilmemiş", "Neatribuit",
+            "Sem atribuição", "İlişkilendirilmemiş", "Neatribuit",
         ),
     ),
     (Country("QQ"), ("QQ",) * 6),
