@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from opsd.core.errors import WrongUsage
 from opsd.core.statement import words
+from opsd.core.statement.build import build
+from opsd.core.statement.table import Table
 from opsd.core.statement.words import (
     Amount,
     Code,
@@ -30,6 +32,7 @@ from opsd.core.statement.words import (
     msg,
 )
 from opsd.reports.locale import STYLES, Locale
+from tests.fakes import dossiers
 
 CODES = ("en", "es", "ca", "pt", "tr", "ro")
 NOV = 1793487600  # 2026-11-01T00:00:00+01:00
@@ -249,6 +252,31 @@ def test_grouping_takes_nothing_away(scaled: int, code: str) -> None:
     assert plain.strip(_MINUS).partition(locale.decimal)[0] == "".join(groups)
     assert len(groups) == 1 or all(len(group) == 3 for group in groups[1:])
     assert (len(groups) > 1) == (abs(scaled) // 100 >= 10 ** STYLES[code].ungrouped)
+
+
+def test_a_whole_statement_holds_the_same_numbers_in_every_language() -> None:
+    """Each number of every table, read back by the rules of its language, is the one that English shows."""
+    numbers = [
+        value for value in _cells() if isinstance(value, Hours | Count | Number | Amount | Share | Ratio)
+    ]
+    english = [_read("en", value) for value in numbers]
+
+    assert len(numbers) > 500
+    for code in CODES:
+        assert english == [_read(code, value) for value in numbers]
+
+
+def _cells() -> list[Value]:
+    blocks = [block for section in build(dossiers.sample()).sections for block in section.blocks]
+    tables = [block for block in blocks if isinstance(block, Table)]
+    return [value for table in tables for row in table.rows for value in row.cells.values()]
+
+
+def _read(code: str, value: Value) -> Fraction | None:
+    """What a reader of the language understands; nothing where a dash stands."""
+    shown = Locale.of(code).text(value)
+    plain = shown.rstrip("EURTYON").strip(f"%{_HARD}").replace(_MINUS, "-").replace("-%", "-")
+    return None if shown == "\N{EN DASH}" else Fraction(parse_decimal(plain, locale=STYLES[code].cldr))
 
 
 _fractions = st.fractions(-(10**9), 10**9)
