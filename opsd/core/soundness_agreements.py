@@ -92,12 +92,11 @@ def _shares(held: Consortium) -> Iterator[Fault]:
 def _share_fault(key: str, share: Share) -> tuple[str, str] | None:
     """(field, message) where a share is not told in the terms of its agreement's key."""
     wanted = {FRACTIONS: "fraction", FIXED_HOURS: "hours"}.get(key)
-    for field in ("fraction", "hours"):
-        told = getattr(share, field) is not None
-        if told and field != wanted:
-            return field, f"has {field}, but the agreement's key is {key}; take it out, or change the key"
-        if not told and field == wanted:
-            return field, f"has no {field}, but the agreement's key is {key}; write it, or change the key"
+    told = {field for field in ("fraction", "hours") if getattr(share, field) is not None}
+    for field in sorted(told - {wanted}):
+        return field, f"has {field}, but the agreement's key is {key}; take it out, or change the key"
+    if wanted is not None and wanted not in told:
+        return wanted, f"has no {wanted}, but the agreement's key is {key}; write it, or change the key"
     return None
 
 
@@ -130,7 +129,7 @@ def _caps(held: Consortium) -> Iterator[Fault]:
                 yield "cap", cap, "pools", f"unknown pool {pool!r}{remedy}"
         for kind in cap.kinds:
             if kind not in ORGANISATION_KINDS:
-                remedy = f"; write one of {', '.join(ORGANISATION_KINDS)}"
+                remedy = nearest(kind, ORGANISATION_KINDS, f"write one of {', '.join(ORGANISATION_KINDS)}")
                 yield "cap", cap, "kinds", f"unknown kind {kind!r}{remedy}"
         chain = [cap.id]
         while (outer := within.get(chain[-1], "")) and outer not in chain:
