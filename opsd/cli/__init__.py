@@ -38,6 +38,8 @@ VERBS = (
     Verb("period", "opsd.cli.period", "months: close, show, verify"),
     Verb("consortium", "opsd.cli.consortium", "who pays, leads and uses: apply, export, check"),
     Verb("account", "opsd.cli.account", "Slurm accounts and the awards they draw on: list, bind"),
+    Verb("award", "opsd.cli.award", "what was granted to whom: list, grant, extend, transfer, credit"),
+    Verb("journal", "opsd.cli.journal", "what changed it: list, add, verify, approve, decline"),
     Verb("people", "opsd.cli.people", "users' home organisations: import"),
     Verb("quarantine", "opsd.cli.quarantine", "records that could not be read: list, show, retry"),
     Verb("daemon", "opsd.cli.daemon", "what runs by itself: ingest, balances, metrics"),

@@ -7,7 +7,11 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from opsd.core.errors import BadInput
+from opsd.core import fields
+from opsd.core.errors import BadInput, WrongUsage
+from opsd.core.fields import BadField
+
+UNKNOWN = "unknown"
 
 
 def add_authorship(parser: ArgumentParser) -> None:
@@ -24,7 +28,37 @@ def author(given: str | None) -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        return "unknown"  # a container's user without a name
+        return UNKNOWN  # a container's user without a name
+
+
+def add_signature(parser: ArgumentParser) -> None:
+    """The options that every journal entry is written with: a reason is asked for."""
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for the journal")
+    parser.add_argument("--author", metavar="NAME", help="who answers for it in the journal (default: login)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be posted, post nothing")
+
+
+def signer(given: str | None) -> str:
+    """Who answers for a journal entry; nobody nameless does."""
+    name = author(given).strip() if given is None else given.strip()
+    if not name or (given is None and name == UNKNOWN):
+        raise WrongUsage("--author: nobody is named, and no login is known: write who answers for it")
+    return _one_line("--author", name)
+
+
+def reason(text: str) -> str:
+    """Why; a blank reason is none."""
+    if not text.strip():
+        raise WrongUsage("--reason is empty: write why, for whoever reads the journal later")
+    return _one_line("--reason", text.strip())
+
+
+def _one_line(option: str, text: str) -> str:
+    try:
+        fields.words(option, text)
+    except BadField as err:
+        raise WrongUsage(str(err)) from err
+    return text
 
 
 def read_text(path: str) -> str:

@@ -201,6 +201,15 @@ def _rebuild(work: Work) -> Outcome:
     return Outcome({"cells": done.cells, "runs": done.runs})
 
 
+def _credits(work: Work) -> Outcome:
+    from opsd.pipeline import credits as node_failures
+
+    done = node_failures.run(work.store, work.now)
+    return Outcome({
+        "made": done.made, "renewed": done.renewed, "withdrawn": done.withdrawn, "waiting": done.waiting,
+    })  # fmt: skip
+
+
 def _balances(work: Work) -> Outcome:
     from opsd.pipeline import figures
 
@@ -396,6 +405,7 @@ STEPS: tuple[Step, ...] = (
     Step("review", _review, Weekly(6, 4, 23), 6 * HOUR, 2),
     Step("rebuild", _rebuild, Every(lambda daemon: daemon.ingest_seconds), 1_800, 3, follows="ingest"),
     Step("balances", _balances, Every(lambda daemon: daemon.balances_seconds), 120, 3, follows="rebuild"),
+    Step("credits", _credits, Every(lambda _: HOUR), 1_800, 3),
     Step("notify", _notify, Every(lambda _: _NOTIFY_SECONDS), 900, 3),
     Step("reconcile", _reconcile, Daily(2, 27), 7_200, 2),
     Step("slurm", _slurm, Every(lambda daemon: daemon.slurm_seconds), 120, 3),

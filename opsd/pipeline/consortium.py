@@ -21,7 +21,7 @@ from opsd.core.soundness import Problem, check
 from opsd.pipeline import identity
 from opsd.pipeline.reclassify import reclassify
 from opsd.store import parties
-from opsd.store.engine import Store
+from opsd.store.engine import Connection, Store
 
 
 class Plan(NamedTuple):
@@ -86,14 +86,31 @@ def apply(
         booked = parties.journal(connection)
         merged, diff = plan(current, incoming, booked, author=author, reason=reason, now=now, place=place)
         identity.keep_former_names(_by_id(current), _by_id(merged))
+        _require_unguarded(current, diff.entries)
         if diff and not dry_run:
-            parties.save(connection, current, merged)
-            parties.post(connection, diff.entries)
-            if diff.touches("cluster"):
-                identity.adopt(connection)
-            if diff.touches("node_class"):
-                reclassify(connection)
+            write(connection, current, merged, diff)
     return diff
+
+
+def write(connection: Connection, current: Consortium, merged: Consortium, diff: Diff) -> list[Entry]:
+    """Make a planned change true; returns what it posted."""
+    parties.save(connection, current, merged)
+    posted = parties.post(connection, diff.entries)
+    if diff.touches("cluster"):
+        identity.adopt(connection)
+    if diff.touches("node_class"):
+        reclassify(connection)
+    return posted
+
+
+def _require_unguarded(current: Consortium, entries: Iterable[Entry]) -> None:
+    """A file has one author: what a second person must approve comes by a draft."""
+    for entry in entries:
+        if current.guards(entry.kind):
+            raise Refused(
+                f"award {entry.award!r}: here a second person must approve a journal entry of kind "
+                f"{entry.kind}, which this would post; draft it by opsd award or opsd journal add"
+            )
 
 
 def _by_id(consortium: Consortium) -> dict[str, Cluster]:

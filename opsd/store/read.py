@@ -90,11 +90,11 @@ class Subset(NamedTuple):
         return of_users if self.users else of_accounts
 
 
-_HELD = (_run.c.id, _run.c.begin, _run.c.finish, _run.c.suspended, _run.c.suspensions, *dims())
+HELD = (_run.c.id, _run.c.begin, _run.c.finish, _run.c.suspended, _run.c.suspensions, *dims())
 
 
-def _held(row: Sequence[Any], *, ended: bool) -> Held:
-    """A run from the columns of _HELD."""
+def held_of(row: Sequence[Any], *, ended: bool) -> Held:
+    """A run from the columns of HELD."""
     number, begin, finish, total, spans, *who = row
     suspended = suspension(total, spans, begin, finish, ended=ended) if total or spans else 0
     return Held(number, begin, finish, suspended, *who)
@@ -208,8 +208,8 @@ def runs_overlapping(
 ) -> Iterator[Held]:
     """Ended runs that overlap [start, end), zero-second ones that begin in it included."""
     accounts = None if account is None else [account]
-    for row in connection.execute(overlapping(_HELD, start, end, accounts=accounts, user=user)):
-        yield _held(row, ended=True)
+    for row in connection.execute(overlapping(HELD, start, end, accounts=accounts, user=user)):
+        yield held_of(row, ended=True)
 
 
 def runs_alive_at(
@@ -217,10 +217,10 @@ def runs_alive_at(
 ) -> Iterator[Held]:
     """Ended runs that began before an instant and ended after it."""
     accounts = None if account is None else [account]
-    near, far = _alive(_HELD, instant)
+    near, far = _alive(HELD, instant)
     for query in (near.where(*of(accounts, user)), far.where(*of(accounts, user, hidden=True))):
         for row in connection.execute(query):
-            yield _held(row, ended=True)
+            yield held_of(row, ended=True)
 
 
 def _alive(columns: Sequence[ColumnElement[Any]], instant: int) -> tuple[Select[Any], Select[Any]]:
@@ -240,9 +240,9 @@ def _open(columns: Sequence[Any]) -> Select[Any]:
 
 def open_runs(connection: Connection) -> list[Held]:
     """Runs without an end, each until it was last seen so."""
-    columns = (_run.c.id, _run.c.begin, _run.c.seen_open, *_HELD[3:])
+    columns = (_run.c.id, _run.c.begin, _run.c.seen_open, *HELD[3:])
     rows = connection.execute(_open(columns))
-    return [_held((row[0], row[1], max(row[1], row[2]), *row[3:]), ended=False) for row in rows]
+    return [held_of((row[0], row[1], max(row[1], row[2]), *row[3:]), ended=False) for row in rows]
 
 
 class Limited(NamedTuple):

@@ -24,6 +24,7 @@ WELL = (
     Last("review", NOW - 300_000, NOW - 299_000, NOW - 299_000, 900_000, DONE, "", 0, NOW + 304_800),
     Last("rebuild", NOW - 126, NOW - 125, NOW - 125, 812, DONE, "", 0, NOW + 174),
     Last("balances", NOW - 30, NOW - 29, NOW - 29, 470, DONE, "", 0, NOW + 30),
+    Last("credits", NOW - 1_200, NOW - 1_199, NOW - 1_199, 240, DONE, "", 0, NOW + 2_400),
     Last("notify", NOW - 28, NOW - 28, NOW - 28, 120, DONE, "", 0, NOW + 32),
     Last("reconcile", NOW - 41_000, NOW - 40_990, NOW - 40_990, 2_100, DONE, "", 0, NOW + 45_400),
     Last("slurm", NOW - 41, NOW - 40, NOW - 40, 350, DONE, "", 0, NOW + 20),
@@ -66,8 +67,8 @@ def test_all_is_well(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = told(capsys, "--format", "json")
     found = json.loads(out)
 
-    ages = [126, 42_990, 299_000, 125, 29, 28, 40_990, 40, 299, 199, 300, 39_999]
-    assert (0, ["ok"] * 12, ages) == (
+    ages = [126, 42_990, 299_000, 125, 29, 1_199, 28, 40_990, 40, 299, 199, 300, 39_999]
+    assert (0, ["ok"] * 13, ages) == (
         code, [row["result"] for row in found], [row["age_seconds"] for row in found]
     )  # fmt: skip
     assert ("2026-11-18T11:04:30+00:00", 4_200, 900, False) == (
@@ -89,8 +90,8 @@ def test_csv_has_the_same(store: Store, capsys: pytest.CaptureFixture[str]) -> N
     _, out = told(capsys, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
 
-    expected = ["ingest", "reread", "review", "rebuild", "balances", "notify", "reconcile", "slurm"]
-    expected += ["machine", "fetch", "efficiency", "housekeeping"]
+    expected = ["ingest", "reread", "review", "rebuild", "balances", "credits", "notify", "reconcile"]
+    expected += ["slurm", "machine", "fetch", "efficiency", "housekeeping"]
     assert expected == [row["step"] for row in rows]
     assert {"false"} == {row["stale"] for row in rows}
 

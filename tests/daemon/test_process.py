@@ -190,7 +190,7 @@ def test_once(place: Place, daemon: Callable[..., Process]) -> None:
     failed = place.opsd("daemon", "--once")
     assert 1 == failed.returncode
     done = re.findall(r"step_done step=(\w+)", failed.stderr)
-    assert ["rebuild", "balances", "notify", "fetch", "efficiency", "housekeeping"] == done
+    assert ["rebuild", "balances", "credits", "notify", "fetch", "efficiency", "housekeeping"] == done
     away = re.findall(r"step_failed step=(\w+)", failed.stderr)
     assert ["ingest", "reread", "review", "reconcile", "slurm", "machine"] == away
 

@@ -17,7 +17,7 @@ def test_intervals_come_from_the_settings() -> None:
     """Ingest and day facts have one, balances another, and so on; or there is a time of day or week."""
     assert {
         "ingest": 300, "reread": 86_400, "review": 604_800, "rebuild": 300, "balances": 60,
-        "notify": 300, "reconcile": 86_400, "slurm": 45, "machine": 900, "fetch": 300, "efficiency": 900,
+        "credits": 3_600, "notify": 300, "reconcile": 86_400, "slurm": 45, "machine": 900, "fetch": 300, "efficiency": 900,
         "housekeeping": 86_400,
     } == {row.name: row.interval(SETTINGS) for row in STEPS}  # fmt: skip
 
@@ -26,7 +26,7 @@ def test_ages_from_which_data_are_stale() -> None:
     """Three missed runs, but not less than five minutes; two without a daily or weekly one."""
     assert {
         "ingest": 900, "reread": 172_800, "review": 1_209_600, "rebuild": 900, "balances": 300,
-        "notify": 900, "reconcile": 172_800, "slurm": 300, "machine": 2_700, "fetch": 900,
+        "credits": 10_800, "notify": 900, "reconcile": 172_800, "slurm": 300, "machine": 2_700, "fetch": 900,
         "efficiency": 2_700, "housekeeping": 172_800,
     } == {row.name: row.stale_seconds(SETTINGS) for row in STEPS}  # fmt: skip
 
