@@ -7,6 +7,7 @@ the same schema; one is renamed or dropped under the next.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from opsd.core.amounts import exact_text
 from opsd.core.dossier import Dossier
@@ -137,7 +138,7 @@ def _table(table: Table, locale: Locale) -> Json:
         "id": table.id,
         "title": locale.word(table.title),
         "columns": [_column(column, locale) for column in table.columns],
-        "rows": [_row(row, locale) for row in table.rows],
+        "rows": [_row(row, table.columns, locale) for row in table.rows],
         "notes": [locale.word(note) for note in table.notes],
         "empty": None if table.empty is None else locale.word(table.empty),
     }
@@ -160,14 +161,15 @@ def _formula(formula: Formula) -> Json:
             return {"of_total": column}
 
 
-def _row(row: Row, locale: Locale) -> Json:
+def _row(row: Row, columns: Sequence[Column], locale: Locale) -> Json:
+    held = ((column.id, row.cells.get(column.id)) for column in columns)
     return {
         "role": row.role,
         "depth": row.depth,
         "tone": row.tone,
         "summed": row.summed,
         "keys": dict(row.keys),
-        "cells": {name: _cell(value, locale) for name, value in row.cells.items()},
+        "cells": {name: _cell(value, locale) for name, value in held if value is not None},
     }
 
 

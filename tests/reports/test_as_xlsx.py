@@ -7,21 +7,53 @@ import re
 import shutil
 import subprocess
 import zipfile
+from datetime import datetime
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from openpyxl.worksheet.worksheet import Worksheet
 
 from opsd import reports
-from opsd.core.statement import PER_HOUR, Statement
+from opsd.core.amounts import MICRO
+from opsd.core.statement import words
+from opsd.core.statement.build import Statement, build
+from opsd.core.statement.table import Row, Section, Table
+from opsd.core.statement.view import PER_HOUR
+from opsd.core.statement.words import Value
+from opsd.reports.as_xlsx.names import LONGEST, sheet_names
+from opsd.reports.as_xlsx.sums import sum_of
+from opsd.reports.locale import NOTHING, STYLES, Locale
 from tests.conftest import LEFT_OUT
-from tests.fakes.statements import sample
+from tests.fakes.blocks import FORMULAS, every_kind
+from tests.fakes.dossiers import ZONE, sample
 
-SHEETS = ["Summary", "Usage", "Balances", "Units and funders", "Data quality"]
 Cells = dict[tuple[str, str], Any]
+HOURS = f'#,##0.00;-#,##0.00;"{NOTHING}"'
 
 
+@cache
+def statement(scope: str = "") -> Statement:
+    """The sample, or a part of it."""
+    return build(sample(), scope)
+
+
+@cache
+def content(language: str = "en", scope: str = "") -> bytes:
+    """Its workbook."""
+    return reports.render(statement(scope), "xlsx", language)
+
+
+@cache
+def kinds() -> bytes:
+    """The workbook of every kind of block and value."""
+    return reports.render(every_kind(), "xlsx")
+
+
+@cache
 def opened(content: bytes, *, values: bool) -> Workbook:
     """The workbook as openpyxl reads it: with values, or with formulas."""
     return load_workbook(io.BytesIO(content), data_only=values)
@@ -39,81 +71,228 @@ def formulas(content: bytes) -> Cells:
     }
 
 
-def column(content: bytes, sheet: str, letter: str) -> list[Any]:
-    """The values of a column, from its head on."""
-    return [cell.value for cell in opened(content, values=True)[sheet][letter]][3:]
+def number(value: Value | None) -> Fraction | None:
+    """What a value is as a number in a cell."""
+    match value:
+        case words.Hours(hundredths, _):
+            return Fraction(hundredths, PER_HOUR)
+        case words.Count(found):
+            return Fraction(found)
+        case words.Amount(micro, _):
+            return Fraction(micro, MICRO)
+        case words.Number(found, _):
+            return found
+        case words.Share(found) | words.Ratio(found):
+            return found
+        case _:
+            return None
 
 
-def test_the_usage_sheet_shows_the_statements_hours() -> None:
-    """As real numbers, line by line, the total last."""
-    found = sample()
-    content = reports.render(found, "xlsx")
-
-    for letter, place in (("D", 0), ("E", 1), ("F", 2)):
-        assert [row.hours[place] / PER_HOUR for row in found.usage] == column(content, "Usage", letter)[1:]
-
-
-def test_every_subtotal_is_a_formula_over_what_stands_below_it() -> None:
-    """And every lowest line is a plain number."""
-    found = sample()
-    sheet = opened(reports.render(found, "xlsx"), values=False)["Usage"]
-    kinds = [sheet[f"D{line}"].data_type for line in range(5, 5 + len(found.usage))]
-
-    assert ["n" if row.lowest else "f" for row in found.usage] == kinds
-    assert f"=SUBTOTAL(9,D5:D{3 + len(found.usage)})" == sheet[f"D{4 + len(found.usage)}"].value
+def first_row(sheet: Worksheet, section: Section, table: Table, locale: Locale) -> int:
+    """The row of the sheet on which a table's first row stands."""
+    titles = [
+        cell.row
+        for (cell,) in sheet.iter_rows(min_col=1, max_col=1)
+        if cell.value == locale.word(table.title)
+    ]
+    named = [block for block in section.blocks if getattr(block, "title", None) == table.title]
+    return titles[[block for block in named if isinstance(block, Table)].index(table)] + 2
 
 
-def test_balances_show_the_statements_numbers() -> None:
-    """Per unit, with its total; left is what granted, settled and accrued leave."""
-    found = sample()
-    sheet = opened(reports.render(found, "xlsx"), values=True)["Balances"]
-    lines = {row[0].value: [cell.value for cell in row] for row in sheet.iter_rows(min_row=5)}
-    (gpu,) = (table for table in found.balances if table.unit == "gpu-hours")
+def compared(found: Statement, language: str) -> int:
+    """Compare every number of every table with its cell; how many there were."""
+    locale, compared = Locale.of(language, ZONE), 0
+    book = opened(reports.render(found, "xlsx", language), values=True)
+    for section, sheet in zip(found.sections, book.worksheets, strict=False):
+        for table in (block for block in section.blocks if isinstance(block, Table) and block.rows):
+            first = first_row(sheet, section, table, locale)
+            for at, row in enumerate(table.rows, first):
+                compared += same(sheet, at, table, row)
+    return compared
 
-    for row in gpu.rows:
-        shown = row.shown
-        assert shown is not None
-        assert [value / PER_HOUR for value in (*shown[:4], shown.left)] == lines[row.award][6:11]
-    assert lines["a2"][13] == "over quota"
-    assert lines["a1"][13] == "ok, ended"
+
+def sixteen(value: Fraction) -> float:
+    """A number to sixteen digits, as the file holds it: exact for all but quotients."""
+    return float(f"{float(value):.16G}")
+
+
+def same(sheet: Worksheet, at: int, table: Table, row: Row) -> int:
+    """Compare the numbers of one row; how many there were."""
+    expected = {column: number(row.cells.get(name.id)) for column, name in enumerate(table.columns, 1)}
+    known = {column: value for column, value in expected.items() if value is not None}
+    for column, value in known.items():
+        found = sheet.cell(at, column).value
+        assert found in (float(value), sixteen(value)), (sheet.title, table.id, at, column)
+    return len(known)
+
+
+@pytest.mark.parametrize("language", STYLES)
+def test_every_number_of_every_table_is_a_number_in_the_workbook(language: str) -> None:
+    """The very one that is shown everywhere, in each language, sums and formulas included."""
+    assert compared(statement(), language) > 500
+
+
+@pytest.mark.parametrize("scope", ["country:TR", "project:=1+1", "cluster:mn5-ai"])
+def test_every_part_has_its_numbers(scope: str) -> None:
+    """However little is left of its tables."""
+    assert compared(statement(scope), "es") > 100
+
+
+def test_every_kind_of_value_is_what_a_reader_expects() -> None:
+    """Numbers with their format, real days, texts as they are, a dash for what there is no number of."""
+    sheet = opened(kinds(), values=True).worksheets[0]
+    values = {row[0].value: row[1] for row in sheet.iter_rows() if str(row[0].value).isdigit()}
+    found = [values[str(at)] for at in range(len(FORMULAS), len(values))]
+
+    assert [
+        (-0.05, HOURS), (0, HOURS), (-3, "#,##0"), (NOTHING, "General"),
+        (sixteen(Fraction(1, 3)), "0.0\u00a0%"), (NOTHING, "General"), (sixteen(Fraction(7, 6)), "0.00"),
+        (sixteen(Fraction(-1, 3)), "#,##0.000"), (12_345, "#,##0"),
+        (-98_330_000, '#,##0.00\\ "EUR"'), (10.000001, '#,##0.00\\ "RON"'),
+        (datetime.fromisoformat("2026-10-01"), "yyyy-mm-dd"),
+    ] == [(cell.value, cell.number_format) for cell in found[:12]]  # fmt: skip
+    assert "2026-10-01\u00a000:00:00\u00a0UTC+02:00" == found[12].value
+    assert ["October 2026", "2026", "Türkiye"] == [found[at].value for at in (13, 15, 16)]
+
+
+def test_sums_are_formulas_over_what_they_sum() -> None:
+    """A subtotal sums what stands directly under it, the total what stands in no subtotal."""
+    sheet = opened(kinds(), values=False)["History 2"]
+    head = next(cell.row for (cell,) in sheet.iter_rows(max_col=1) if cell.value == "Name")
+    rows = [[cell.value for cell in row] for row in sheet.iter_rows(min_row=head + 1, max_row=head + 7)]
+    at = head + 1
+
+    assert [
+        f"=SUM(B{at + 1},B{at + 4})", f"=SUM(B{at + 2})", 1000.02, 0.77, 2000.05, 0, f"=SUM(B{at},B{at + 5})",
+    ] == [row[1] for row in rows]  # fmt: skip
+    assert [
+        f"=B{at}-C{at}", f"=B{at}+C{at}", f'=IF(B{at}=0,"{NOTHING}",C{at}/B{at})',
+        f'=IF(C{at + 6}=0,"{NOTHING}",C{at}/C{at + 6})',
+    ] == rows[0][3:7]  # fmt: skip
+
+
+def test_a_sum_of_very_many_areas_is_still_a_formula_that_excel_takes() -> None:
+    """No function has more than 255 arguments."""
+    text = sum_of(range(0, 1_000, 2), "x", lambda row, _: f"B{row + 1}")
+
+    assert re.findall(r"B\d+", text) == [f"B{row + 1}" for row in range(0, 1_000, 2)]
+    assert all(len(part.split(",")) <= 255 for part in re.findall(r"SUM\(([^()]*)\)", text))
+    assert "=SUM(B1:B2,B4)" == sum_of([0, 1, 3], "x", lambda row, _: f"B{row + 1}")
 
 
 def test_no_text_is_a_formula_a_link_or_a_number() -> None:
     """Names that begin as formulas stay text, also once somebody edits them."""
-    workbook = opened(reports.render(sample(), "xlsx"), values=False)
-    risky = [
-        cell
-        for sheet in workbook
-        for row in sheet.iter_rows()
-        for cell in row
-        if cell.data_type == "s" and str(cell.value).startswith(("=", "+", "-", "@"))
-    ]
+    for found, expected in ((kinds(), set(FORMULAS)), (content(), {"=1+1", "@cmd|' /C calc'!A0", "-p5"})):
+        workbook = opened(found, values=False)
+        risky = [
+            cell
+            for sheet in workbook
+            for row in sheet.iter_rows()
+            for cell in row
+            if cell.data_type == "s"
+            and str(cell.value).startswith(("=", "+", "-", "@", "\t", "\r", "_x000D_"))
+        ]
 
-    assert {"=1+1", "@cmd|' /C calc'!A0"} <= {cell.value for cell in risky}
-    assert all(cell.quotePrefix for cell in risky)
+        assert {name.replace("\r", "_x000D_") for name in expected} <= {cell.value for cell in risky}
+        assert all(cell.quotePrefix for cell in risky)
+        assert [] == [
+            cell for sheet in workbook for row in sheet.iter_rows() for cell in row if cell.hyperlink
+        ]
+
+
+def test_every_formula_is_one_of_ours() -> None:
+    """Sums, differences and quotients of cells of the same sheet, and nothing else."""
+    for found in (kinds(), content("tr")):
+        texts = [
+            str(cell.value)
+            for sheet in opened(found, values=False)
+            for row in sheet.iter_rows()
+            for cell in row
+            if cell.data_type == "f"
+        ]
+        ours = re.compile(r'=(SUM\([A-Z0-9:,SUM()]+\)|[A-Z0-9+-]+|IF\([A-Z]+\d+=0,".",[A-Z0-9]+/[A-Z0-9]+\))')
+
+        assert len(texts) > 20
+        assert [] == [text for text in texts if not ours.fullmatch(text)]
 
 
 def test_it_is_set_up_for_paper() -> None:
     """A4 landscape, as wide as the page; heads repeated and in sight; pages numbered; `&` printed."""
-    workbook = opened(reports.render(sample(), "xlsx"), values=False)
+    workbook = opened(content(), values=False)
 
-    assert SHEETS == workbook.sheetnames
+    assert len(statement().sections) + 1 == len(workbook.sheetnames)
     for sheet in workbook:
         assert ("landscape", 9) == (sheet.page_setup.orientation, int(sheet.page_setup.paperSize))
         assert (1, 0) == (int(sheet.page_setup.fitToWidth or 1), int(sheet.page_setup.fitToHeight))
         assert "Page &P of &N" in str(sheet.oddFooter.right.text)
         assert "R&&D" in str(sheet.oddFooter.left.text)
-    for name in ("Usage", "Balances"):
-        assert ("B5", "$4:$4") == (workbook[name].freeze_panes, workbook[name].print_title_rows)
+        assert "Edition 1 of 2026-11-04 · SHA-256 6e340b9cffb3" in str(sheet.oddFooter.center.text)
+        assert (None, None) != (sheet.freeze_panes, sheet.print_title_rows)
+    only = opened(kinds(), values=False)["History 2"]
+    assert ("B6", "$5:$5") == (only.freeze_panes, only.print_title_rows)
 
 
-def test_what_is_unconfirmed_says_so() -> None:
-    """Beside the contribution."""
-    sheet = opened(reports.render(sample(), "xlsx"), values=True)["Units and funders"]
-    marks = {row[0].value: (row[6].value, row[7].value) for row in sheet.iter_rows()}
+def test_subtotals_can_be_folded() -> None:
+    """Rows have the level of their depth; what sums them stands above them."""
+    sheet = opened(kinds(), values=False)["History 2"]
 
-    assert (98.33, "confirmed") == marks["EuroHPC"]
-    assert (6.5, "unconfirmed") == marks["Türkiye"]
+    assert [0, 1, 2, 1, 1, 0, 0] == [sheet.row_dimensions[row].outlineLevel for row in range(6, 13)]
+    assert sheet.sheet_properties.outlinePr.summaryBelow is False
+
+
+def test_charts_are_told_apart_without_colours() -> None:
+    """Each series has a fill of its own, and its figures stand on the last sheet."""
+    with zipfile.ZipFile(io.BytesIO(kinds())) as archive:
+        charts = [archive.read(name).decode() for name in archive.namelist() if "charts/chart" in name]
+    figures = opened(kinds(), values=True)["Figures of the charts"]
+
+    assert 3 == len(charts)
+    for chart in charts:
+        fills = re.findall(
+            r"<c:ser>.*?<c:spPr>(<a:(?:solidFill|pattFill).*?</a:(?:solidFill|pattFill)>)", chart
+        )
+        assert 2 == len(set(fills))
+    assert ["Granted", "=used"] == [cell.value for cell in figures[5]][1:3]
+    assert [("Portugal", 3000, 100), ("=1+1", 0.07, -0.03)] == [
+        tuple(cell.value for cell in row[:3]) for row in figures.iter_rows(min_row=6, max_row=7)
+    ]
+
+
+def test_warnings_stand_out() -> None:
+    """Red, bold or slanted, on a ground of their own."""
+    sheet = opened(kinds(), values=True).worksheets[0]
+    (cell,) = (row[0] for row in sheet.iter_rows() if row[0].value == "3 things are wrong.")
+
+    assert ("FFFDECEA", True) == (cell.fill.fgColor.rgb, cell.font.italic)
+
+
+def test_sheets_have_names_that_excel_takes() -> None:
+    """No forbidden sign, none too long, no two the same but for capitals."""
+    titles = [
+        "a/b: [c]*?",
+        "'quoted'",
+        "",
+        "History",
+        "x" * 40,
+        "X" * 40,
+        "Words " * 9,
+        "İstanbul",
+        "istanbul",
+    ]
+    names = sheet_names(titles)
+
+    assert ["a b   c", "quoted", "-", "History 2"] == names[:4]
+    assert ["x" * 29 + "…", "X" * 27 + "… 2", "Words Words Words Words Words…"] == names[4:7]
+    assert len(names) == len({name.casefold() for name in names})
+    assert max(map(len, names)) <= LONGEST
+
+
+def test_every_language_names_its_sheets() -> None:
+    """In its own words, as many as in English, with letters of its own."""
+    names = {language: opened(content(language), values=False).sheetnames for language in STYLES}
+
+    assert {len(statement().sections) + 1} == {len(found) for found in names.values()}
+    assert len(STYLES) == len({tuple(found) for found in names.values()})
 
 
 # -- LibreOffice ---------------------------------------------------------------------------------------
@@ -152,34 +331,35 @@ def without_values(content: bytes) -> bytes:
 
 @pytest.mark.office
 def test_libreoffice_calculates_what_we_wrote(soffice: str, tmp_path: Path) -> None:
-    """Every formula, from nothing, gives the value that stands in our file."""
-    ours = reports.render(sample(), "xlsx")
-    bare = tmp_path / "bare.xlsx"
-    bare.write_bytes(without_values(ours))
-    assert {None} == set(formulas(bare.read_bytes()).values())
+    """Every formula of every table, from nothing, gives the value that stands in our file."""
+    for name, ours in (("sample", content()), ("kinds", kinds())):
+        bare = tmp_path / f"{name}.xlsx"
+        bare.write_bytes(without_values(ours))
+        assert {None} == set(formulas(bare.read_bytes()).values())
 
-    theirs = opened(converted(soffice, bare, "xlsx").read_bytes(), values=True)
+        theirs = opened(converted(soffice, bare, "xlsx").read_bytes(), values=True)
 
-    expected = formulas(ours)
-    assert len(expected) > 50
-    for (sheet, cell), value in expected.items():
-        found = theirs[sheet][cell].value
-        assert value == (found if isinstance(value, str) else pytest.approx(found, abs=1e-9)), (sheet, cell)
+        expected = formulas(ours)
+        assert len(expected) > {"sample": 300, "kinds": 60}[name]
+        for (sheet, cell), value in expected.items():
+            found = theirs[sheet][cell].value
+            same = value == found if isinstance(value, str) else value == pytest.approx(found, abs=1e-9)
+            assert same, (sheet, cell, value, found)
 
 
 @pytest.mark.office
-@pytest.mark.parametrize("changes", [{}, {"balances": ()}], ids=["sample", "no awards"])
-def test_libreoffice_prints_no_broken_cell(soffice: str, tmp_path: Path, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("language", "scope"), [("tr", ""), ("en", "country:PT")])
+def test_libreoffice_prints_no_broken_cell(soffice: str, tmp_path: Path, language: str, scope: str) -> None:
     """No number too wide for its column, no reference to nowhere, no formula that fails."""
     if shutil.which("pdftotext") is None:
         pytest.skip(f"LibreOffice {LEFT_OUT}pdftotext was not found; install poppler-utils")
-    found: Statement = sample(**changes)
     source = tmp_path / "report.xlsx"
-    source.write_bytes(reports.render(found, "xlsx"))
+    source.write_bytes(content(language, scope))
     pdf = converted(soffice, source, "pdf")
     text = subprocess.run(
         ["pdftotext", "-layout", pdf, "-"], capture_output=True, text=True, check=True
     ).stdout
+    total = sum(part.shown.gpu for part in statement(scope).parts) / PER_HOUR
 
-    assert f"{found.total.hours.gpu / PER_HOUR:,.2f}" in text
+    assert f"{total:,.2f}" in text
     assert [] == re.findall(r"###|#REF!|#VALUE!|#NAME\?|#DIV/0!|Err:\d+", text)

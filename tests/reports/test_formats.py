@@ -1,150 +1,187 @@
-"""CSV and JSON of one statement: exact, complete, harmless, and the same bytes each time."""
+"""What all formats have in common, and the two CSVs: complete, harmless, and the same bytes each time."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
 from opsd import reports
+from opsd.core.dossier import Dossier
 from opsd.core.errors import WrongUsage
 from opsd.core.period import DAY
-from opsd.core.statement import Amounts
-from tests.fakes.statements import END, SCOPED, START, sample
+from opsd.core.statement.build import Statement, build
+from opsd.reports.locale import STYLES
+from tests.fakes.blocks import every_kind
+from tests.fakes.dossiers import sample
 
 DATA = Path(__file__).parent.parent / "data" / "reports"
+SCOPES = ("", "country:TR", "organisation:evora", "project:=1+1", "pays:PT", "funder:eurohpc", "cluster:mn5")
+CSVS = {"csv": (",", ".", "utf-8"), "csv-semicolon": (";", ",", "utf-8-sig")}
+Line = dict[str, str]
+
+
+@cache
+def statement(scope: str = "") -> Statement:
+    """The sample, or a part of it."""
+    return build(sample(), scope)
+
+
+def lines(scope: str = "", form: str = "csv") -> list[Line]:
+    """A CSV as a program reads it; its decimals with a dot."""
+    delimiter, decimal, encoding = CSVS[form]
+    text = reports.render(statement(scope), form).decode(encoding)
+    found = list(csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+    for line in found:
+        line.update({name: line[name].replace(decimal, ".") for name in line if name.endswith("_hours")})
+    return found
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("form", ["csv", "json"])
-def test_the_sample(form: str, golden: Callable[[Path, str], None]) -> None:
+def test_the_sample_as_csv(golden: Callable[[Path, str], None]) -> None:
     """Rendered as it was read and approved."""
-    golden(DATA / f"sample.{form}", reports.render(sample(), form).decode())
+    golden(DATA / "sample.csv", reports.render(statement(), "csv").decode())
 
 
-@pytest.mark.parametrize("form", reports.FORMATS)
-def test_the_same_statement_gives_the_same_bytes(form: str) -> None:
-    """However often it is rendered."""
-    assert reports.render(sample(), form) == reports.render(sample(), form)
+@pytest.mark.golden
+def test_every_kind_of_block_and_value_as_json(golden: Callable[[Path, str], None]) -> None:
+    """Rendered as it was read and approved."""
+    golden(DATA / "kinds.json", reports.render(every_kind(), "json").decode())
 
 
-def lines() -> list[dict[str, str]]:
-    """The CSV as a program reads it."""
-    text = reports.render(sample(), "csv").decode()
-    return list(csv.DictReader(text.splitlines(keepends=True), strict=True))
+@pytest.mark.parametrize(
+    ("form", "language"), [("xlsx", "tr"), ("csv", "en"), ("csv-semicolon", "ro"), ("json", "ca")]
+)
+def test_the_same_statement_gives_the_same_bytes(form: str, language: str) -> None:
+    """However often it is made and rendered."""
+    first = reports.render(build(sample()), form, language)
+
+    assert first == reports.render(build(sample()), form, language)
 
 
-def test_the_lowest_lines_of_the_csv_add_up_to_its_total() -> None:
-    """In every column of numbers, seconds and hours."""
-    found = lines()
-    lowest = [line for line in found if line["level"] in ("project", "unattributed")]
-    (total,) = (line for line in found if line["level"] == "total")
+@pytest.mark.parametrize("form", ["xlsx", "csv", "csv-semicolon", "json"])
+def test_an_empty_statement_can_be_rendered(form: str) -> None:
+    """Nothing used, nothing granted, nothing read, not closed."""
+    held = sample().master.__class__.of([], "", "Europe/Madrid")
+    span = sample().span
+    bare = Dossier("", span, span.start + DAY, "0.0.test", held, ())
 
+    assert reports.render(build(bare), form)
+
+
+# ------------------------------------------------------------------------------------------ what is in CSV
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("lowest", [{"project", "unattributed"}, {"part"}], ids=["projects", "parts"])
+def test_the_lowest_lines_of_the_csv_add_up_to_its_total(lowest: set[str], scope: str) -> None:
+    """In every column of numbers, seconds and hours, in every part."""
+    found = lines(scope)
+    low = [line for line in found if line["level"] in lowest]
+    total = found[-1]
+
+    assert "total" == total["level"]
+    assert low
     for name in ("gpu", "node", "cpu"):
-        assert int(total[f"{name}_seconds"]) == sum(int(line[f"{name}_seconds"]) for line in lowest)
-        hundredths = [int(line[f"{name}_hours"].replace(".", "")) for line in lowest]
-        assert int(total[f"{name}_hours"].replace(".", "")) == sum(hundredths)
+        assert int(total[f"{name}_seconds"]) == sum(int(line[f"{name}_seconds"]) for line in low)
+        assert hundredths(total[f"{name}_hours"]) == sum(hundredths(line[f"{name}_hours"]) for line in low)
+
+
+@pytest.mark.parametrize("level", ["pool", "country", "organisation"])
+def test_every_level_of_the_csv_is_the_sum_of_the_parts_under_it(level: str) -> None:
+    """Of each pool, country and organisation, in exact seconds and in what is shown."""
+    above = ("pool", "country", "organisation")[: ("pool", "country", "organisation").index(level) + 1]
+    found = lines()
+    checked = [line for line in found if line["level"] == level]
+
+    assert checked
+    for line in checked:
+        parts = [
+            one for one in found if one["level"] == "part" and all(one[key] == line[key] for key in above)
+        ]
+        assert int(line["gpu_seconds"]) == sum(int(one["gpu_seconds"]) for one in parts)
+        assert hundredths(line["cpu_hours"]) == sum(hundredths(one["cpu_hours"]) for one in parts)
+
+
+def hundredths(text: str) -> int:
+    """`12.34` as 1234; a number of two decimals, nothing else."""
+    whole, dot, broken = text.partition(".")
+    assert (".", 2) == (dot, len(broken)), text
+    return int(whole + broken)
+
+
+def test_the_csv_says_nothing_of_users() -> None:
+    """Neither who they are nor where they are from: a part is of an award, a cluster and a class of nodes."""
+    found = lines()
+    parts = [tuple(line[name] for name in line if not name.endswith(("_seconds", "_hours")))
+             for line in found if line["level"] == "part"]  # fmt: skip
+
+    assert len(set(parts)) == len(parts)
+    assert not {"uses", "user", "person"} & set(found[0])
 
 
 def test_no_text_of_the_csv_is_a_formula() -> None:
     """Names that begin as formulas do get an apostrophe; numbers none."""
     found = lines()
-    cells = [(name, cell) for line in found for name, cell in line.items()]
+    cells = [cell for line in found for cell in line.values()]
 
-    assert [] == [cell for _, cell in cells if cell.startswith(("=", "+", "-", "@"))]
-    assert "'=1+1" in {line["project"] for line in found}
+    assert [] == [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert {"'=1+1", "'-p5"} <= {line["project"] for line in found}
     assert "'@cmd|' /C calc'!A0" in {line["name"] for line in found}
 
 
 def test_the_csv_is_rfc_4180() -> None:
     """Lines end with CR LF; quotes are doubled; there is no byte order mark."""
-    content = reports.render(sample(), "csv")
+    content = reports.render(statement(), "csv")
 
     assert content.startswith(b"period,")
     assert content.count(b"\n") == content.count(b"\r\n") == len(lines()) + 1
     assert b'"A ""quoted"" title, with a comma"' in content
 
 
-def read_json(**changes: Any) -> Any:
-    """The JSON as a program reads it; a float in it fails."""
+def test_the_semicolon_csv_says_the_same() -> None:
+    """With a byte order mark, semicolons and decimal commas, and nothing else that differs."""
+    content = reports.render(statement(), "csv-semicolon")
 
-    def no_float(text: str) -> NoReturn:
-        raise AssertionError(f"a float: {text}")
-
-    return json.loads(reports.render(sample(**changes), "json"), parse_float=no_float)
-
-
-def test_the_json_holds_no_float() -> None:
-    """And names its schema first."""
-    found = read_json()
-
-    assert ["schema", "title", "consortium"] == list(found)[:3]
-    assert "opsd-statement/1" == found["schema"]
+    assert content.startswith(b"\xef\xbb\xbfperiod;timezone;")
+    assert lines(form="csv") == lines(form="csv-semicolon")
+    assert "1390,90" in content.decode("utf-8-sig")
 
 
-def test_the_json_is_exact() -> None:
-    """Whole seconds; balances in decimals of unit-seconds; what is unknown is null."""
-    found = read_json()
-    (a2,) = (line for table in found["balances"] for line in table["awards"] if line["award"] == "a2")
-
-    assert ["98.33", "6.5"] == [funder["amount_meur"] for funder in found["funders"]]
-    assert [True, False] == [funder["confirmed"] for funder in found["funders"]]
-    assert {"7200", "-3600.666666"} == {a2["seconds"]["granted"], a2["seconds"]["left"]}
-    assert None is found["units"][0]["core_hours"]
-    assert [["mn5", "nobody", 35]] == [
-        [it["cluster"], it["account"], it["gpu_seconds"]] for it in found["data_quality"]["unattributed"]
-    ]
-
-
-def test_warnings_say_what_to_beware_of() -> None:
-    """Each for its own reason, and none without."""
-    quiet = sample(usage=sample().usage[:-2] + sample().usage[-1:], funders=(), as_of=END - 120)
-    unread = sample(funders=())
-    late = sample(first=START + 16 * DAY)
-
-    assert "Provisional" in " ".join(reports.warnings(quiet))
-    assert "unattributed" not in " ".join(reports.warnings(quiet))
-    assert "not been read up to the end" in " ".join(reports.warnings(unread))
-    assert "accounting begins at 2026-10-17 00:00:00+02:00" in " ".join(reports.warnings(late))
-    assert "accounting begins" not in " ".join(reports.warnings(sample(first=START + DAY - 1)))
-    assert "unconfirmed" in " ".join(reports.warnings(sample()))
-
-
-@pytest.mark.parametrize(
-    ("text", "title"),
-    [
-        ("2026-10", "Usage and balances, October 2026"),
-        ("2026-Q4", "Usage and balances, quarter 4 of 2026"),
-        ("2026", "Usage and balances, 2026"),
-        ("a..b", "Usage and balances, 2026-10-01 00:00:00+02:00 to 2026-11-01 00:00:00+01:00"),
-    ],
-)
-def test_a_period_is_named_as_people_name_it(text: str, title: str) -> None:
-    """And anything else by its two instants."""
-    span = sample().span
-    assert title == reports.title(sample(span=type(span)(text, span.window, span.zone)))
+# ----------------------------------------------------------------------------------- names and warnings
 
 
 def test_a_file_name_holds_nothing_a_shell_minds() -> None:
-    """The period and the scope, in letters, digits and hyphens."""
-    assert "opsd-2026-10-country-TR.xlsx" == reports.file_name(sample(scope=SCOPED), "xlsx")
+    """The period, the edition, the scope and the language, in letters, digits, dots and hyphens."""
+    assert "opsd-2026-10-edition-1-country-TR-en.xlsx" == reports.file_name(statement("country:TR"), "xlsx")
+    assert "opsd-2026-10-edition-1-project--1-1-ca-semicolon.csv" == reports.file_name(
+        statement("project:=1+1"), "csv-semicolon", "ca"
+    )
+
+
+def test_a_period_that_is_not_closed_has_no_edition_in_its_name() -> None:
+    """Nobody takes it for a closed one."""
+    assert "opsd-2026-10-tr.json" == reports.file_name(build(sample(closing=None)), "json", "tr")
 
 
 def test_an_unknown_format_is_refused() -> None:
     """With those there are."""
-    with pytest.raises(WrongUsage, match=r"'xls'; did you mean 'xlsx'.+xlsx csv json"):
-        reports.render(sample(), "xls")
+    with pytest.raises(WrongUsage, match=r"'xls'; did you mean 'xlsx'.+xlsx pdf csv csv-semicolon json zip"):
+        reports.render(every_kind(), "xls")
 
 
-@pytest.mark.parametrize("form", reports.FORMATS)
-def test_an_empty_statement_can_be_rendered(form: str) -> None:
-    """Nothing used, nothing granted, nothing read."""
-    empty = sample(
-        usage=(sample().usage[-1].__class__("total", sample().usage[-1].place, Amounts(), Amounts()),),
-        balances=(), units=(), funders=(), names={}, pools={},
-    )  # fmt: skip
-    assert reports.render(empty, form)
+def test_warnings_are_the_paragraphs_of_the_cover_that_stand_out() -> None:
+    """In the language asked for; what is only told is none."""
+    assert ["3 things are wrong."] == list(reports.warnings(every_kind()))
+
+
+def test_every_language_has_every_format() -> None:
+    """And no two of their files have one name."""
+    names = {
+        reports.file_name(every_kind(), form, language) for form in reports.FORMATS for language in STYLES
+    }
+
+    assert len(reports.FORMATS) * len(STYLES) == len(names)
