@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import floor
 from typing import NamedTuple
 
-from opsd.core import conversion
+from opsd.core import conversion, entitlement
 from opsd.core.agreements import Cap
 from opsd.core.amounts import MICRO
 from opsd.core.awards import Award
@@ -90,6 +90,7 @@ class _Caps:
             cap.id: cap for cap in dossier.master.caps if in_force(cap.valid_from, cap.valid_until, self.last)
         }
         self.balances = {balance.award: balance for balance in dossier.balances}
+        self.ran_on = entitlement.ran_on(dossier)
 
     # -- the order ------------------------------------------------------------------------------------
 
@@ -176,7 +177,8 @@ class _Caps:
             for place in one.node_classes
             if one.resource == resource and (one.id, award.pool, resource) in self.ledger.holders
         }
-        return conversion.rate(self.dossier.master, award.unit, resource, places, self.last)
+        ran = self.ran_on.get(award.id, ())
+        return conversion.rate(self.dossier.master, award.unit, resource, places, self.last, ran)
 
     def _granted(
         self, awards: list[Award], resource: str, window: Window

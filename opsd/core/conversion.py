@@ -1,5 +1,8 @@
 """Awards' units as GPU- or CPU-hours of the machines they can run on.
 
+An award's classes of nodes are those it ran on in the period; of one that did not run, those that its pool's
+agreements divide. One that ran elsewhere alone is worth nothing here, as GPU-hours are worth no CPU-hours.
+
 Invariant: nothing is converted by guess: where the classes of nodes in question do not agree on one rate,
 there is none.
 """
@@ -15,13 +18,29 @@ from opsd.core.fields import in_force
 from opsd.core.parties import UnitTable
 
 
-def rate(held: Consortium, unit: str, resource: str, places: Collection[str], at: int) -> Fraction | None:
+def rate(
+    held: Consortium,
+    unit: str,
+    resource: str,
+    places: Collection[str],
+    at: int,
+    ran_on: Collection[str] = (),
+) -> Fraction | None:
     """Resource-hours that one unit is worth on some classes of nodes (CLUSTER/CLASS); None: not known.
 
     GPU-hours are GPU-hours everywhere; node- and core-hours follow the unit tables in force.
+
+    Args:
+        places: the classes in question.
+        ran_on: those that the award ran on, if it did.
     """
     if unit == GPU_HOURS:
-        return Fraction(1) if resource == "gpu" else None
+        return Fraction(resource == "gpu")
+    if ran_on and not set(ran_on) & set(places):
+        return Fraction(0)
+    if not set(ran_on) <= set(places):
+        return None
+    places = ran_on or places
     tables = [
         table
         for table in held.unit_tables

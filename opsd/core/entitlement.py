@@ -272,6 +272,15 @@ def used(dossier: Dossier, rights: Iterable[Right]) -> dict[Right, int]:
     return found
 
 
+def ran_on(dossier: Dossier) -> dict[str, frozenset[str]]:
+    """The classes of nodes (CLUSTER/CLASS) that each award ran on in the period."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for line in dossier.lines:
+        if line.seconds.node or line.seconds.gpu or line.seconds.cpu:
+            found[line.key.award].add(f"{line.key.cluster}/{line.key.node_class}")
+    return {award: frozenset(places) for award, places in found.items()}
+
+
 def entitled(dossier: Dossier) -> tuple[Entitled, ...]:
     """What later dossiers must know of a closed month: by agreement and pool, entitled and used.
 

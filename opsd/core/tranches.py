@@ -65,8 +65,10 @@ class Ledger:
         self.dossier = dossier
         self.window = reported(dossier)
         self.zone = zone(dossier.span.zone)
+        books = zone(dossier.master.book_zone or "UTC")
+        closed = dossier.entitled if self.zone == books else ()  # months close in the book zone alone
         self.month_of: dict[tuple[Holder, str], Entitled] = {
-            ((one.agreement, one.pool, one.resource), one.month): one for one in dossier.entitled
+            ((one.agreement, one.pool, one.resource), one.month): one for one in closed
         }
         self.now = self._now()
         self.holders = tuple(sorted({*self.now, *(holder for holder, _ in self.month_of)}))

@@ -89,6 +89,7 @@ class _Evidence:
             self.rights[right.pool, right.cluster, right.resource].append(right)
         self.capacity = {(c.cluster, c.node_class, c.resource): c for c in dossier.capacity}
         self.entitled = {where: sum(one.seconds for one in members) for where, members in self.rights.items()}
+        self.ran_on = entitlement.ran_on(dossier)
         self.waited = self._waited()
 
     def row(self, where: Where) -> Unused:
@@ -146,7 +147,12 @@ class _Evidence:
             if award.pool != pool or not _alive(award, self.window):
                 continue
             rate = conversion.rate(
-                self.dossier.master, award.unit, resource, self._places(pool, resource), self.window.start
+                self.dossier.master,
+                award.unit,
+                resource,
+                self._places(pool, resource),
+                self.window.start,
+                self.ran_on.get(award.id, ()),
             )
             if rate is None:
                 return Granted(None, None)

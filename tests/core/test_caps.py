@@ -136,9 +136,21 @@ def test_classes_that_differ_give_no_rate() -> None:
     assert None is conversion.rate(held, "node-hours", "gpu", both, START)
     assert 8 == conversion.rate(held, "node-hours", "gpu", {"ai/train"}, START)
     assert 1 == conversion.rate(held, "gpu-hours", "gpu", both, START)
-    assert None is conversion.rate(held, "gpu-hours", "cpu", both, START)
+    assert 0 == conversion.rate(held, "gpu-hours", "cpu", both, START)
     assert 160 == conversion.rate(held, "node-hours", "cpu", {PLACE}, START)
     assert None is conversion.rate(held, "node-hours", "gpu", {PLACE, "mn5/gpp"}, START)
+
+
+def test_an_award_is_worth_what_it_is_where_it_ran() -> None:
+    """On one class of two: by its table. Elsewhere alone: nothing here. On both sides: nobody knows."""
+    table = UnitTable("ai", "train", gpu_hours=Fraction(8), core_hours=Fraction(80))
+    held, both = dossier(table).master, {PLACE, "ai/train"}
+
+    def rate(*ran_on: str) -> Fraction | None:
+        return conversion.rate(held, "node-hours", "gpu", both, START, ran_on)
+
+    assert [4, 8, 0] == [rate(PLACE), rate("ai/train"), rate("mn5/gpp")]
+    assert [None, None] == [rate(PLACE, "ai/train"), rate(PLACE, "mn5/gpp")]
 
 
 def test_thresholds_are_reached_from_their_percentage_on() -> None:

@@ -329,7 +329,7 @@ def test_an_unknown_tranche_says_which_months_are_missing() -> None:
     """By the first and the last of those that follow each other; a known one has no remark."""
     table = tables(entitlement.section(View(spain(5, valid_from=1_780_000_000))))["tranches"]
     (row,) = table.rows
-    assert {"pool", "agreement", "slice", "carried", "remark"} == set(row.cells)
+    assert {"pays", "pool", "agreement", "slice", "carried", "remark"} == set(row.cells)
     assert (("months", Text("2026-05\N{EN DASH}2026-09")),) == _values(row.cells["remark"])
     known = spain(5, valid_from=1_788_213_600)
     month = Entitled("2026-09", "a", "es", "gpu", 3_600, 1_800)
@@ -355,6 +355,7 @@ def test_parts_add_up_to_a_whole_rounded_elsewhere() -> None:
     assert [2, 2, 3] == to_whole([50, 72, 108], 7)
     assert [1, 2, 1] == to_whole([36, 72, 108], 4)
     assert [1, 2, 9] == to_whole([36, 72, 108], 12)
+    assert [0, 5] == to_whole([0, 144], 5)
     assert [] == to_whole([], 3)
 
 

@@ -151,6 +151,13 @@ def test_a_period_of_several_slices_tells_no_slice_apart() -> None:
     assert 9 * 1_000 + RATE * PERIOD == one.open
 
 
+def test_months_of_another_zone_are_not_the_closed_ones() -> None:
+    """October of Istanbul has another first hour than that of the books, and so had every month before."""
+    found = factory(0, all_closed(), tranche="month")
+    elsewhere = replace(found, span=found.span._replace(zone="Europe/Istanbul"))
+    assert (None, "2026-01") == (standing(elsewhere).open, standing(elsewhere).missing[0])
+
+
 def test_a_period_that_begins_inside_a_month_does_not_count_that_month_twice() -> None:
     """Its closed edition tells of all of the month, so what was before the period is missing."""
     found = factory(0, (*all_closed(), month("2026-10", 5_000)), tranche="month")

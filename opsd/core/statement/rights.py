@@ -187,7 +187,8 @@ def to_whole(seconds: Sequence[int], whole: int | None = None) -> list[int]:
     Where that whole was rounded so far away that remainders do not suffice, the largest part takes the rest.
     """
     floors = sum(one // SHOWN_SECONDS for one in seconds)
-    if whole is None or 0 <= whole - floors <= len(seconds):
+    broken = sum(one % SHOWN_SECONDS > 0 for one in seconds)  # nothing is never shown as a hundredth
+    if whole is None or 0 <= whole - floors <= broken:
         return figures.largest_remainder(seconds, SHOWN_SECONDS, whole)
     shown = figures.largest_remainder(seconds, SHOWN_SECONDS)
     if seconds:

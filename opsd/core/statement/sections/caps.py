@@ -64,7 +64,7 @@ def section(view: View) -> Section | None:
         ),
     )
     table = Table("caps", msg("Caps on granted and on used time"), _CAPS, rows, notes)
-    blocks: tuple[Block, ...] = (table, *_warnings(found))
+    blocks: tuple[Block, ...] = (table, *dict.fromkeys(_warnings(found)))
     return Section("caps", msg("Caps"), blocks)
 
 

@@ -320,6 +320,7 @@ def _divided_row(rights: Rights, name: str, basis: str, members: tuple[Shown, ..
 
 
 _TRANCHES = (
+    Column("pays", msg("Who pays")),
     Column("pool", msg("Pool"), wide=True),
     Column("agreement", msg("Agreement")),
     Column("slice", msg("Slice")),
@@ -360,6 +361,7 @@ def _tranches(rights: Rights) -> Iterator[Table]:
 def _tranche_row(rights: Rights, one: Tranche) -> Row:
     amounts = {"year": one.year, "open": one.open, "used": one.used, "carried": one.carried}
     cells: dict[str, Value] = {
+        "pays": terms.country(rights.pays(one.pool)),
         "pool": Text(rights.view.name("pool", one.pool)),
         "agreement": Text(_name(rights, one.agreement)),
         "slice": Month(one.label),
@@ -421,9 +423,10 @@ def _rule(one: Agreement) -> Row:
         "under_use": UNDER_USE[one.under_use],
         "tolerance": Share(one.tolerance),
         "document": Text(one.document) if one.document else msg("none named"),
-        "sha256": Code(one.sha256[:HASH_DIGITS]),
         "confirmed": confirmed(yes=one.confirmed),
     }
+    if one.sha256:
+        cells["sha256"] = Code(one.sha256[:HASH_DIGITS])
     if one.valid_from:
         cells["from"] = Day(one.valid_from)
     if one.valid_until is not None:

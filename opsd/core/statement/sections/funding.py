@@ -14,6 +14,7 @@ from itertools import groupby
 from opsd.core import contributions, entitlement
 from opsd.core.agreements import Agreement, Contribution, Funder, Share
 from opsd.core.amounts import MICRO
+from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.money import Money
 from opsd.core.period import HOUR
 from opsd.core.statement import terms
@@ -176,7 +177,7 @@ def _contribution(view: View, pays: str, one: Contribution) -> Row:
         "funder": Text(view.name("funder", one.funder)),
         "purpose": msg("not told apart") if from_funder else PURPOSES[one.purpose],
         "document": Text(one.document) if one.document else msg("none named"),
-        "sha256": Code(one.sha256[:HASH_DIGITS]),
+        **_hash(one.sha256),
         "confirmed": confirmed(yes=one.confirmed),
     }
     for name in ("committed", "paid"):
@@ -193,11 +194,16 @@ def _contribution(view: View, pays: str, one: Contribution) -> Row:
     return Row(cells, keys, depth=1, tone=PLAIN if one.confirmed else WARN, summed=not replaced)
 
 
+def _hash(sha256: str) -> dict[str, Value]:
+    return {"sha256": Code(sha256[:HASH_DIGITS])} if sha256 else {}
+
+
 # ---------------------------------------------------------------------------------------------------- key
 
 
 _KEY = (
     Column("agreement", msg("Agreement"), wide=True),
+    Column("pays", msg("Who pays")),
     Column("pool", msg("Pool"), wide=True),
     Column("key", msg("Shared"), wanted=2),
     Column("share_exact", msg("Agreed share, exactly")),
@@ -235,8 +241,11 @@ def _key_row(
     parts: dict[str, Fraction] | None,
     euros: dict[str, Fraction] | None,
 ) -> Row:
+    pool = view.master.pools.get(share.pool)
+    pays = view.payer(pool.funder) if pool else UNATTRIBUTED
     cells: dict[str, Value] = {
         "agreement": Text(agreement.name or agreement.id),
+        "pays": terms.country(pays),
         "pool": Text(view.name("pool", share.pool)),
         "key": KEYS[agreement.key],
         "confirmed": confirmed(yes=agreement.confirmed),
@@ -248,7 +257,7 @@ def _key_row(
         cells["hours"] = Hours(int(hundredths), share.hours * HOUR)
     if euros is not None and share.pool in euros:
         cells["by_contributions"] = Percent(euros[share.pool])
-    keys = {"agreement": agreement.id, "pool": share.pool}
+    keys = {"agreement": agreement.id, "pays": pays, "pool": share.pool}
     return Row(cells, keys, tone=PLAIN if agreement.confirmed else WARN)
 
 

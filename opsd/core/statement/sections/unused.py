@@ -67,7 +67,7 @@ def section(view: View) -> Section | None:
         rows = [one for one in found if one.resource == resource]
         if rows:
             blocks += _of_resource(rights, resource, _pool_rows(rights, rows, shown))
-            blocks += _unknown(rights, rows)
+            blocks += _unknown(rows)
     if not blocks:
         return None
     return Section("unused", msg("Why time was not used"), (_what_it_is(), *blocks))
@@ -154,19 +154,19 @@ def _figures(one: Unused, shown: dict[Right, Shown]) -> dict[str, Hours]:
 
 def _reasons(one: Unused, whole: int) -> dict[str, int]:
     """Hundredths of each reason; a hundredth that only rounding made is of the rest."""
-    seconds = [one.reasons[name] for name in REASONS]
-    if not sum(seconds) or not whole:
-        return {**dict.fromkeys(REASONS, 0), REASONS[-1]: whole}
-    return dict(zip(REASONS, to_whole(seconds, whole), strict=True))
+    shown = to_whole([one.reasons[name] for name in REASONS])
+    off = whole - sum(shown)
+    last = len(shown) - 1
+    shown[last if shown[last] + off >= 0 else shown.index(max(shown))] += off
+    return dict(zip(REASONS, shown, strict=True))
 
 
-def _unknown(rights: Rights, rows: list[Unused]) -> Iterator[Paragraph]:
+def _unknown(rows: list[Unused]) -> Iterator[Paragraph]:
     pools = sorted({one.pool for one in rows if one.evidence["not_granted"] is None})
     if pools:
-        names = ", ".join(rights.view.name("pool", pool) for pool in pools)
         text = msg(
             "Some awards are in units that cannot be converted, so what was not granted is unknown, and part "
             "of the rest: {pools}.",
-            pools=Text(names),
+            pools=Text(", ".join(pools)),
         )
         yield Paragraph(text, WARN)
