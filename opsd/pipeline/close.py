@@ -88,6 +88,8 @@ def run(store: Store, asked: Request, means: Means, *, now: int, dry_run: bool =
             there = kept.find(connection, asked.period, None if asked.restate else FIRST)
             if there is not None and not asked.restate:
                 return Result(None, there, again=True)
+            if not dry_run and not (asked.author.strip() and asked.reason.strip()):
+                raise WrongUsage("a close is answered for: say --reason TEXT, and --author NAME")
             prepared = prepare(connection, asked, means, now=now)
         if dry_run or prepared.missing:
             return Result(prepared, None)
@@ -167,8 +169,6 @@ def _month(period: str, consortium: Consortium, now: int) -> Window:
 
 def _check_person(asked: Request, consortium: Consortium) -> None:
     author, approver = asked.author.strip().casefold(), asked.approver.strip().casefold()
-    if not author or not asked.reason.strip():
-        raise WrongUsage("a close is answered for: say --reason, and --author where the login is no name")
     if approver and author == approver:
         raise Refused(f"{asked.approver!r} is who closes: --approver names another person")
     if SECOND_PERSON in (consortium.second_person or ()) and not approver:

@@ -6,14 +6,14 @@ froze an edition cannot write its files again, and says so instead of judging.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from opsd.core import canonical, corrections, dossier, journal
 from opsd.core.corrections import RunUse
-from opsd.core.dossier import HEADER, Dossier, Key
+from opsd.core.dossier import Dossier, Key
 from opsd.core.errors import BadText, OpsdError, WrongUsage
 from opsd.core.journal import Entry
 from opsd.core.names import nearest
@@ -218,7 +218,7 @@ class _Check:
             (*row, edition.number, edition.made_at), (*said, *closed), strict=True,
         ):  # fmt: skip
             if ours != theirs:
-                self.faults.append(f"its {name} is changed: {ours}, its records say {theirs}")
+                self.faults.append(f"{name} changed: {ours}, its records say {theirs}")
 
     def _corrections(self, made: Dossier) -> None:
         """Each correction has its entry, right before that of the close."""
@@ -256,21 +256,21 @@ def _record_digest(record: Kept) -> str:
     return canonical.digest(record.kind.encode() + b"\n" + record.content)
 
 
+_SAID = re.compile(r'"(account|award|cluster|id|month|name|node_class|outside|period|uses)":"([^"]*)"')
+
+
 def _shown(record: Kept) -> str:
-    """A record by what it is about, as far as its text can still be read."""
-    place = f"record {record.number} ({record.kind})"
-    try:
-        tree: Any = json.loads(record.content)
-        if record.kind == "lines":
-            return f"line {corrections.named(canonical.read(Key, tree['key']))}"
-        if record.kind == HEADER:
-            return f"{place}, the header"
-        for name in ("award", "id", "period", "name", "month"):
-            if isinstance(tree, dict) and tree.get(name):
-                return f"{place} of {tree[name]}"
-    except (OpsdError, ValueError, KeyError, TypeError):
-        return place
-    return place
+    """A record by what it is about, as far as its damaged text still tells."""
+    told: dict[str, str] = {}
+    for name, value in _SAID.findall(record.content.decode(errors="backslashreplace")):
+        told.setdefault(name, value)
+    if record.kind == "lines" and "cluster" in told:
+        return f"line {corrections.named(Key(**{name: told.get(name, '') for name in _NAMED}, person=0))}"
+    what = next((told[name] for name in ("award", "id", "period", "month", "name") if told.get(name)), "")
+    return f"record {record.number} ({record.kind})" + (f" of {what}" if what else "")
+
+
+_NAMED = ("cluster", "node_class", "award", "account", "outside", "uses")
 
 
 def difference(kept: bytes, again: bytes) -> str:
