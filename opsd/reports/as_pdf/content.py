@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opsd.reports.locale import Locale
 
 Tree = dict[str, Any]
-COVER = "cover"
+COVER, SIGNATURES = "cover", "signatures"
 PAGE, PAGES = "\x01", "\x02"  # where the typesetter puts the numbers
 _NUMBERS = (Hours, Count, Share, Ratio, Number, Amount)
 _SPACE = re.compile(r"[\t\n\r\v\f]+")
@@ -58,12 +58,15 @@ class _Writer:
     def document(self) -> Tree:
         cover = next((one for one in self.statement.sections if one.id == COVER), None)
         sections = [self._section(one) for one in self.statement.sections if one.id != COVER]
-        title = self._word(cover.title) if cover else self._word(msg("Statement"))
+        title = self._word(cover.title) if cover else self._word(msg("Usage report"))
+        consortium = self._text(Text(self.dossier.consortium))
         period = self._text(Month(self.dossier.span.text))
         return {
             "lang": self.locale.tag.partition("-")[0],
             "region": self.locale.tag.partition("-")[2],
-            "consortium": self._text(Text(self.dossier.consortium)),
+            "about": " · ".join(part for part in (consortium, title, period, self._scope()) if part),
+            "author": consortium,
+            "consortium": consortium,
             "title": title,
             "period": period,
             "scope": self._scope(),
@@ -71,8 +74,8 @@ class _Writer:
             "mark": self._mark(),
             "page": self._page(),
             "contents": self._word(msg("Contents")),
-            "cover": [self._block(block) for block in cover.blocks] if cover else [],
-            "signing": self._signing(),
+            "cover": [self._block(one) for one in cover.blocks if not _signatures(one)] if cover else [],
+            "signing": self._signing(cover),
             "sections": sections,
             "legend": {tone: self._word(word) for tone, word in _TONES.items()},
             "numbers_for_characters": self._word(_NUMBERS_FOR_CHARACTERS),
@@ -89,7 +92,7 @@ class _Writer:
         closing, facts = self.dossier.closing, self.dossier.digests.facts[:_DIGITS]
         as_of = self._word(msg("as of {moment}", moment=Moment(self.dossier.as_of)))
         edition = self._word(msg("Edition {number}", number=Text(str(closing.edition)))) if closing else as_of
-        return [edition, facts]
+        return [edition, self._word(msg("facts {digest}", digest=Text(facts))) if facts else ""]
 
     def _mark(self) -> str:
         if self.dossier.provisional:
@@ -102,15 +105,16 @@ class _Writer:
         numbers: dict[str, str | int] = {PAGE: 1, PAGES: 2}
         return [numbers.get(piece, piece) for piece in re.split(f"([{PAGE}{PAGES}])", shown) if piece]
 
-    def _signing(self) -> Tree:
-        closing = self.dossier.closing
-        who = (closing.author, closing.approver) if closing else ("", "")
-        heads = (msg("Sign-off"), msg("Name"), msg("Signature"), msg("Date"))
-        rows = (msg("Prepared by"), msg("Approved by"))
-        return {
-            "heads": [self._word(head) for head in heads],
-            "rows": [[self._word(row), self._text(Text(name))] for row, name in zip(rows, who, strict=True)],
-        }
+    def _signing(self, cover: Section | None) -> Tree:
+        """The cover's signatures, by twos: who, and what to write on the line beside the name."""
+        found = next((block for block in (cover.blocks if cover else ()) if _signatures(block)), None)
+        if not isinstance(found, Facts) or found.title is None:
+            return {"title": "", "rows": []}
+        rows = [
+            [self._word(role), self._text(name), self._word(line)]
+            for (_, role, name), (_, line, _) in zip(found.facts[::2], found.facts[1::2], strict=True)
+        ]
+        return {"title": self._word(found.title), "rows": rows}
 
     # -- sections and blocks -------------------------------------------------------------------------
 
@@ -148,6 +152,7 @@ class _Writer:
             "title": self._word(block.title),
             "columns": [self._column(column, block.rows) for column in block.columns],
             "rows": [self._row(row, block.columns) for row in block.rows],
+            "marked": any(row.tone != PLAIN for row in block.rows),
             "notes": [self._word(note) for note in block.notes],
             "empty": self._word(block.empty or msg("Nothing to show.")),
             "left_out": self._word(msg("In the workbook and the data files, not on paper:")),
@@ -157,7 +162,7 @@ class _Writer:
         values = [row.cells[column.id] for row in rows if column.id in row.cells]
         return {
             "label": self._word(column.label),
-            "right": any(isinstance(value, _NUMBERS) for value in values),
+            "right": column.sums or bool(column.formula) or any(isinstance(one, _NUMBERS) for one in values),
             "code": bool(values) and all(isinstance(value, Code) for value in values),
             "wide": column.wide,
             "wanted": column.wanted,
@@ -210,6 +215,10 @@ _NUMBERS_FOR_CHARACTERS = msg(
     "Unicode number, as in {example}; the data files hold the characters themselves.",
     example=Text("[U+6F22]"),
 )
+
+
+def _signatures(block: Block) -> bool:
+    return isinstance(block, Facts) and block.id == SIGNATURES
 
 
 def _size(value: Value) -> Fraction | None:

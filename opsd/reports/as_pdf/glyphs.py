@@ -129,7 +129,7 @@ class Faces:
     @classmethod
     def of(cls, document: Tree) -> Faces:
         """Of every character of a document, and those that a layout adds."""
-        characters = sorted({c for text in _texts(document) for c in text} | set(" 0"))
+        characters = sorted({c for text in _texts(document) for c in text} | set(" 0·"))
         found = typst.query(
             _source("probe.typ"),
             "<widths>",

@@ -25,8 +25,12 @@ MARGIN = 20 / 25.4 * 72  # points, left and right: 20 mm
 PORTRAIT, LANDSCAPE = 595.28 - 2 * MARGIN, 841.89 - 2 * MARGIN
 BODY, CODE = 10.0, 8.0  # sizes of type
 INSET, INDENT, MARK = 4.0, 8.0, 11.0  # beside a cell's text; by depth; for a row's mark
-_READABLE, _WIDE = 60.0, 120.0  # what a column of words, and one of long texts, should have
+_READABLE, _WIDE = 50.0, 110.0  # what a column of words, and one of long texts, should have
 _LABELS = 150.0  # of facts
+_LARGEST, _HEADING, _SUBTITLE = 25.0, 15.0, 10.5  # sizes of type of titles
+_NUMBER, _NAME = 20.0, 130.0  # room of a section's number, and of the name of who signs
+_HEADS = ("consortium", "title", "period", "scope", "mark")  # of the cover
+_RUNNING, _RUNNING_ROOM = 8.0, PORTRAIT - 150  # on top of pages, beside the mark
 _PIECES = re.compile(r"[^-_/.:@\]]*[-_/.:@\]]+|[^-_/.:@\]]+")
 _ROUNDING = 0.6  # points: a text that just fits must not wrap
 
@@ -52,6 +56,7 @@ SETTINGS = (
     Setting(landscape=False, size=7.8, everything=True),
     Setting(landscape=False, size=8.5, everything=False),
     Setting(landscape=False, size=7.8, everything=False),
+    Setting(landscape=False, size=7.2, everything=False),
     Setting(landscape=True, size=8.5, everything=True),
     Setting(landscape=True, size=8.5, everything=False),
     Setting(landscape=True, size=7.5, everything=False),
@@ -72,9 +77,25 @@ def laid(document: Tree, faces: Faces) -> Tree:
     """The document with widths, breaks and pictures; a section with a table on its side is on its side."""
     return {
         **document,
+        **_heads(document, faces),
         "cover": [_block(block, faces, landscape=False) for block in document["cover"]],
         "sections": [_section(section, faces) for section in document["sections"]],
         "measures": {"margin": MARGIN, "inset": INSET, "indent": INDENT, "mark": MARK, "labels": _LABELS},
+    }
+
+
+def _heads(document: Tree, faces: Faces) -> Tree:
+    """Names on the cover may break; one that fills more than a line is not repeated on top of every page."""
+    broken = {name: _broken(document[name], PORTRAIT, _LARGEST, faces, bold=True) for name in _HEADS}
+    running = [document[name] for name in ("consortium", "period", "scope") if document[name]]
+    while len(running) > 1 and faces.width(" · ".join(running), _RUNNING) > _RUNNING_ROOM:
+        running.pop(0)
+    signing = document["signing"]
+    rows = [[who, _broken(name, _NAME, BODY, faces), line] for who, name, line in signing["rows"]]
+    return {
+        **{name: pieces if any(pieces) else [] for name, pieces in broken.items()},
+        "running": _broken(" · ".join(running), _RUNNING_ROOM, _RUNNING, faces),
+        "signing": {**signing, "rows": rows},
     }
 
 
@@ -82,11 +103,14 @@ def _section(section: Tree, faces: Faces) -> Tree:
     tables = [block for block in section["blocks"] if block["kind"] == "table" and block["rows"]]
     landscape = any(setting(table, faces).landscape for table in tables)
     blocks = [_block(block, faces, landscape=landscape) for block in section["blocks"]]
-    return {**section, "landscape": landscape, "blocks": blocks}
+    title = _broken(section["title"], PORTRAIT - 2 * _NUMBER, _HEADING, faces, bold=True)
+    return {**section, "title": title, "landscape": landscape, "blocks": blocks}
 
 
 def _block(block: Tree, faces: Faces, *, landscape: bool) -> Tree:
     room = LANDSCAPE if landscape else PORTRAIT
+    if block.get("title"):
+        block = {**block, "title": _broken(block["title"], room, _SUBTITLE, faces, bold=True)}
     match block["kind"]:
         case "table" if block["rows"]:
             return _table(block, faces, landscape=landscape)
@@ -121,11 +145,7 @@ def _table(table: Tree, faces: Faces, *, landscape: bool) -> Tree:
         found = next(one for one in SETTINGS if one.landscape and _fits(table, faces, one))
     kept = _kept(table, found)
     widths = _widths(_needs(table, kept, faces, found), [table["columns"][at] for at in kept], found.room)
-    marked = _marked(table)
-    rows = [
-        {**row, "cells": list(_cells(row, kept, widths, table, faces, found, marked=marked))}
-        for row in table["rows"]
-    ]
+    rows = [{**row, "cells": list(_cells(row, kept, widths, table, faces, found))} for row in table["rows"]]
     heads = [
         {
             **table["columns"][at],
@@ -142,7 +162,6 @@ def _table(table: Tree, faces: Faces, *, landscape: bool) -> Tree:
         "rows": rows,
         "notes": [_broken(note, found.room, found.size, faces) for note in notes],
         "size": found.size,
-        "marked": marked,
     }
 
 
@@ -152,12 +171,12 @@ def _fits(table: Tree, faces: Faces, one: Setting) -> bool:
 
 
 def _kept(table: Tree, one: Setting) -> list[int]:
-    """The places of the columns that are printed."""
-    return [at for at, column in enumerate(table["columns"]) if one.everything or column["wanted"] < 2]
-
-
-def _marked(table: Tree) -> bool:
-    return any(row["tone"] != "plain" for row in table["rows"])
+    """The places of the columns that are printed; where there is little room, none without a word in it."""
+    columns = enumerate(table["columns"])
+    if one.everything:
+        return [at for at, _ in columns]
+    said = {at for row in table["rows"] for at, text in enumerate(row["cells"]) if text}
+    return [at for at, column in columns if column["wanted"] < 2 and at in said]
 
 
 def _needs(table: Tree, kept: list[int], faces: Faces, one: Setting) -> list[Need]:
@@ -167,21 +186,19 @@ def _needs(table: Tree, kept: list[int], faces: Faces, one: Setting) -> list[Nee
 def _need(table: Tree, at: int, faces: Faces, one: Setting, *, first: bool) -> Need:
     column = table["columns"][at]
     face = MONO if column["code"] else SERIF
-    natural = whole = 0.0
+    natural = whole = beside = 0.0
     for row in table["rows"]:
-        bold, beside = row["role"] != "leaf", _beside(row, first=first, marked=_marked(table))
-        text = row["cells"][at]
-        natural = max(natural, beside + faces.width(text, one.size, bold=bold, face=face))
-        for word in text.split(" "):
-            whole = max(whole, beside + faces.width(word, one.size, bold=bold, face=face))
-    head = max(faces.width(word, one.size, bold=True) for word in column["label"].split(" "))
-    if column["right"]:  # a number is never broken
-        least = natural
-    else:
-        comfort = _WIDE if column["wide"] else _READABLE
-        least = min(max(whole, min(natural, comfort)), 2 * _READABLE)
-    natural = max(natural, min(faces.width(column["label"], one.size, bold=True), 2 * head))
-    return Need(*(max(width, head) + 2 * INSET + _ROUNDING for width in (least, natural)))
+        bold, text = row["role"] != "leaf", row["cells"][at]
+        beside = max(beside, _beside(row, first=first, marked=table["marked"]))
+        natural = max(natural, faces.width(text, one.size, bold=bold, face=face))
+        words = (faces.width(word, one.size, bold=bold, face=face) for word in text.split(" "))
+        whole = max(whole, natural if column["right"] else max(words))  # a number is never broken
+    comfort = _WIDE if column["wide"] else _READABLE
+    least = whole if column["right"] else min(max(whole, min(natural, comfort)), _WIDE)
+    label = column["label"]
+    head = max(faces.width(word, one.size, bold=True) for word in label.split(" "))
+    natural = max(natural + beside, min(faces.width(label, one.size, bold=True), 2 * head))
+    return Need(*(max(width, head) + 2 * INSET + _ROUNDING for width in (least + beside, natural)))
 
 
 def _beside(row: Tree, *, first: bool, marked: bool) -> float:
@@ -208,10 +225,10 @@ def _widths(needs: list[Need], columns: list[Tree], room: float) -> list[float]:
 
 
 def _cells(
-    row: Tree, kept: list[int], widths: list[float], table: Tree, faces: Faces, one: Setting, *, marked: bool
+    row: Tree, kept: list[int], widths: list[float], table: Tree, faces: Faces, one: Setting
 ) -> Iterator[list[str]]:
     for place, (at, width) in enumerate(zip(kept, widths, strict=True)):
-        inner = width - 2 * INSET - _beside(row, first=place == 0, marked=marked)
+        inner = width - 2 * INSET - _beside(row, first=place == 0, marked=table["marked"])
         face = MONO if table["columns"][at]["code"] else SERIF
         yield _broken(row["cells"][at], inner, one.size, faces, bold=row["role"] != "leaf", face=face)
 

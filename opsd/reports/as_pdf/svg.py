@@ -91,7 +91,7 @@ class _Picture:
             f"{category}: " + "; ".join(f"{one['label']} {one['texts'][at]}" for one in series)
             for at, category in enumerate(self.chart["categories"])
         ]
-        return ". ".join([f"{self.chart['title']} ({self.chart['unit']})", *lines])
+        return ". ".join([f"{''.join(self.chart['title'])} ({self.chart['unit']})", *lines])
 
     def _legend(self) -> float:
         """Which series is which, where there are several; returns where it ends."""
@@ -99,11 +99,15 @@ class _Picture:
             return 2.0
         x, y = 0.0, 2.0
         for at, series in enumerate(self.chart["series"]):
-            width = 13 + self._wide(series["label"], SIZE) + 14
-            if x and x + width > self.room:
+            first, *more = _folded(series["label"], self.room - 13, SIZE, self.faces)
+            width = 13 + self._wide(first, SIZE) + 14
+            if x and x + width > self.room + 14:
                 x, y = 0.0, y + 12
             self._box(x, y, 9, 8, at)
-            self._words(series["label"], x + 13, y + 7, SIZE)
+            self._words(first, x + 13, y + 7, SIZE)
+            for line in more:
+                y += 12
+                self._words(line, x + 13, y + 7, SIZE)
             x += width
         return y + 18
 
