@@ -63,9 +63,10 @@ def run(args: Namespace) -> int:
     form = _format(args.format, args.output)
     if args.output == STDOUT and form in _NOT_TEXT and sys.stdout.isatty():
         raise Refused(f"{form} on a terminal is of no use: name a file with -o, or pipe it on")
-    found = _statement(args)
-    _progress(args, f"writing {form}")
-    content = reports.render(found, form, args.locale)
+    found, content = _statement(args, form)
+    if content is None:
+        _progress(args, f"writing {form}")
+        content = reports.render(found, form, args.locale)
     if args.output == STDOUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -74,13 +75,18 @@ def run(args: Namespace) -> int:
     return _warned(found)
 
 
-def _statement(args: Namespace) -> Statement:
+def _statement(args: Namespace, form: str) -> tuple[Statement, bytes | None]:
+    """The statement, and the file that was frozen of it."""
+    from opsd import reports
+    from opsd.cli import edition_files
+    from opsd.config import settings
     from opsd.core.dossier import Digests
     from opsd.pipeline import program, report
 
+    configuration = edition_files.configuration(settings(args.db, args.config))
     with open_store(args) as store, store.read() as connection:
         _progress(args, f"gathering {args.period}")
-        return report.run(
+        found = report.run(
             connection,
             args.period,
             now=now(),
@@ -88,8 +94,10 @@ def _statement(args: Namespace) -> Statement:
             scope=args.scope,
             standing=args.standing,
             edition=args.edition,
-            digests=Digests(program=program.digest()),
+            digests=Digests(configuration=configuration, program=program.digest()),
         )
+        name = reports.file_name(found, form, args.locale)
+        return found, report.frozen(connection, found, name)
 
 
 def _progress(args: Namespace, text: str) -> None:

@@ -31,6 +31,7 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Serve until told to stop."""
+    from opsd.cli import edition_files
     from opsd.systemd import notify
     from opsd.web import WebServer
 
@@ -39,7 +40,8 @@ def run(args: Namespace) -> int:
     if args.listen_address is not None:
         chosen = replace(chosen, web=Web(args.listen_address))
     with signals.told() as ends, open_store(args) as store:
-        server = WebServer(store, chosen, clock=time.time)
+        configuration = edition_files.configuration(chosen)
+        server = WebServer(store, chosen, clock=time.time, configuration=configuration)
         server.start()
         note(f"the portal is at {server.url}")
         notify("READY=1")

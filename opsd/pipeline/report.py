@@ -5,8 +5,9 @@ Invariant: what was reported is read from what a close froze, and from nothing e
 
 from __future__ import annotations
 
+from opsd.core import canonical
 from opsd.core.dossier import Digests
-from opsd.core.errors import Refused, WrongUsage
+from opsd.core.errors import Refused, StoreError, WrongUsage
 from opsd.core.names import nearest
 from opsd.core.statement.build import KNOWN, REPORTED, Statement, build
 from opsd.core.statement.view import parse_scope
@@ -59,6 +60,24 @@ def run(
     reported = editions.reported(connection, closed.period, closed.number)
     assert reported is not None
     return build(reported, scope, REPORTED)
+
+
+def frozen(connection: Connection, statement: Statement, name: str) -> bytes | None:
+    """The file of that name that was frozen with the edition; None: this statement is not what was frozen.
+
+    Raises:
+        StoreError: it is not what was frozen any more.
+    """
+    closing = statement.dossier.closing
+    if statement.standing != REPORTED or statement.scope or closing is None:
+        return None
+    edition = kept.find(connection, statement.dossier.span.text, closing.edition)
+    found = kept.kept_file(connection, edition, name) if edition else None
+    if found is None:
+        return None
+    if canonical.digest(found.content) != found.sha256:
+        raise StoreError(f"{name}: the frozen file was changed: opsd period verify says more")
+    return found.content
 
 
 def _closed(connection: Connection, period: str, timezone: str | None, edition: int | None) -> Edition | None:

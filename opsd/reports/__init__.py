@@ -36,14 +36,23 @@ FORMATS = {
 }
 
 
-def render(statement: Statement, form: str, language: str = "en") -> bytes:
-    """A statement as a file of one of FORMATS, in one of the locales' languages."""
+def find(form: str) -> Format:
+    """One of FORMATS.
+
+    Raises:
+        WrongUsage: there is no such format.
+    """
     if form not in FORMATS:
         raise WrongUsage(
             f"no report format {form!r}" + nearest(form, FORMATS, f"there are {' '.join(FORMATS)}")
         )
-    locale = Locale.of(language, statement.dossier.span.zone)
-    content: bytes = import_module(FORMATS[form].module).render(statement, locale)
+    return FORMATS[form]
+
+
+def render(statement: Statement, form: str, language: str = "en") -> bytes:
+    """A statement as a file of one of FORMATS, in one of the locales' languages."""
+    how, locale = find(form), Locale.of(language, statement.dossier.span.zone)
+    content: bytes = import_module(how.module).render(statement, locale)
     return content
 
 

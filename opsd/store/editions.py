@@ -214,6 +214,13 @@ def kept_files(connection: Connection, edition: Edition) -> Iterator[Kept]:
         yield Kept(_text(name), size, content, _text(sha256))
 
 
+def kept_file(connection: Connection, edition: Edition, name: str) -> Kept | None:
+    """One file with its digest, if there is one of that name."""
+    columns = (_file.c.name, _file.c.size, _file.c.content, _file.c.sha256)
+    row = connection.execute(_of(edition, _file, *columns).where(_file.c.name == name)).first()
+    return Kept(*row) if row else None
+
+
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 

@@ -60,9 +60,13 @@ _AWAY = Trouble(
 )
 
 
-def application(store: Store, clock: Callable[[], float]) -> App:
-    """The portal of a database, behind its guard."""
-    portal = _Portal(store, clock)
+def application(store: Store, clock: Callable[[], float], configuration: str = "") -> App:
+    """The portal of a database, behind its guard.
+
+    Args:
+        configuration: a digest of the settings, which stands in reports.
+    """
+    portal = _Portal(store, clock, configuration)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     for path, answer in (
         ("/", portal.overview),
@@ -83,7 +87,8 @@ def application(store: Store, clock: Callable[[], float]) -> App:
 class _Portal:
     """What is behind the addresses. Plain functions, so that each works in a thread of its own."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], configuration: str) -> None:
+        self._digests = Digests(configuration=configuration, program=program.digest())
         self._store = store
         self._clock = clock
         self._recent: Recent[Month | None, Found] = Recent(
@@ -121,14 +126,17 @@ class _Portal:
         """`2026-10.xlsx`: a month's report as a file; of a closed one as it was closed."""
         text, _, form = name.rpartition(".")
         month, choice = overview.parse_month(text), Choice.of(locale, standing)
+        kind = reports.find(form).content_type
         with self._store.read() as connection:
             found = report.run(
                 connection, str(month), now=int(self._clock()), standing=choice.standing or None,
-                digests=Digests(program=program.digest()),
+                digests=self._digests,
             )  # fmt: skip
-        content = reports.render(found, form, choice.language)
-        disposition = f'attachment; filename="{reports.file_name(found, form, choice.language)}"'
-        kind = reports.FORMATS[form].content_type
+            name = reports.file_name(found, form, choice.language)
+            content = report.frozen(connection, found, name)
+        if content is None:
+            content = reports.render(found, form, choice.language)
+        disposition = f'attachment; filename="{name}"'
         return Response(content, headers={"content-disposition": disposition}, media_type=kind)
 
     def health(self) -> Response:

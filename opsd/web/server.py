@@ -25,13 +25,16 @@ _STOP_SECONDS = 3
 class WebServer:
     """The portal of one database."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, clock: Callable[[], float], configuration: str = ""
+    ) -> None:
         """Binds at once.
 
         Args:
             store: read from, never written.
             settings: `web.listen_address` is where to listen; port 0: the system chooses.
             clock: epoch seconds; decides which month is the present one.
+            configuration: a digest of the settings, which stands in reports.
 
         Raises:
             BadInput: the address cannot be had.
@@ -39,7 +42,7 @@ class WebServer:
         """
         self._socket = _listen(_loopback(settings.web.listen_address))
         config = uvicorn.Config(
-            application(store, clock),
+            application(store, clock, configuration),
             log_config=None,
             access_log=False,
             lifespan="off",
