@@ -123,13 +123,16 @@ class _Caps:
             )  # fmt: skip
 
     def _resources(self, cap: Cap) -> list[str]:
-        """What the base is counted in: what the pools' agreements divide; of capacity GPUs, if any."""
+        """What the base is counted in: GPUs, and CPUs only where there are none of them in the base.
+
+        Use by month does not tell classes of nodes apart, so CPUs beside GPUs would count those of GPU nodes.
+        """
         if cap.base == CAPACITY:
             gpus = any(one.total for one in self.dossier.capacity if one.resource == "gpu")
             return ["gpu" if gpus or not self.dossier.capacity else "cpu"]
         pools = set(cap.pools) or set(self.dossier.master.pools)
         found = {resource for _, pool, resource in self.ledger.holders if pool in pools}
-        return [resource for resource in RESOURCES if resource in found] or ["gpu"]
+        return [resource for resource in RESOURCES if resource in found][:1] or ["gpu"]
 
     def _window(self, cap: Cap) -> tuple[str, Window]:
         """The month or year that the end of what is reported lies in, as far as the cap is in force."""

@@ -34,21 +34,41 @@ def rate(
         places: the classes in question.
         ran_on: those that the award ran on, if it did.
     """
-    if unit == GPU_HOURS:
-        return Fraction(resource == "gpu")
-    if ran_on and not set(ran_on) & set(places):
-        return Fraction(0)
-    if not set(ran_on) <= set(places):
+    if not set(ran_on) <= set(places) and set(ran_on) & set(places) and unit != GPU_HOURS:
         return None
-    places = ran_on or places
-    tables = [
-        table
+    found = set(_rates(held, unit, resource, places, at, ran_on))
+    return found.pop() if len(found) == 1 else None
+
+
+def most(
+    held: Consortium,
+    unit: str,
+    resource: str,
+    places: Collection[str],
+    at: int,
+    ran_on: Collection[str] = (),
+) -> Fraction | None:
+    """The same where classes differ: what one unit can be worth at most."""
+    found = _rates(held, unit, resource, places, at, ran_on)
+    known = [rate for rate in found if rate is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _rates(
+    held: Consortium, unit: str, resource: str, places: Collection[str], at: int, ran_on: Collection[str]
+) -> list[Fraction | None]:
+    """That of each class that an award can run on."""
+    if unit == GPU_HOURS:
+        return [Fraction(resource == "gpu")]
+    here = set(ran_on) & set(places) if ran_on else set(places)
+    if ran_on and not here:
+        return [Fraction(0)]
+    tables = {
+        f"{table.cluster}/{table.node_class}": table
         for table in held.unit_tables
-        if f"{table.cluster}/{table.node_class}" in places
-        and in_force(table.valid_from, table.valid_until, at)
-    ]
-    rates = {_rate(table, unit, resource) for table in tables}
-    return rates.pop() if len(rates) == 1 and len(tables) == len(places) else None
+        if in_force(table.valid_from, table.valid_until, at)
+    }
+    return [_rate(tables[place], unit, resource) if place in tables else None for place in sorted(here)]
 
 
 def _rate(table: UnitTable, unit: str, resource: str) -> Fraction | None:

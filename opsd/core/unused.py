@@ -21,7 +21,7 @@ from opsd.core import conversion, entitlement
 from opsd.core.agreements import NOMINAL
 from opsd.core.amounts import MICRO
 from opsd.core.awards import Award
-from opsd.core.dossier import Capacity, Dossier
+from opsd.core.dossier import Balance, Capacity, Dossier
 from opsd.core.entitlement import Right
 from opsd.core.period import Window
 
@@ -33,7 +33,7 @@ Where = tuple[str, str, str]  # pool, cluster, resource
 class Granted(NamedTuple):
     """What a pool's awards could draw in the period, against its entitlement."""
 
-    drawable: int | None  # left at the start and granted since; None: some unit has no rate
+    drawable: int | None  # at most: left at the start and granted since; None: some unit has no rate
     due: int | None  # the part of the grants that falls into the period by time; None: the same
 
 
@@ -141,26 +141,45 @@ class _Evidence:
         return beyond, over
 
     def _granted(self, pool: str, resource: str) -> Granted:
-        drawable = due = Fraction(0)
-        for balance in self.dossier.balances:
-            award = self.dossier.master.awards[balance.award]
-            if award.pool != pool or not _alive(award, self.window):
-                continue
-            rate = conversion.rate(
-                self.dossier.master,
-                award.unit,
-                resource,
-                self._places(pool, resource),
-                self.window.start,
-                self.ran_on.get(award.id, ()),
-            )
-            if rate is None:
-                return Granted(None, None)
-            drawable += rate * Fraction(max(0, balance.opening + sum(balance.granted.values())), MICRO)
-            if award.end is not None:
-                life = Fraction(_inside(award, self.window), award.end - award.start)
-                due += rate * life * Fraction(balance.granted_total, MICRO)
-        return Granted(floor(drawable), floor(due))
+        places = self._places(pool, resource)
+        found = [
+            self._of_award(balance, resource, places)
+            for balance in self.dossier.balances
+            if self.dossier.master.awards[balance.award].pool == pool
+            and _alive(self.dossier.master.awards[balance.award], self.window)
+        ]
+        drawable = [one.drawable for one in found]
+        due = [one.due for one in found]
+        return Granted(
+            None if None in drawable else sum(one or 0 for one in drawable),
+            None if None in due else sum(one or 0 for one in due),
+        )
+
+    def _of_award(self, balance: Balance, resource: str, places: set[str]) -> Granted:
+        """What one award could draw at most; and its grant by time, as what it drew was worth."""
+        award = self.dossier.master.awards[balance.award]
+        held, at, ran_on = self.dossier.master, self.window.start, self.ran_on.get(award.id, ())
+        most = conversion.most(held, award.unit, resource, places, at, ran_on)
+        rate = conversion.rate(held, award.unit, resource, places, at, ran_on)
+        if rate is None and balance.charged > 0 and most is not None:
+            rate = Fraction(self._drawn(award.id, resource, places) * MICRO, balance.charged)
+        left = Fraction(max(0, balance.opening + sum(balance.granted.values())), MICRO)
+        now = Fraction(0)
+        if award.end is not None:
+            life = Fraction(_inside(award, self.window), award.end - award.start)
+            now = life * Fraction(balance.granted_total, MICRO)
+        return Granted(
+            None if most is None else floor(most * left), None if rate is None else floor(rate * now)
+        )
+
+    def _drawn(self, award: str, resource: str, places: set[str]) -> int:
+        return sum(
+            getattr(line.seconds, resource)
+            for line in self.dossier.lines
+            if line.key.award == award
+            and not line.key.outside
+            and f"{line.key.cluster}/{line.key.node_class}" in places
+        )
 
     def _places(self, pool: str, resource: str) -> set[str]:
         return {

@@ -151,6 +151,22 @@ def test_an_award_is_worth_what_it_is_where_it_ran() -> None:
 
     assert [4, 8, 0] == [rate(PLACE), rate("ai/train"), rate("mn5/gpp")]
     assert [None, None] == [rate(PLACE, "ai/train"), rate(PLACE, "mn5/gpp")]
+    most = [
+        conversion.most(held, "node-hours", "gpu", places, START, ran_on)
+        for places, ran_on in ((both, ()), (both, (PLACE, "mn5/gpp")), (both, ("mn5/gpp",)), ({"x/y"}, ()))
+    ]
+    assert [8, 4, 0, None] == most
+
+
+def test_a_cap_is_counted_in_cpus_only_where_its_pools_have_no_gpus() -> None:
+    """The JU has both here, Portugal CPUs alone."""
+    agreed = Agreement("cpus", node_classes=("mn5/gpp",), resource="cpu")
+    found = factory(
+        agreed, Share("cpus", "ju", HALF), Share("cpus", "pt", HALF), cap("ju"), cap("pt", pools=("pt",)),
+        capacity=(capacity(2 * RATE * PERIOD), capacity(600, place="mn5/gpp", resource="cpu")),
+    )  # fmt: skip
+    told = [(one.cap.id, one.resource, one.base) for one in caps.of(found)]
+    assert [("ju", "gpu", RATE * PERIOD), ("pt", "cpu", 300)] == told
 
 
 def test_thresholds_are_reached_from_their_percentage_on() -> None:

@@ -13,6 +13,7 @@ from opsd.core.agreements import Agreement, Share
 from opsd.core.amounts import MICRO
 from opsd.core.consortium import Item
 from opsd.core.dossier import Dossier, Waited
+from opsd.core.parties import UnitTable
 from opsd.core.unused import REASONS, Unused
 from tests.fakes.agreements import (
     END,
@@ -100,6 +101,23 @@ def test_a_unit_without_a_rate_leaves_what_was_not_granted_unknown() -> None:
     found = of_pool(factory(award("one", "es", unit="billing-hours"), balances=(drawable("one", 10),)))
     assert (None, None) == (found.evidence["not_granted"], found.over_allocated)
     assert 5_000 - 900 == found.reasons["not_submitted"]
+
+
+def test_classes_that_differ_tell_what_can_be_drawn_at_most() -> None:
+    """A node-hour is worth 8 GPU-hours at most; by time it counts as what it drew: 6 GPUs a node here."""
+    table = UnitTable("ai", "train", gpu_hours=Fraction(8))
+    one = award("one", "es", unit="node-hours", end=END + PERIOD)
+    found = dossier(
+        Agreement("a", node_classes=(PLACE, "ai/train")), Share("a", "es", Fraction(1)), table, one,
+        capacity=(capacity(1_000), capacity(1_000, place="ai/train")),
+        lines=(line("one", 400), line("one", 800, "ai/train")),
+        balances=(
+            drawable("one", 100, charged=200 * MICRO, granted_total=1_000 * MICRO),
+        ),
+    )  # fmt: skip
+    rows = unused.of(found)
+    assert 2_000 - 8 * 100 == sum(row.evidence["not_granted"] or 0 for row in rows)
+    assert 6 * 1_000 // 2 - 2_000 == sum(row.over_allocated or 0 for row in rows)
 
 
 def test_a_pool_on_two_clusters_has_a_row_for_each() -> None:

@@ -78,6 +78,7 @@ def _visible(view: View, limit: Limit) -> bool:
 
 def _row(view: View, limit: Limit) -> Row:
     cap = limit.cap
+    consumed, more = _consumed(view, limit), nearest(limit.by_end - limit.consumed)
     cells: dict[str, Value] = {
         "cap": Text(cap.name or cap.id),
         "window": Month(limit.label),
@@ -85,8 +86,8 @@ def _row(view: View, limit: Limit) -> Row:
         "part_exact": Text(exact_text(cap.most)),
         "part": Share(cap.most),
         "granted": nearest(limit.granted),
-        "consumed": _consumed(view, limit),
-        "by_end": nearest(limit.by_end),
+        "consumed": consumed,
+        "by_end": Hours(consumed.hundredths + more.hundredths, Fraction(limit.by_end)),
         "state": _state(limit),
         "source": Text(cap.source) if cap.source else msg("none named"),
         "confirmed": confirmed(yes=cap.confirmed),
