@@ -17,8 +17,8 @@ def test_intervals_come_from_the_settings() -> None:
     """Ingest and day facts have one, balances another, and so on; or there is a time of day or week."""
     assert {
         "ingest": 300, "reread": 86_400, "review": 604_800, "rebuild": 300, "balances": 60,
-        "credits": 3_600, "notify": 300, "reconcile": 86_400, "slurm": 45, "machine": 900, "fetch": 300, "efficiency": 900,
-        "housekeeping": 86_400,
+        "credits": 3_600, "notify": 300, "reconcile": 86_400, "slurm": 45, "machine": 900, "fetch": 300,
+        "efficiency": 900, "housekeeping": 86_400,
     } == {row.name: row.interval(SETTINGS) for row in STEPS}  # fmt: skip
 
 
