@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from opsd.cli.context import now, open_store
 from opsd.cli.postings import book_zone, exact_option, print_outcome
 from opsd.cli.times import add_format, time_option, zone_option
+from opsd.core.amounts import MICRO_PER_HOUR
 from opsd.core.errors import BadText, WrongUsage
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from opsd.store.engine import Store
 
 COLUMNS = ("id", "project", "pool", "unit", "granted", "left", "start", "end", "mode")
+
+_RANKS = {"mode": 1, "pool": 2, "project": 3, "start": 4, "end": 5}
 
 
 def register(parser: ArgumentParser) -> None:
@@ -97,16 +100,31 @@ def _list(args: Namespace) -> int:
         for one in found
     ]  # fmt: skip
     if args.format == "table":
-        _print(rows)
+        _print(
+            [
+                (*row[:4], _hours(one.granted), _hours(one.left), *row[6:])
+                for one, row in zip(found, rows, strict=True)
+            ]
+        )
     else:
         print_rows(args.format, COLUMNS, rows)
     return 0
 
 
+def _hours(micro: int) -> str:
+    """To the hundredth, halves up; csv and json have the exact number."""
+    hundredths = (200 * micro + MICRO_PER_HOUR) // (2 * MICRO_PER_HOUR)
+    sign, size = ("-", -hundredths) if hundredths < 0 else ("", hundredths)
+    return f"{sign}{size // 100:,}.{size % 100:02}"
+
+
 def _print(rows: Sequence[Sequence[str]]) -> None:
     from opsd.cli import draw
 
-    columns = [draw.Column(name, numeric=name in ("granted", "left")) for name in COLUMNS]
+    columns = [
+        draw.Column(name, numeric=name in ("granted", "left"), rank=_RANKS.get(name)) for name in COLUMNS
+    ]
+    rows = [(*row[:6], *(text[: len("2026-10-01")] for text in row[6:8]), *row[8:]) for row in rows]
     caption = "" if rows else "no award yet: opsd award grant"
     draw.console().print(draw.table("Awards", columns, rows, caption=caption, all_in="csv"))
 

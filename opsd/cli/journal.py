@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
+    from opsd.cli import draw
     from opsd.core.drafts import Draft
     from opsd.core.journal import Entry
     from opsd.store.engine import Store
@@ -40,6 +41,9 @@ _BRIEF_DRAFTS = (
     "decided_by",
     "decision",
 )
+
+
+_RANKS = {"subject": 1, "kind": 4, "unit": 3, "decided_by": 2, "approver": 5, "author": 6}
 
 
 def register(parser: ArgumentParser) -> None:
@@ -171,10 +175,25 @@ def _print(
         print_rows(form, columns, rows)
         return
     places = [columns.index(name) for name in brief]
-    heads = [draw.Column(name.replace("_", " "), numeric=name in ("id", "draft", "amount")) for name in brief]
-    lines = [[str(row[place]) for place in places] for row in rows]
+    heads = [_head(name) for name in brief]
+    lines = [[_cell(columns[place], row[place]) for place in places] for row in rows]
     caption = "" if lines else "none"
     draw.console().print(draw.table(title, heads, lines, caption=caption, all_in="csv"))
+
+
+def _head(name: str) -> draw.Column:
+    from opsd.cli import draw
+
+    if name in ("reason", "decision"):
+        return draw.Column(name, least=12, ratio=1)
+    return draw.Column(
+        name.replace("_", " "), numeric=name in ("id", "draft", "amount"), rank=_RANKS.get(name)
+    )
+
+
+def _cell(name: str, value: object) -> str:
+    """A day where csv has the instant."""
+    return str(value)[: len("2026-10-01")] if name == "at" else str(value)
 
 
 # -------------------------------------------------------------------------------------------------- add

@@ -24,18 +24,9 @@ from tests.fakes import consortia
 from tests.fakes.consortia import award
 
 WHY = ("--reason", "as agreed", "--author", "Ana")
-NEW = (
-    "--project",
-    "health",
-    "--pool",
-    "ct",
-    "--unit",
-    "gpu-hours",
-    "--policy",
-    "gpu",
-    "--start",
-    "2026-01-01",
-)
+NEW = [
+    "--project", "health", "--pool", "ct", "--unit", "gpu-hours", "--policy", "gpu", "--start", "2026-01-01",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +101,7 @@ def test_an_entry_is_added(
         "--evidence",
         "p. 4",
     )
-    assert 0 == main(["journal", "add", *place, "--evidence", "p. 4", *WHY])
+    assert 0 == main(["journal", "add", *place, *WHY])
     [row] = rows(capsys, "journal", "list", "--kind", kind)
     assert ("3", "one", "gpu-hours", exact, "2026-10-01T00:00:00+00:00", "as agreed", "Ana", "") == tuple(
         row[name] for name in ("id", "award", "unit", "amount", "at", "reason", "author", "approver")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -113,7 +115,7 @@ def test_a_unit_cannot_change() -> None:
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 20)), min_size=1, max_size=6))
 def test_any_history_ends_at_the_award(states: list[tuple[int, int]]) -> None:
     """However often amount and start change, the journal grants the award's present amount."""
-    before, booked = consortium(), []
+    before, booked = consortium(), list[Entry]()
     for now, (amount, start) in enumerate(states):
         held = replace(award("a", start), amount=Fraction(amount))
         after = merge(before, consortium(held))
@@ -123,6 +125,28 @@ def test_any_history_ends_at_the_award(states: list[tuple[int, int]]) -> None:
     final: Award = before.awards["a"]
     assert final.amount * MICRO_PER_HOUR == granted(booked, LARGEST).get("a", 0)
     assert granted(booked, final.start - 1).get("a", 0) == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1000), st.integers(0, 20), st.integers(-50, 50), st.sampled_from(GRANTING)),
+        min_size=1, max_size=6,
+    )
+)  # fmt: skip
+def test_master_data_take_back_nothing_of_the_journals_own(
+    states: list[tuple[int, int, int, str]],
+) -> None:
+    """Whatever was posted beside master data, of whatever kind, still counts after any change of these."""
+    before, booked, own = consortium(), list[Entry](), 0
+    for now, (amount, start, extra, kind) in enumerate(states):
+        after = merge(before, consortium(replace(award("a", start), amount=Fraction(amount))))
+        booked += postings(before, after, booked, **WHO, now=now * HOUR)
+        booked.append(entry(at=now * HOUR, kind=kind, amount=extra))
+        own += extra
+        assert () == postings(after, after, booked, **WHO, now=now * HOUR)
+        before = after
+    whole = before.awards["a"].amount * MICRO_PER_HOUR + own
+    assert whole == granted(booked, LARGEST).get("a", 0)
 
 
 # ------------------------------------------------------------------------------------------- the chain
@@ -157,7 +181,7 @@ def test_a_chain_is_whole_however_it_was_posted(entries: list[Entry], cut: int) 
     assert [one.sealed for one in whole] == [one.hash for one in whole]
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("at", "posted", "amount"), lambda value: value + 1),
     **dict.fromkeys(
         ("kind", "award", "unit", "reason", "author", "approver", "subject", "evidence", "digest"),
