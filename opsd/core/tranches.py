@@ -49,6 +49,8 @@ class Tranche:
     pool: str
     resource: str
     label: str  # the slice: 2026-10, 2026-Q4 or 2026
+    own: int | None  # its entitlement, its rest as expected
+    own_used: int | None  # so far
     year: int | None  # the whole year's entitlement, its rest as expected
     open: int | None  # of it, up to the end of the slice
     used: int | None  # in the year
@@ -145,7 +147,7 @@ def _standing(ledger: Ledger, agreement: Agreement, holder: Holder) -> Tranche:
     sure = not whole.missing and year.start <= ledger.window.start
     kept = _Kept(ledger, agreement, holder)
     return Tranche(
-        *holder, label,
+        *holder, label, *kept.own(this),
         whole.seconds if sure else None, opened.seconds if sure else None, spent if sure else None,
         kept.carried(this), *kept.at_end(this), whole.missing,
     )  # fmt: skip
@@ -174,6 +176,13 @@ class _Kept:
         self.agreement = agreement
         self.holder = holder
         self.most = agreement.carry_most if agreement.under_use == CARRY else Fraction(0)
+
+    def own(self, this: Window) -> tuple[int | None, int | None]:
+        """A slice's entitlement as expected, and what was used in it."""
+        sums = self._sums(self._pieces(this))
+        if sums is None:
+            return None, None
+        return self.ledger.outlook(self.holder, self._pieces(this)).seconds, sums[1]
 
     def carried(self, this: Window) -> int | None:
         """Into a slice; None: what was before is not known."""

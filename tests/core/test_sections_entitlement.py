@@ -330,6 +330,10 @@ def test_an_unknown_tranche_says_which_months_are_missing() -> None:
     table = tables(entitlement.section(View(spain(5, valid_from=1_780_000_000))))["tranches"]
     (row,) = table.rows
     assert {"pays", "pool", "agreement", "slice", "carried", "remark"} == set(row.cells)
+    monthly = spain(5, valid_from=1_780_000_000, tranche="month")
+    (row,) = tables(entitlement.section(View(monthly)))["tranches"].rows
+    assert [100_000, 500] == [hundredths(row, name) for name in ("slice_entitled", "slice_used")]
+    assert "remark" in row.cells
     assert (("months", Text("2026-05\N{EN DASH}2026-09")),) == _values(row.cells["remark"])
     known = spain(5, valid_from=1_788_213_600)
     month = Entitled("2026-09", "a", "es", "gpu", 3_600, 1_800)

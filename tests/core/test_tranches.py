@@ -60,6 +60,17 @@ def test_what_is_open_is_known_months_and_the_rest_of_the_slice_at_this_pace() -
     }
 
 
+def test_a_slice_is_known_though_the_year_is_not() -> None:
+    """October needs October alone, its quarter what is expected; a year needs every month."""
+    own = {
+        tranche: (one.own, one.own_used)
+        for tranche in ("month", "quarter", "year")
+        for one in [standing(factory(300, tranche=tranche))]
+    }
+    quarter = RATE * (YEAR.end - START)
+    assert {"month": (RATE * PERIOD, 300), "quarter": (quarter, 300), "year": (None, None)} == own
+
+
 def test_a_year_with_missing_months_is_unknown_and_they_are_named() -> None:
     """Unknown, and never 0."""
     found = standing(factory(0, all_closed()[2:]))

@@ -324,7 +324,9 @@ _TRANCHES = (
     Column("pool", msg("Pool"), wide=True),
     Column("agreement", msg("Agreement")),
     Column("slice", msg("Slice")),
-    Column("year", msg("Expected in the year")),
+    Column("slice_entitled", msg("Of the slice")),
+    Column("slice_used", msg("Used in the slice")),
+    Column("year", msg("Expected in the year"), wanted=2),
     Column("open", msg("Open by now")),
     Column("used", msg("Used in the year")),
     Column("left", msg("Left of what is open"), formula=Less(("open", "used"))),
@@ -359,7 +361,10 @@ def _tranches(rights: Rights) -> Iterator[Table]:
 
 
 def _tranche_row(rights: Rights, one: Tranche) -> Row:
-    amounts = {"year": one.year, "open": one.open, "used": one.used, "carried": one.carried}
+    amounts = {
+        "slice_entitled": one.own, "slice_used": one.own_used, "year": one.year, "open": one.open,
+        "used": one.used, "carried": one.carried,
+    }  # fmt: skip
     cells: dict[str, Value] = {
         "pays": terms.country(rights.pays(one.pool)),
         "pool": Text(rights.view.name("pool", one.pool)),
