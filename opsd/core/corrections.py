@@ -172,10 +172,9 @@ def between(
     lines = _as_lines(_sums([*now.lines.items(), *_negative(then.lines)]))
     awards = {*now.charged, *then.charged}
     charged = _without_zeroes({a: now.charged.get(a, 0) - then.charged.get(a, 0) for a in awards})
-    moved = _moved(before, after, policies)
-    if not lines and not charged and not moved:
+    if not lines and not charged:
         return None
-    found = Correction(period, lines, charged, _apportioned(moved, charged))
+    found = Correction(period, lines, charged, _apportioned(_moved(before, after, policies), charged))
     _check(found)
     return found
 

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from opsd.core import canonical, corrections, dossier, journal
 from opsd.core.consortium import KINDS, Consortium
-from opsd.core.corrections import RunUse
+from opsd.core.corrections import Booked, RunUse
 from opsd.core.dossier import Closing, Concern, Correction, Digests, Dossier
 from opsd.core.errors import OpsdError, Refused, WrongUsage
 from opsd.core.journal import Entry
 from opsd.core.names import nearest
 from opsd.core.period import Window, isoformat, parse_period, zone
 from opsd.pipeline import dossier as gathering
-from opsd.pipeline import editions, run_list, usage
+from opsd.pipeline import dossier_lines, editions, run_list, usage
 from opsd.pipeline.balance import Ledger
 from opsd.pipeline.editions import FIRST, Month
 from opsd.store import editions as kept
@@ -264,33 +264,35 @@ def _differences(
     """Of every closed month what changed, with the runs as they are now where something did."""
     ids = [edition.id for edition in kept.every(connection) if edition.number == FIRST]
     policies = {award.id: award.policy for award in consortium.awards.values()}
-    charges = _Charges(connection, consortium)
+    known = _Known(connection, consortium)
     found, lists = [], []
     for held in closed:
+        now = known.within(held.window)
+        if now == held.booked:
+            continue
         runs = run_list.run(connection, held.window)
-        text = corrections.written(runs)
-        now = corrections.booked_of(corrections.lines_of(runs), charges.within(held.window))
-        frozen = kept.latest_runs(connection, held.period, ids) or ""
-        before = {} if text == frozen else corrections.listed(frozen)
-        after = {} if text == frozen else {run.id: run for run in runs}
+        before = corrections.listed(kept.latest_runs(connection, held.period, ids) or "")
+        after = {run.id: run for run in runs}
         correction = corrections.between(held.period, held.booked, now, before, after, policies)
         if correction is not None:
             found.append(correction)
-            lists.append(RunList(held.period, len(runs), text))
+            lists.append(RunList(held.period, len(runs), corrections.written(runs)))
     return tuple(found), tuple(lists)
 
 
-class _Charges:
-    """What awards were charged between two instants, as balances say it."""
+class _Known:
+    """Months as now known, from day facts, which is quick; runs are looked at where something changed."""
 
     def __init__(self, connection: Connection, consortium: Consortium) -> None:
         self._connection, self._consortium = connection, consortium
-        self._used: dict[int, dict[str, int]] = {}
+        self._used: dict[int, Mapping[str, int]] = {}
 
-    def within(self, window: Window) -> dict[str, int]:
-        """By award, in micro-unit-seconds."""
+    def within(self, window: Window) -> Booked:
+        """Use of a window, and what balances grew by in it."""
+        ledger = Ledger(self._connection, self._consortium, window.end)
         start, end = self._until(window.start), self._until(window.end)
-        return {award: end[award] - start[award] for award in end}
+        charged = {award: micro - start[award] for award, micro in end.items()}
+        return corrections.booked_of(dossier_lines.run(ledger, window).lines, charged)
 
     def _until(self, at: int) -> Mapping[str, int]:
         if at not in self._used:
