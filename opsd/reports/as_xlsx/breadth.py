@@ -6,11 +6,21 @@ Invariant: about Arial's own widths, rather too broad than too narrow, so that n
 from __future__ import annotations
 
 _BREADTHS = {
-    **dict.fromkeys("ijlI|'’.,:;!·", 0.55),  # noqa: RUF001  # an apostrophe
-    **dict.fromkeys(" ftr()[]{}-/\\\u00a0\u202f", 0.65),
-    **dict.fromkeys("mwM%W@—…", 1.6),
-    **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZÇĞİÖŞÜÁÉÍÓÚÀÈÒÑȘȚÂÎĂÃÕ&<>=+~−", 1.25),  # noqa: RUF001  # minus
-}  # fmt: skip
+    letter: breadth
+    for breadth, letters in (
+        (0.45, "ijl|'’"),  # noqa: RUF001  # an apostrophe
+        (0.52, " \u00a0\u202fftIıİ.,:;!·/\\[]"),  # noqa: RUF001  # the Turkish letters
+        (0.64, "r-(){}"),
+        (0.93, "cksvxyzçşșžJ"),
+        (1.15, "FTZ?+=<>~−TȚ"),  # noqa: RUF001  # a minus
+        (1.25, "ABEKPSVXYÁÀÂĂÃÉÈÊŞȘÝ&"),
+        (1.33, "CDHNRUwÇÑÜÚÙ"),
+        (1.42, "GOQĞÓÒÔÖÕ"),
+        (1.52, "mM"),
+        (1.75, "W%@—…"),
+    )
+    for letter in letters
+}
 _BOLD = 1.08
 
 
@@ -22,7 +32,7 @@ def breadth(text: str, *, bold: bool = False) -> float:
 
 def longest_word(text: str, *, bold: bool = False) -> float:
     """The broadest of a text's words."""
-    return max((breadth(word, bold=bold) for word in text.split()), default=0.0)
+    return max((breadth(word, bold=bold) for word in text.split(" ")), default=0.0)
 
 
 def lines(text: str, width: float, *, bold: bool = False) -> int:
@@ -35,7 +45,7 @@ def lines(text: str, width: float, *, bold: bool = False) -> int:
 def _wrapped(text: str, width: float, *, bold: bool) -> int:
     count, room = 1, width
     blank = breadth(" ", bold=bold)
-    for word in text.split():
+    for word in text.split(" "):
         left = breadth(word, bold=bold)
         if left > room and room < width:
             count, room = count + 1, width

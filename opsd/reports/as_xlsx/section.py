@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from opsd.core.statement.table import BAD, PLAIN, WARN, Block, Chart, Facts, Paragraph, Section, Table
+from opsd.core.statement.table import BAD, WARN, Block, Chart, Facts, Paragraph, Section, Table
 from opsd.core.statement.words import Code
 from opsd.reports.as_xlsx.breadth import breadth, lines
 from opsd.reports.as_xlsx.cells import cell_of
@@ -32,7 +32,11 @@ def draw(sheet: Sheet, section: Section, locale: Locale, pictures: Pictures) -> 
     labels = [breadth(locale.word(label)) + 2 for block in facts for _, label, _ in block.facts]
     sheet.begin(_widths(min(max(labels, default=0.0), _LABELS), list(drawings.values())))
     sheet.title(locale.word(section.title))
-    heads = [head for block in section.blocks for head in _block(sheet, block, locale, pictures, drawings)]
+    heads = []
+    for block, after in zip_longest(section.blocks, section.blocks[1:]):
+        heads += _block(sheet, block, locale, pictures, drawings)
+        if isinstance(block, Paragraph) and not (_warns(block) and _warns(after)):
+            sheet.line += 1
     pictures_and_tables = [block for block in section.blocks if isinstance(block, Table | Chart)]
     _keep_in_sight(
         sheet, heads, behind=bool(pictures_and_tables) and isinstance(pictures_and_tables[-1], Chart)
@@ -85,11 +89,13 @@ def _facts(sheet: Sheet, block: Facts, locale: Locale) -> None:
 
 def _paragraph(sheet: Sheet, block: Paragraph, locale: Locale) -> None:
     look = TONES[block.tone]
-    if block.tone in (WARN, BAD):
+    if _warns(block):
         look = {**look, **_STANDS_OUT}
     sheet.paragraph(locale.word(block.text), **look)
-    if block.tone == PLAIN:
-        sheet.line += 1
+
+
+def _warns(block: Block | None) -> bool:
+    return isinstance(block, Paragraph) and block.tone in (WARN, BAD)
 
 
 def _keep_in_sight(sheet: Sheet, heads: list[int], *, behind: bool) -> None:

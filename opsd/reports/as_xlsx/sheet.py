@@ -23,7 +23,7 @@ _A4 = 9
 _LINE, _PLAIN = 13, 13.5  # points: of one more line of text, of a row with one
 _POINTS = 0.75  # of a pixel
 _PAGE = (769.0, 500.0)  # points inside the margins
-_SAFE = 0.97
+_SAFE = 0.92  # programs do not agree on how high a row is
 _LEAST_WIDTH = 100  # characters on a sheet, so that paragraphs are no columns
 _LEAST_COLUMN = 9
 _MARGINS = {"left": 0.5, "right": 0.5, "top": 0.6, "bottom": 0.7}
@@ -124,7 +124,7 @@ class Sheet:
         self.raw.repeat_rows(first, last)
 
     def finish(self) -> None:
-        """Begin a page where something that stands together would be torn."""
+        """Begin a page where something that stands together would be torn, and wherever one is full."""
         width = sum((int(width * 7 + 0.5) + 5) * _POINTS for width in self.widths)
         capacity = _PAGE[1] / min(1.0, _PAGE[0] / width) * _SAFE
         above = self._high(self._repeated)
@@ -132,7 +132,7 @@ class Sheet:
         for line in range(self.line):
             together = self._high(range(line, self._kept.get(line, line) + 1))
             if used + together > capacity and line > self._repeated.stop:
-                breaks += [line] if line in self._kept else []
+                breaks.append(line)
                 used = above
             used += self._high(range(line, line + 1))
         self.raw.set_h_pagebreaks(breaks)

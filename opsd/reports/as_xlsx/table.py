@@ -26,7 +26,7 @@ TONES: Mapping[str, Look] = {
 MONO: Look = {"font_name": "Courier New", "font_size": 9}
 _DEEPEST = 7  # Excel's outline
 _INDENT = 1.5  # characters
-_LONGEST_WORD = 22
+_LONGEST_WORD = 30
 _TOGETHER = 3  # rows that stand on the page of their head
 _EDGES = 2.0  # characters that stay free in a cell
 
@@ -112,7 +112,7 @@ class Drawing:
             place: Look = {"align": "right"} if self._right[at] else {"align": "left", **indent}
             sheet.text(sheet.line, at, name, **{**plain, **place})
         room = zip(self.heads, sheet.widths, strict=False)
-        sheet.height(sheet.line, max(lines(name, width - 1, bold=True) for name, width in room))
+        sheet.height(sheet.line, max(lines(name, width - 0.4, bold=True) for name, width in room))
         sheet.line += 1
 
     def _rows(self, sheet: Sheet) -> None:
