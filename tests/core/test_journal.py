@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsd.core.amounts import GPU_HOURS, LARGEST, MICRO_PER_HOUR
@@ -127,6 +127,7 @@ def test_any_history_ends_at_the_award(states: list[tuple[int, int]]) -> None:
     assert granted(booked, final.start - 1).get("a", 0) == 0
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 1000), st.integers(0, 20), st.integers(-50, 50), st.sampled_from(GRANTING)),
@@ -169,6 +170,7 @@ def first_named(rows: list[dict[str, object]]) -> int:
     return int(re.findall(r"[0-9]+", walk(rows).faults[0])[0])
 
 
+@settings(max_examples=40)
 @given(ENTRIES, st.integers(1, 2))
 def test_a_chain_is_whole_however_it_was_posted(entries: list[Entry], cut: int) -> None:
     """In one go or in two, entries are numbered from 1, each carries the hash before, and all is well."""
@@ -191,6 +193,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@settings(max_examples=40)
 @given(LINKED, PLACES, st.sampled_from(sorted(CHANGES)))
 def test_a_changed_entry_is_named(rows: list[dict[str, object]], place: int, field: str) -> None:
     """Whatever is changed in an entry, the walk names that entry first, and says that it was changed."""
@@ -199,6 +202,7 @@ def test_a_changed_entry_is_named(rows: list[dict[str, object]], place: int, fie
     assert f"entry {at + 1} was changed: it does not match its hash" == walk(rows).faults[0]
 
 
+@settings(max_examples=40)
 @given(LINKED, PLACES)
 def test_an_entry_changed_with_its_hash_breaks_the_next(rows: list[dict[str, object]], place: int) -> None:
     """Whoever makes the changed entry's hash fit breaks the link of the one behind it."""
@@ -209,6 +213,7 @@ def test_an_entry_changed_with_its_hash_breaks_the_next(rows: list[dict[str, obj
         assert (f"entry {at + 2} was changed: it does not match its hash",) == walk(rows).faults
 
 
+@settings(max_examples=40)
 @given(LINKED, PLACES)
 def test_an_entry_taken_out_is_missed(rows: list[dict[str, object]], place: int) -> None:
     """One that is gone from before the end is named by its number, and nothing else is."""
@@ -223,6 +228,7 @@ def test_several_taken_out_are_missed_together() -> None:
     assert ("entries 2 to 4 are missing: the next is entry 5",) == walk([rows[0], *rows[4:]]).faults
 
 
+@settings(max_examples=40)
 @given(LINKED, PLACES, PLACES)
 def test_swapped_entries_are_named(rows: list[dict[str, object]], one: int, other: int) -> None:
     """Two that took each other's number: the first of them is out of order."""
@@ -235,6 +241,7 @@ def test_swapped_entries_are_named(rows: list[dict[str, object]], one: int, othe
     assert f"entry {first + 1} is out of order: {place}" == walk(rows).faults[0]
 
 
+@settings(max_examples=40)
 @given(LINKED, PLACES)
 def test_an_inserted_entry_is_named(rows: list[dict[str, object]], place: int) -> None:
     """One that was put in between, however well it is sealed, leaves the next without its place."""

@@ -67,16 +67,18 @@ def verified(store: Store) -> journal.Verified:
         return journal.verify(connection)
 
 
-def tamper(store: Store, *statements: str) -> None:
-    """What somebody who owns the database can do: take the guards away, change, put nothing back."""
-    with store.write() as connection:
+def tampered(store: Store, statement: str) -> tuple[str, ...]:
+    """What a walk finds after somebody who owns the database took its guards away and changed it."""
+    with store.engine.connect() as connection:
         if store.is_sqlite:
             for verb in ("update", "delete"):
                 connection.execute(text(f"DROP TRIGGER journal_no_{verb}"))
         else:
             connection.execute(text("ALTER TABLE journal DISABLE TRIGGER USER"))
-        for statement in statements:
-            connection.execute(text(statement))
+        connection.execute(text(statement))
+        found = journal.verify(connection).faults
+        connection.rollback()
+    return found
 
 
 def test_what_was_posted_is_whole(store: Store) -> None:
@@ -106,36 +108,38 @@ def test_two_writers_at_once_give_one_chain(store: Store) -> None:
     assert (23, ()) == (found.entries, found.faults)
 
 
-@pytest.mark.parametrize(
-    ("verb", "statement"),
-    [
-        ("UPDATE", "UPDATE journal SET amount = 2 WHERE id = 2"),
-        ("DELETE", "DELETE FROM journal WHERE id = 3"),
-        ("DELETE", "DELETE FROM journal"),
-    ],
+REFUSED = (
+    ("UPDATE", "UPDATE journal SET amount = 2 WHERE id = 2"),
+    ("UPDATE", "UPDATE journal SET reason = reason"),
+    ("DELETE", "DELETE FROM journal WHERE id = 3"),
+    ("DELETE", "DELETE FROM journal"),
 )
-def test_the_database_itself_refuses(store: Store, verb: str, statement: str) -> None:
+
+
+def test_the_database_itself_refuses(store: Store) -> None:
     """Nobody changes or empties the journal by accident: the database says what it refuses, and stays."""
     before = verified(store)
-    refused = f"table journal is append-only: {verb} refused"
-    with pytest.raises(DBAPIError, match=refused), store.engine.connect() as connection:
-        connection.execute(text(statement))
+    for verb, statement in REFUSED:
+        refused = f"table journal is append-only: {verb} refused"
+        with pytest.raises(DBAPIError, match=refused), store.engine.connect() as connection:
+            connection.execute(text(statement))
     assert before == verified(store)
 
 
-@pytest.mark.parametrize(
-    ("statement", "fault"),
-    [
-        ("UPDATE journal SET amount = 2 WHERE id = 2", "entry 2 was changed: it does not match its hash"),
-        ("UPDATE journal SET kind = 'gift' WHERE id = 3", "entry 3 was changed: it does not match its hash"),
-        ("UPDATE journal SET award = NULL WHERE id = 1", "entry 1 was changed: it does not match its hash"),
-        ("DELETE FROM journal WHERE id = 1", "entry 1 is missing: the next is entry 2"),
-    ],
-)
-def test_tampering_is_named(store: Store, statement: str, fault: str) -> None:
+TAMPERED = {
+    "UPDATE journal SET amount = 2 WHERE id = 2": "entry 2 was changed: it does not match its hash",
+    "UPDATE journal SET kind = 'gift' WHERE id = 3": "entry 3 was changed: it does not match its hash",
+    "UPDATE journal SET award = NULL WHERE id = 1": "entry 1 was changed: it does not match its hash",
+    "UPDATE journal SET reason = 'two e' WHERE id = 2": "entry 2 was changed: it does not match its hash",
+    "DELETE FROM journal WHERE id = 1": "entry 1 is missing: the next is entry 2",
+}
+
+
+def test_tampering_is_named(store: Store) -> None:
     """Whoever takes the guards away and changes a row, even into what no entry may be, is found out."""
-    tamper(store, statement)
-    assert (fault,) == verified(store).faults
+    assert {statement: (fault,) for statement, fault in TAMPERED.items()} == {
+        statement: tampered(store, statement) for statement in TAMPERED
+    }
 
 
 def test_postgresql_refuses_to_truncate(postgres_url: str) -> None:
@@ -150,8 +154,8 @@ def test_postgresql_refuses_to_truncate(postgres_url: str) -> None:
 def test_a_damaged_byte_is_named(sqlite_url: str) -> None:
     """A text that SQLite can no longer read as one is a changed entry, no failure; PostgreSQL keeps none."""
     with opened(sqlite_url) as store:
-        tamper(store, "UPDATE journal SET reason = CAST(X'74776FC3' AS TEXT) WHERE id = 2")
-        assert ("entry 2 was changed: it does not match its hash",) == verified(store).faults
+        damaged = "UPDATE journal SET reason = CAST(X'74776FC3' AS TEXT) WHERE id = 2"
+        assert ("entry 2 was changed: it does not match its hash",) == tampered(store, damaged)
 
 
 def test_an_empty_journal_has_a_head(store_url: str) -> None:
