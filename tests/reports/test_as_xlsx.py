@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cache
@@ -230,6 +231,18 @@ def test_it_is_set_up_for_paper() -> None:
         assert (None, None) != (sheet.freeze_panes, sheet.print_title_rows)
     only = opened(kinds(), values=False)["History 2"]
     assert ("B6", "$5:$5") == (only.freeze_panes, only.print_title_rows)
+
+
+def test_a_long_name_leaves_room_in_the_foot() -> None:
+    """Excel takes no foot of more than 255 characters, and an `&` must not be cut in two."""
+    named = replace(sample(), consortium="R&D " * 90)
+    book = opened(
+        reports.render(Statement(named, "", "known", (), every_kind().sections), "xlsx"), values=False
+    )
+    left = str(book.worksheets[0].oddFooter.left.text)
+
+    assert re.fullmatch(r"(R&&D )+R?&?&?D?", left)
+    assert 80 < len(left) <= 100
 
 
 def test_subtotals_can_be_folded() -> None:
