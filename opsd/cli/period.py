@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser, Namespace
 from datetime import tzinfo
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -297,9 +296,19 @@ def _verify(args: Namespace) -> int:
     from opsd.pipeline import program, verify
     from opsd.pipeline.verify import Means
 
-    means = Means(partial(edition_files.render), program.digest())
     with open_store(args) as store, store.read() as connection, progress_bar("verifying", None) as advance:
-        found = verify.run(connection, args.period, means, lambda _, done, whole: advance(done, whole))
+        looked = [0, 1]  # how many editions are done, of how many
+
+        def render(made: Dossier) -> tuple[File, ...]:
+            done, whole = looked
+            return edition_files.render(
+                made, lambda place, of: advance(done * (of or 1) + place, whole * (of or 1))
+            )
+
+        def progress(_: str, done: int, whole: int) -> None:
+            looked[:] = done, whole
+
+        found = verify.run(connection, args.period, Means(render, program.digest()), progress)
     for fault in found.faults:
         print(fault)
     _say(found)

@@ -226,8 +226,9 @@ class Concern(NamedTuple):
 class Item(NamedTuple):
     """Why a closed month is another now: one run, binding or policy, and what it moved.
 
-    `what` is run, binding or policy (or node-class, people): what changed, and `id` names it: of a run
-    CLUSTER/JOB@SUBMIT. Amounts of an award's charge are micro-unit-seconds.
+    `what` is run, binding, award (its dates), policy, people, node-class or rounding: what changed, and `id`
+    names it: of a run CLUSTER/JOB@SUBMIT, of a binding CLUSTER/ACCOUNT. Amounts of an award's charge are
+    micro-unit-seconds. `opsd.core.corrections` makes them.
     """
 
     what: str
@@ -321,8 +322,8 @@ class Dossier:
 # ------------------------------------------------------------------------------------------ as records
 
 _PARTS = (
-    "lines", "previous", "year", "balances", "entries", "granted", "capacity", "entitled", "waited", "measured",
-    "certificates", "concerns", "corrections", "closed",
+    "lines", "previous", "year", "balances", "entries", "granted", "capacity", "entitled", "waited",
+    "measured", "certificates", "concerns", "corrections", "closed",
 )  # fmt: skip
 HEADER, MASTER = "header", "master"
 Record = tuple[str, str]  # kind, canonical text

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opsd.core import canonical, corrections, dossier, journal
 from opsd.core.corrections import RunUse
 from opsd.core.dossier import Dossier, Key
 from opsd.core.errors import BadText, OpsdError, WrongUsage
-from opsd.core.journal import Entry
 from opsd.core.names import nearest
 from opsd.pipeline import journal as chain
 from opsd.pipeline.close import Render
@@ -68,7 +67,7 @@ def run(
     walked = chain.verify(connection)
     found = Verified(walked.entries, walked.head)
     found.faults += [f"journal: {fault}" for fault in walked.faults]
-    entries = _documents(connection, found)
+    entries = _documents(connection)
     wanted = [edition for edition in every if period in (None, edition.period)]
     for place, edition in enumerate(wanted):
         progress(edition.name, place, len(wanted))
@@ -79,20 +78,20 @@ def run(
     return found
 
 
-def _documents(connection: Connection, found: Verified) -> dict[int, Entry]:
-    """The journal's entries about editions, as far as they can be read."""
-    try:
-        return {entry.id: entry for entry in parties.journal(connection) if entry.kind in journal.DOCUMENTS}
-    except (OpsdError, ValueError, TypeError) as err:  # a damaged field is no value any more
-        found.faults.append(f"journal: an entry cannot be read: {err}")
-        return {}
+Rows = Mapping[int, Mapping[str, Any]]
 
 
-def _lost(every: Sequence[Edition], entries: Mapping[int, Entry]) -> Iterator[str]:
+def _documents(connection: Connection) -> Rows:
+    """The journal's entries about editions, as they are stored."""
+    rows = parties.journal_rows(connection)
+    return {row["id"]: row for row in rows if row["kind"] in journal.DOCUMENTS}
+
+
+def _lost(every: Sequence[Edition], entries: Rows) -> Iterator[str]:
     vouched = {edition.journal_id for edition in every}
     for number, entry in sorted(entries.items()):
-        if entry.kind == journal.CLOSE and number not in vouched:
-            yield f"edition {entry.subject}: missing: journal entry {number} vouches for it"
+        if entry["kind"] == journal.CLOSE and number not in vouched:
+            yield f"edition {entry['subject']}: missing: journal entry {number} vouches for it"
 
 
 class _Check:
@@ -102,7 +101,7 @@ class _Check:
         self,
         connection: Connection,
         edition: Edition,
-        entries: Mapping[int, Entry],
+        entries: Rows,
         found: Verified,
         means: Means,
     ) -> None:
@@ -202,10 +201,10 @@ class _Check:
         if whole != self.edition.digest and not self.faults:
             self.faults.append("changed: it does not match its digest")
         entry = self.entries.get(self.edition.journal_id)
-        if entry is None or entry.kind != journal.CLOSE or entry.subject != self.edition.name:
+        if entry is None or (entry["kind"], entry["subject"]) != (journal.CLOSE, self.edition.name):
             self.faults.append(f"journal entry {self.edition.journal_id} does not vouch for it")
-        elif entry.digest != self.edition.digest:
-            self.faults.append(f"its digest is not the one in journal entry {entry.id}")
+        elif entry["digest"] != self.edition.digest:
+            self.faults.append(f"its digest is not the one in journal entry {entry['id']}")
 
     def _row(self, made: Dossier) -> None:
         """What stands beside the records must be what they say."""
@@ -228,7 +227,7 @@ class _Check:
         for number, correction in enumerate(made.corrections, first):
             entry = self.entries.get(number)
             digest = canonical.digest(canonical.text(correction))
-            if entry is None or (entry.subject, entry.digest) != (correction.period, digest):
+            if entry is None or (entry["subject"], entry["digest"]) != (correction.period, digest):
                 self.faults.append(
                     f"journal entry {number} does not vouch for its correction of {correction.period}"
                 )

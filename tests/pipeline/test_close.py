@@ -16,9 +16,9 @@ import pytest
 from opsd.core import canonical, corrections, journal
 from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.dossier import Correction, Dossier, Key, Seconds
-from opsd.core.errors import Refused, WrongUsage
+from opsd.core.errors import OpsdError, Refused, WrongUsage
 from opsd.core.period import DAY, HOUR
-from opsd.pipeline import balance, close, editions, usage
+from opsd.pipeline import balance, close, editions, run_list, usage
 from opsd.pipeline.close import Request, Result
 from opsd.store import editions as kept
 from opsd.store import parties, sweeps
@@ -334,6 +334,30 @@ def test_killed_at_any_point_it_is_closed_once(tmp_path: Path, point: str) -> No
     assert (point == "committed") == found.again
     assert (1, 1) == counts(store)
     store.close()
+
+
+def test_killed_on_postgresql_too(postgres_url: str) -> None:
+    """With everything written and nothing committed."""
+    store = closing_world.stored(postgres_url, closing_world.world(5, 40))
+    _killed(postgres_url, "added")
+
+    assert (0, 0) == counts(store)
+    assert closing_world.closed(store, "2026-10").edition
+    assert (1, 1) == counts(store)
+    store.close()
+
+
+def test_runs_that_do_not_add_up_are_a_bug(
+    world: tuple[Store, closing_world.World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is named, and nothing is frozen."""
+    store, _ = world
+    every = run_list.run
+    monkeypatch.setattr(run_list, "run", lambda connection, month: every(connection, month)[1:])
+
+    with pytest.raises(OpsdError, match=r"bug in opsd: line .* its runs add up to .* nothing was frozen"):
+        closing_world.closed(store, "2026-10")
+    assert (0, 0) == counts(store)
 
 
 def _killed(url: str, point: str) -> None:
