@@ -8,11 +8,31 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from opsd.core.agreements import FUNDER_KINDS, Funder, Policy, Pool
+from opsd.core.agreements import (
+    AGREEMENT_KEYS,
+    AVAILABLE,
+    CAP_BASES,
+    CARRY,
+    FUNDER_KINDS,
+    LAPSE,
+    NOMINAL,
+    PURPOSES,
+    TRANCHES,
+    WINDOWS,
+    Agreement,
+    Cap,
+    Contribution,
+    Funder,
+    Policy,
+    Pool,
+    Share,
+)
 from opsd.core.amounts import GPU_HOURS, UNITS
 from opsd.core.awards import Award, Binding, Project
 from opsd.core.consortium import Consortium, Item
+from opsd.core.factors import FACTOR_KINDS, Factor
 from opsd.core.journal import KINDS
+from opsd.core.money import Money
 from opsd.core.parties import (
     ORGANISATION_KINDS,
     AccountHint,
@@ -24,6 +44,7 @@ from opsd.core.parties import (
     UnitTable,
 )
 from opsd.core.period import HOUR
+from opsd.core.prices import AidRule, OtherAid, Price
 from opsd.core.slices import MigSlice
 from opsd.core.terms import Params
 
@@ -93,8 +114,10 @@ def _validity(draw: st.DrawFn, times: st.SearchStrategy[int] = TIMES) -> dict[st
     return {"valid_from": first, "valid_until": draw(st.sampled_from([None, second]))}
 
 
-def _dated(kind: type[Any], times: st.SearchStrategy[int] = TIMES, **parts: Any) -> st.SearchStrategy[Any]:
-    return st.builds(lambda when, **values: kind(**values, **when), _validity(times), **parts)
+def _dated(
+    build: type[Any], times: st.SearchStrategy[int] = TIMES, /, **parts: Any
+) -> st.SearchStrategy[Any]:
+    return st.builds(lambda when, **values: build(**values, **when), _validity(times), **parts)
 
 
 @st.composite
@@ -104,7 +127,7 @@ def _awards(draw: st.DrawFn) -> Award:
         draw(IDS), draw(NAMES), draw(NAMES), draw(AMOUNTS), draw(st.sampled_from(UNITS)), first,
         draw(st.sampled_from([None, second + 1])), draw(NAMES), draw(WORDS),
         tuple(sorted(draw(st.sets(st.integers(1, 200), max_size=4)))), draw(st.integers(0, 1000)),
-        draw(st.none() | TIMES),
+        draw(st.none() | TIMES), draw(st.none() | TIMES),
     )  # fmt: skip
 
 
@@ -128,6 +151,12 @@ PARAMS = st.builds(
     reservation_idle=st.booleans(),
     draft_credits=st.booleans(),
 )
+_PART = st.fractions(0, 1, max_denominator=10**6)
+_SHA = st.sampled_from(["", "0f" * 32])
+_PRICE = st.builds(Money, st.integers(0, 10**15), st.sampled_from(["EUR", "RON", "TRY"]))
+_LISTS = st.lists(LISTED, max_size=2, unique=True).map(tuple)
+_RISING = st.sets(st.integers(1, 200), max_size=3).map(lambda found: tuple(sorted(found)))
+_CLASSES = st.lists(st.sampled_from(["mn5/acc", "mn5/gpp"]), max_size=2, unique=True).map(tuple)
 _MONEY = st.none() | st.decimals(0, 10_000, places=2, allow_nan=False, allow_infinity=False).map(Decimal)
 _COUNTRY = st.sampled_from(["ES", "PT", "RO", "TR"])
 
@@ -146,19 +175,47 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
     ),
     st.builds(
         Organisation, IDS, WORDS, _COUNTRY, st.sampled_from(["", *ORGANISATION_KINDS]), WORDS, WORDS,
+        WORDS, WORDS, WORDS, WORDS,
     ),
     _dated(Person, user=NAMES, organisation=NAMES, cluster=WORDS),
     st.builds(
         Funder, IDS, WORDS, st.sampled_from([kind for kind in FUNDER_KINDS if kind != "ju"]),
         st.none() | _COUNTRY, WORDS, _MONEY, st.booleans(), WORDS,
     ),
-    st.builds(Pool, IDS, NAMES, WORDS),
-    st.builds(Project, IDS, WORDS, NAMES, WORDS),
+    st.builds(Pool, IDS, NAMES, WORDS, WORDS),
+    st.builds(Project, IDS, WORDS, NAMES, WORDS, WORDS),
     _dated(Policy, id=NAMES, rule=NAMES, params=PARAMS.map(lambda params: params.text)),
     _awards(),
     _dated(Binding, HOURS, cluster=NAMES, account=NAMES, award=NAMES, partition=WORDS, qos=WORDS),
     st.builds(Contact, NAMES, WORDS, st.sampled_from(["", "a@b.example"]), WORDS, WORDS, WORDS, WORDS, WORDS),
     st.builds(AccountHint, NAMES, WORDS),
+    st.builds(
+        Contribution, IDS, NAMES, st.sampled_from(PURPOSES), st.none() | _PRICE, st.none() | _PRICE,
+        st.none() | TIMES, WORDS, _SHA, st.booleans(), WORDS,
+    ),
+    _dated(
+        Agreement, id=IDS, name=WORDS, node_classes=_CLASSES, resource=st.sampled_from(["gpu", "cpu"]),
+        part=_PART, key=st.sampled_from(AGREEMENT_KEYS), basis=st.sampled_from([NOMINAL, AVAILABLE]),
+        under_use=st.sampled_from([LAPSE, CARRY]), carry_most=_PART, carry_periods=st.integers(0, 99),
+        tranche=st.sampled_from(TRANCHES), tolerance=_PART, document=WORDS, sha256=_SHA,
+        confirmed=st.booleans(),
+    ),
+    st.builds(Share, NAMES, NAMES, _PART) | st.builds(Share, NAMES, NAMES, hours=st.none() | NUMBERS),
+    _dated(
+        Cap, id=IDS, name=WORDS, pools=_LISTS, modes=_LISTS, kinds=_LISTS, purposes=_LISTS, most=_PART,
+        base=st.sampled_from(CAP_BASES), within=WORDS, window=st.sampled_from(WINDOWS),
+        thresholds=_RISING, source=WORDS, confirmed=st.booleans(),
+    ),
+    _dated(
+        Price, id=IDS, unit=st.sampled_from(UNITS), amount=_PRICE, pools=_LISTS, method=WORDS,
+        approver=WORDS, source=WORDS,
+    ),
+    _dated(AidRule, id=IDS, ceiling=_PRICE, years=st.integers(1, 20), kinds=_LISTS, source=WORDS),
+    st.builds(OtherAid, IDS, NAMES, _COUNTRY, NAMES, _PRICE, TIMES, WORDS),
+    _dated(
+        Factor, cluster=NAMES, kind=st.sampled_from(FACTOR_KINDS), value=NUMBERS, node_class=WORDS,
+        source=WORDS,
+    ),
 )  # fmt: skip
 
 ZONES = st.sampled_from(
