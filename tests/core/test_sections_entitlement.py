@@ -284,12 +284,13 @@ def spain(used: int, **terms: Any) -> Dossier:
 def test_entitlement_stands_beside_use_by_who_pays() -> None:
     """What is left, the part used; and use that no agreement entitles to, so that all use is told."""
     table = tables(entitlement.section(View(spain(250))))["entitlement_gpu"]
+    portugal = msg("{first}, {second}", first=Text("pt"), second=Country("PT"))
     shown: list[tuple[Value | None, ...]] = [
         tuple(row.cells.get(name) for name in ("pool", "used_share")) for row in table.rows
     ]
     assert [
         (Country("ES"), Percent(Fraction(1, 4))), (Text("es"), Percent(Fraction(1, 4))),
-        (msg("Without an agreement"), Percent(None)), (Text("pt"), Percent(None)),
+        (msg("Without an agreement"), Percent(None)), (portugal, Percent(None)),
         (msg("Unattributed"), Percent(None)), (msg("Total"), Percent(Fraction(253, 1_000))),
     ] == shown  # fmt: skip
     assert [75_000, 75_000, -300, -100, -200, 74_700] == [hundredths(row, "left") for row in table.rows]

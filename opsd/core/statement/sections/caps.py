@@ -13,9 +13,10 @@ from opsd.core import caps
 from opsd.core.amounts import exact_text
 from opsd.core.caps import Limit
 from opsd.core.period import months, parse_period, zone
+from opsd.core.statement.agreed import confirmed
 from opsd.core.statement.footing import footed
 from opsd.core.statement.rights import nearest, stretch
-from opsd.core.statement.sections.entitlement import UNIT, confirmed
+from opsd.core.statement.sections.entitlement import UNIT
 from opsd.core.statement.table import (
     BAD,
     GOOD,

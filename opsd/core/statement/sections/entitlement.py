@@ -10,21 +10,15 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import groupby
 
-from opsd.core import entitlement, tranches
+from opsd.core import entitlement
 from opsd.core.agreements import (
     AVAILABLE,
-    CARRY,
-    FIXED_HOURS,
-    FRACTIONS,
-    LAPSE,
     NOMINAL,
-    PROPORTIONAL,
-    Agreement,
 )
 from opsd.core.amounts import exact_text
-from opsd.core.statement import terms
+from opsd.core.statement import agreed, terms
 from opsd.core.statement.footing import add, footed
-from opsd.core.statement.rights import Rights, Shown, nearest, stretch
+from opsd.core.statement.rights import Rights, Shown
 from opsd.core.statement.table import (
     BAD,
     BARS,
@@ -45,11 +39,7 @@ from opsd.core.statement.table import (
 )
 from opsd.core.statement.view import View
 from opsd.core.statement.words import (
-    Code,
-    Count,
-    Day,
     Hours,
-    Month,
     Msg,
     Share,
     Text,
@@ -57,25 +47,11 @@ from opsd.core.statement.words import (
     msg,
     term,
 )
-from opsd.core.tranches import Tranche
 
 RESOURCES = ("gpu", "cpu")
 UNIT = {"gpu": msg("GPU-hours"), "cpu": msg("CPU-hours")}
 BASES = {NOMINAL: msg("nominal capacity"), AVAILABLE: msg("available capacity")}
-KEYS = {
-    FRACTIONS: msg("agreed parts"),
-    PROPORTIONAL: msg("by contributions"),
-    FIXED_HOURS: msg("agreed hours"),
-}
-UNDER_USE = {LAPSE: msg("lapses"), CARRY: msg("is carried over")}
-TRANCHES = {
-    "": msg("the whole year at once"),
-    "month": msg("by month"),
-    "quarter": msg("by quarter"),
-    "year": msg("by year"),
-}
 NO_AGREEMENT = msg("Without an agreement")
-HASH_DIGITS = 12
 
 
 def section(view: View) -> Section | None:
@@ -98,8 +74,8 @@ def _blocks(view: View) -> Iterator[Block]:
             if rights.whole:
                 yield _chart(rights, resource, rows)
             yield _divided(rights, resource)
-    yield from _tranches(rights)
-    yield _rules(rights)
+    yield from agreed.tranches(rights)
+    yield agreed.rules(rights)
 
 
 def _warnings(rights: Rights) -> Iterator[Paragraph]:
@@ -113,7 +89,7 @@ def _warnings(rights: Rights) -> Iterator[Paragraph]:
                 "The capacity of {place} is not known in this period, so {agreement} entitles nobody to "
                 "time there.",
                 place=Text(place),
-                agreement=Text(_name(rights, agreement)),
+                agreement=Text(agreed.called(rights, agreement)),
             )
             yield Paragraph(text, WARN)
     for agreement in found.no_key:
@@ -121,16 +97,11 @@ def _warnings(rights: Rights) -> Iterator[Paragraph]:
             text = msg(
                 "{agreement} is shared by contributions, and those on record cannot be compared: nobody's "
                 "entitlement under it is known.",
-                agreement=Text(_name(rights, agreement)),
+                agreement=Text(agreed.called(rights, agreement)),
             )
             yield Paragraph(text, WARN)
     if rights.view.dossier.provisional:
         yield Paragraph(msg("The period is not over: entitlement is counted up to now, as use is."))
-
-
-def _name(rights: Rights, agreement: str) -> str:
-    names = [one.name for one in rights.view.master.agreements if one.id == agreement and one.name]
-    return names[-1] if names else agreement
 
 
 # ----------------------------------------------------------------------------------------------- by pool
@@ -180,7 +151,7 @@ def _pool_row(rights: Rights, members: tuple[Shown, ...]) -> Row:
     entitled, used = _sum(one.entitled for one in members), _sum(one.used for one in members)
     cells: dict[str, Value] = {
         "pool": Text(rights.view.name("pool", right.pool)),
-        "agreement": Text(_name(rights, right.agreement)),
+        "agreement": Text(agreed.called(rights, right.agreement)),
         "entitled": entitled,
         "used": used,
         **_share(rights, right.agreement, right.pool),
@@ -218,9 +189,10 @@ def _outside(rights: Rights, resource: str) -> list[Row]:
     if found:
         rows.append(Row({"pool": NO_AGREEMENT}, {"agreement": ""}, SUBTOTAL))
     for pool, used in found.items():
-        name = (
-            Text(rights.view.name("pool", pool)) if pool in rights.view.master.pools else terms.country(pool)
-        )
+        name: Value = terms.NOBODYS
+        if pool in rights.view.master.pools:  # pools of two payers may have one name
+            payer = terms.country(rights.pays(pool))
+            name = terms.joined((Text(rights.view.name("pool", pool)), payer))
         cells: dict[str, Value] = {"pool": name, "entitled": nothing, "used": used}
         rows.append(Row(cells, {"pays": rights.pays(pool), "pool": pool, "agreement": ""}, depth=1))
     return rows
@@ -300,7 +272,7 @@ def _by_agreement(one: Shown) -> tuple[bool, str, str]:
 def _divided_row(rights: Rights, name: str, basis: str, members: tuple[Shown, ...]) -> Row:
     places = sorted({f"{one.right.cluster}/{one.right.node_class}" for one in members})
     cells: dict[str, Value] = {
-        "agreement": Text(_name(rights, name)) if name else msg("Divided by no agreement"),
+        "agreement": Text(agreed.called(rights, name)) if name else msg("Divided by no agreement"),
         "nodes": Text(", ".join(places)),
         "basis": term(members[0].right.basis, BASES),
         "divided": _sum(one.entitled for one in members),
@@ -314,139 +286,6 @@ def _divided_row(rights: Rights, name: str, basis: str, members: tuple[Shown, ..
         cells["part"] = Text(", ".join(exact_text(part) for part in parts))
         cells["in_force"] = Share(Fraction(seconds, window.seconds))
     return Row(cells, {"agreement": name, "basis": basis})
-
-
-# ----------------------------------------------------------------------------------------------- tranches
-
-
-_TRANCHES = (
-    Column("pays", msg("Who pays")),
-    Column("pool", msg("Pool"), wide=True),
-    Column("agreement", msg("Agreement")),
-    Column("slice", msg("Slice")),
-    Column("slice_entitled", msg("Of the slice")),
-    Column("slice_used", msg("Used in the slice")),
-    Column("year", msg("Expected in the year"), wanted=2),
-    Column("open", msg("Open by now")),
-    Column("used", msg("Used in the year")),
-    Column("left", msg("Left of what is open"), formula=Less(("open", "used"))),
-    Column("carried", msg("Carried in")),
-    Column("kept", msg("Kept"), wanted=2),
-    Column("lapsed", msg("Lapsed"), wanted=2),
-    Column("remark", msg("Remark"), wide=True),
-)
-
-
-def _tranches(rights: Rights) -> Iterator[Table]:
-    """Of whole pools on all clusters: earlier months are known by agreement and pool alone."""
-    if not rights.whole or rights.of_cluster:
-        return
-    mine = {one.right.pool for one in rights.rows}
-    found = [one for one in tranches.standings(rights.view.dossier) if one.pool in mine]
-    found.sort(key=lambda one: (rights.pays(one.pool), one.pool, one.agreement))
-    if found:
-        rows = tuple(_tranche_row(rights, one) for one in found)
-        yield Table(
-            "tranches",
-            msg("Tranches, and what is carried over"),
-            _TRANCHES,
-            footed(_TRANCHES, rows),
-            (
-                msg(
-                    "Expected in the year: closed months and this period, then this period's pace. Open by "
-                    "now: of it, up to the end of the slice in which the agreement gives time out."
-                ),
-            ),
-        )
-
-
-def _tranche_row(rights: Rights, one: Tranche) -> Row:
-    amounts = {
-        "slice_entitled": one.own, "slice_used": one.own_used, "year": one.year, "open": one.open,
-        "used": one.used, "carried": one.carried,
-    }  # fmt: skip
-    cells: dict[str, Value] = {
-        "pays": terms.country(rights.pays(one.pool)),
-        "pool": Text(rights.view.name("pool", one.pool)),
-        "agreement": Text(_name(rights, one.agreement)),
-        "slice": Month(one.label),
-    }
-    for name, amount in {**amounts, "kept": one.kept, "lapsed": one.lapsed}.items():
-        if amount is not None:
-            cells[name] = nearest(amount)
-    unknown = None in amounts.values()
-    if unknown:
-        cells["remark"] = _why(one)
-    keys = {"pays": rights.pays(one.pool), "pool": one.pool, "agreement": one.agreement}
-    return Row(cells, keys, tone=WARN if unknown else PLAIN)
-
-
-def _why(one: Tranche) -> Msg:
-    if one.missing:
-        return msg("Unknown: not closed or not at hand: {months}", months=stretch(one.missing))
-    return msg("Unknown: what was before is not on record")
-
-
-# -------------------------------------------------------------------------------------------------- rules
-
-
-_RULES = (
-    Column("agreement", msg("Agreement"), wide=True),
-    Column("from", msg("From")),
-    Column("until", msg("Until, not included")),
-    Column("key", msg("Shared")),
-    Column("tranche", msg("Given out")),
-    Column("under_use", msg("What is not used")),
-    Column("carry_most", msg("Kept at most"), wanted=2),
-    Column("carry_periods", msg("For slices"), wanted=2),
-    Column("tolerance", msg("Tolerated beyond")),
-    Column("document", msg("Document"), wide=True),
-    Column("sha256", msg("Its SHA-256"), wanted=2),
-    Column("confirmed", msg("Confirmed")),
-)
-
-
-def _rules(rights: Rights) -> Table:
-    window = entitlement.reported(rights.view.dossier)
-    mine = {one.right.agreement for one in rights.rows}
-    found = [one.agreement for one in entitlement.in_force(rights.view.master, window)]
-    rows = [_rule(one) for one in found if one.id in mine or not rights.narrow]
-    return Table(
-        "agreements",
-        msg("Agreements in force in the period"),
-        _RULES,
-        tuple(rows),
-        empty=msg("No agreement was in force in the period."),
-    )
-
-
-def _rule(one: Agreement) -> Row:
-    cells: dict[str, Value] = {
-        "agreement": Text(one.name or one.id),
-        "key": KEYS[one.key],
-        "tranche": TRANCHES[one.tranche],
-        "under_use": UNDER_USE[one.under_use],
-        "tolerance": Share(one.tolerance),
-        "document": Text(one.document) if one.document else msg("none named"),
-        "confirmed": confirmed(yes=one.confirmed),
-    }
-    if one.sha256:
-        cells["sha256"] = Code(one.sha256[:HASH_DIGITS])
-    if one.valid_from:
-        cells["from"] = Day(one.valid_from)
-    if one.valid_until is not None:
-        cells["until"] = Day(one.valid_until)
-    if one.under_use == CARRY:
-        cells["carry_most"] = Share(one.carry_most)
-        cells["carry_periods"] = (
-            Count(one.carry_periods) if one.carry_periods else msg("to the agreement's end")
-        )
-    return Row(cells, {"agreement": one.id}, tone=PLAIN if one.confirmed else WARN)
-
-
-def confirmed(*, yes: bool) -> Msg:
-    """In words, never by a colour alone."""
-    return msg("confirmed") if yes else msg("UNCONFIRMED")
 
 
 def _sum(hours: Iterable[Hours]) -> Hours:

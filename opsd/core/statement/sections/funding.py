@@ -18,8 +18,8 @@ from opsd.core.attribution import UNATTRIBUTED
 from opsd.core.money import Money
 from opsd.core.period import HOUR
 from opsd.core.statement import terms
+from opsd.core.statement.agreed import HASH_DIGITS, KEYS, confirmed
 from opsd.core.statement.footing import footed
-from opsd.core.statement.sections.entitlement import HASH_DIGITS, KEYS, confirmed
 from opsd.core.statement.table import (
     PLAIN,
     SUBTOTAL,
