@@ -72,7 +72,7 @@ def _due(connection: Connection, now: int) -> _Due:
     held = parties.load(connection)
     kept = drafts.every(connection)
     known = {_today(draft.mark, held): draft for draft in kept if draft.mark is not None}
-    taken = credited(kept, parties.journal(connection), held)
+    taken = {mark for mark, _ in credited(kept, parties.journal(connection), held)}
     found = {draft.mark or "": draft for draft in _wanted(connection, held, now)}
     wanted = {mark: draft for mark, draft in found.items() if mark in known or mark not in taken}
     return _Due(
@@ -159,15 +159,17 @@ def charged(ledger: Ledger, found: Found, counts: Callable[[Policy], bool]) -> l
     ]  # fmt: skip
 
 
-def credited(kept: Iterable[Draft], posted: Iterable[Entry], held: Consortium) -> Mapping[str, str]:
-    """Runs that are credited, and where: by entries that were posted, and by drafts that wait."""
+def credited(
+    kept: Iterable[Draft], posted: Iterable[Entry], held: Consortium
+) -> Mapping[tuple[str, str], str]:
+    """Runs that are credited to an award, and where: by entries that were posted, and by drafts that wait."""
     credits_posted = [(f"entry {entry.id}", entry) for entry in posted if entry.kind == CREDIT]
     waiting = [
         (f"draft {draft.id}", entry)
         for draft in kept if draft.state == WAITING for entry in draft.content.entries
     ]  # fmt: skip
     return {
-        _today(mark, held): where
+        (_today(mark, held), entry.award): where
         for where, entry in (*credits_posted, *waiting)
         for mark in marks(entry.evidence)
     }
@@ -190,8 +192,8 @@ def resting_on(connection: Connection, award: str, runs: Sequence[Mark], amount:
             raise Refused(
                 f"run {mark.text}: no ended run is stored under that key; opsd explain run {mark.job}"
             )
-        if mark.text in taken:
-            raise Refused(f"run {mark.text} is credited already, by {taken[mark.text]}")
+        if (mark.text, award) in taken:
+            raise Refused(f"run {mark.text} is credited already, by {taken[mark.text, award]}")
         own = [charge for charge in charged(ledger, found, lambda _: True) if charge.award == award]
         if not own:
             raise Refused(f"run {mark.text} was not charged to award {award!r} inside its life")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from opsd.core.amounts import exact_text, unit_hours
 from opsd.core.changes import Diff
 from opsd.core.consortium import Consortium
+from opsd.core.credits import marks
 from opsd.core.drafts import DECLINED, POSTED, Draft, Signed, sign, signed
 from opsd.core.errors import Refused
-from opsd.core.journal import TRANSFER, Entry, Walk, walk
+from opsd.core.journal import CREDIT, TRANSFER, Entry, Walk, walk
 from opsd.core.names import nearest
 from opsd.pipeline import consortium
 from opsd.pipeline.balance import Ledger
@@ -123,6 +124,7 @@ def _check(connection: Connection, held: Consortium, entries: Sequence[Entry]) -
             raise Refused(f"award {entry.award!r}: there is none{known}")
         if award.unit != entry.unit:
             raise Refused(f"award {award.id!r} is in {award.unit}, not in {entry.unit}")
+    _refuse_twice(connection, entries)
     taken: dict[str, int] = defaultdict(int)
     for entry in entries:
         if entry.kind == TRANSFER and entry.amount < 0:
@@ -135,6 +137,17 @@ def _check(connection: Connection, held: Consortium, entries: Sequence[Entry]) -
                 f"award {name!r} has {exact_text(unit_hours(rest))} {unit} left, "
                 f"not {exact_text(unit_hours(amount))}: transfer at most what is left"
             )
+
+
+def _refuse_twice(connection: Connection, entries: Sequence[Entry]) -> None:
+    """A run is given back to an award once, whoever else drafted the same meanwhile."""
+    wanted = {
+        (mark, entry.award) for entry in entries if entry.kind == CREDIT for mark in marks(entry.evidence)
+    }
+    for entry in parties.journal(connection) if wanted else ():
+        for mark in marks(entry.evidence) if entry.kind == CREDIT else ():
+            if (mark, entry.award) in wanted:
+                raise Refused(f"run {mark} is credited already, by entry {entry.id}: decline this draft")
 
 
 def left(connection: Connection, held: Consortium, as_of: int) -> dict[str, int]:

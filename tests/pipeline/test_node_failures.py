@@ -18,6 +18,7 @@ from opsd.core.consortium import Consortium, Item
 from opsd.core.credits import Mark
 from opsd.core.drafts import Content, Draft
 from opsd.core.errors import Refused
+from opsd.core.journal import Entry
 from opsd.core.parties import Cluster
 from opsd.core.period import DAY, HOUR
 from opsd.core.records import RunRecord
@@ -296,6 +297,28 @@ def test_a_run_is_credited_by_hand_once(make: Make) -> None:
     awards.credit(store, "A", Fraction(1), ANA, runs=runs)
     with pytest.raises(Refused, match="is credited already, by entry 2"):
         awards.credit(store, "A", Fraction(1), ANA, runs=runs)
+
+
+def test_a_run_is_posted_once_whoever_drafted_it(make: Make) -> None:
+    """Two that looked at the same time: the second is refused when it is posted."""
+    store = make([run(1, 4)])
+    with store.read() as connection:
+        text = node_failures.resting_on(connection, "A", [Mark("mn5", 1, T + HOUR)], PER_HOUR, NOW)
+    entry = Entry(NOW, NOW, "credit", "A", "gpu-hours", PER_HOUR, "why", "Ana", evidence=text)
+    draft = Draft(NOW, "credit", Content((entry,)), "Ana")
+    journal.add(store, draft, now=NOW)
+    with pytest.raises(Refused, match=r"run mn5/1@[0-9]+ is credited already, by entry 2: decline"):
+        journal.add(store, draft, now=NOW)
+    assert 98 == left(store)
+
+
+def test_each_award_of_a_run_is_credited_by_hand(make: Make) -> None:
+    """A run that two awards paid for is given back to either, each its part."""
+    moved = [award("B", policy="gives"), bound("A", "m", until=T + 3 * HOUR), bound("B", "m", T + 3 * HOUR)]
+    store = make([run(1, 6, account="m")], *moved)
+    for name, hours in (("A", 2), ("B", 3)):
+        awards.credit(store, name, Fraction(hours), ANA, runs=[Mark("mn5", 1, T + HOUR)])
+    assert [100, 100] == [left(store, name) for name in ("A", "B")]
 
 
 @pytest.mark.parametrize("tres", [ONE_GPU, TWO_GPUS])
