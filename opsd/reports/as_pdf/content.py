@@ -122,7 +122,7 @@ class _Writer:
         return {
             "id": section.id,
             "title": self._word(section.title),
-            "blocks": [self._block(block) for block in section.blocks],
+            "blocks": [self._block(block) for block in section.blocks if _is_printed(block)],
         }
 
     def _block(self, block: Block) -> Tree:
@@ -219,6 +219,11 @@ _NUMBERS_FOR_CHARACTERS = msg(
 
 def _signatures(block: Block) -> bool:
     return isinstance(block, Facts) and block.id == SIGNATURES
+
+
+def _is_printed(block: Block) -> bool:
+    """Whether it is more than a list for machines."""
+    return not isinstance(block, Table) or block.wanted == 1
 
 
 def _size(value: Value) -> Fraction | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opsd.reports.as_pdf.glyphs import Faces
 
 Tree = dict[str, Any]
+Pieces = str | list[str]  # where a line may break beside blanks
 
 MARGIN = 20 / 25.4 * 72  # points, left and right: 20 mm
 PORTRAIT, LANDSCAPE = 595.28 - 2 * MARGIN, 841.89 - 2 * MARGIN
@@ -93,7 +94,7 @@ def _heads(document: Tree, faces: Faces) -> Tree:
     signing = document["signing"]
     rows = [[who, _broken(name, _NAME, BODY, faces), line] for who, name, line in signing["rows"]]
     return {
-        **{name: pieces if any(pieces) else [] for name, pieces in broken.items()},
+        **broken,
         "running": _broken(" · ".join(running), _RUNNING_ROOM, _RUNNING, faces),
         "signing": {**signing, "rows": rows},
     }
@@ -226,7 +227,7 @@ def _widths(needs: list[Need], columns: list[Tree], room: float) -> list[float]:
 
 def _cells(
     row: Tree, kept: list[int], widths: list[float], table: Tree, faces: Faces, one: Setting
-) -> Iterator[list[str]]:
+) -> Iterator[Pieces]:
     for place, (at, width) in enumerate(zip(kept, widths, strict=True)):
         inner = width - 2 * INSET - _beside(row, first=place == 0, marked=table["marked"])
         face = MONO if table["columns"][at]["code"] else SERIF
@@ -238,10 +239,10 @@ def _cells(
 
 def _broken(
     text: str, room: float, size: float, faces: Faces, *, bold: bool = False, face: str = SERIF
-) -> list[str]:
+) -> Pieces:
     """A text as pieces between which a line may break: words, and of a word that is too wide its parts."""
     if faces.width(text, size, bold=bold, face=face) <= room:
-        return [text]
+        return text
     pieces = [""]
     for word in re.split("( )", text):
         if faces.width(word, size, bold=bold, face=face) <= room:

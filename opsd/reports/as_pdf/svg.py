@@ -145,8 +145,16 @@ class _Picture:
             zero, end = self._across(0, left, right), self._across(size or 0, left, right)
             if size:
                 self._box(min(zero, end), y, abs(end - zero), _BAR, place)
-            self._words(series["texts"][at], max(zero, end) + 4, y + _BAR * 0.77, SMALL)
+            self._beside(series["texts"][at], max(zero, end) + 4, y + _BAR * 0.77)
             y += _BAR + _GAP
+
+    def _beside(self, text: str, x: float, y: float) -> None:
+        """Words on the grid, which does not run through them."""
+        self.out.append(
+            f'<rect x="{x - 1:.2f}" y="{y - SMALL * 0.8:.2f}" width="{self._wide(text, SMALL) + 2:.2f}"'
+            f' height="{SMALL}" fill="#ffffff"/>'
+        )
+        self._words(text, x, y, SMALL)
 
     def _stack(self, at: int, y: float, left: float, right: float) -> None:
         begin = 0.0
