@@ -31,6 +31,7 @@ WHAT: Mapping[str, Msg] = {
     "rounding": msg("Rounding"),
 }
 K = TypeVar("K", bound=Hashable)
+PRINTED = 20  # reasons; more of them are for machines
 NAMELESS = ("people",)  # whose id would name a user
 CHARGED = (Column("unit", msg("Unit")), Column("charged", msg("Charged, now minus then")))
 COLUMNS = (
@@ -83,7 +84,10 @@ def _corrections(view: View) -> Table:
     rows.append(Row({"what": terms.TOTAL}, {}, TOTAL))
     return Table(
         "corrections", msg("Corrections of earlier months"), COLUMNS, footed(COLUMNS, rows),
-        (msg("Each line is what is known now minus what was reported, and corrected, before."),),
+        (
+            msg("Each line is what is known now minus what was reported, and corrected, before."),
+            msg("A long list of reasons stands in the workbook and the data files alone."),
+        ),
     )  # fmt: skip
 
 
@@ -148,7 +152,7 @@ def _items(view: View) -> Table:
     rows = [row for one in view.corrections for row in _rows(view, one)]
     return Table(
         "correction_items", msg("Corrections one by one"), ITEMS, footed(ITEMS, rows),
-        empty=msg("No reasons are on record."), wanted=2,
+        empty=msg("No reasons are on record."), wanted=1 if len(rows) <= PRINTED else 2,
     )  # fmt: skip
 
 

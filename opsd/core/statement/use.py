@@ -22,7 +22,7 @@ class Uses:
     def __init__(self, view: View, key: Callable[[Part], Key]) -> None:
         self._now = view.by(key, view.parts)
         self._before = view.by(key, view.previous)
-        self._year = view.by(key, view.year)
+        self._year = view.by(key, view.to_date)
         self.keys = sorted({*self._now, *self._before, *self._year}, key=in_order)
         self.has_before = bool(view.dossier.previous_span)
         self.has_year = bool(view.dossier.year)

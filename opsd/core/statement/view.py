@@ -192,6 +192,14 @@ class View:
         return self._within(found)
 
     @cached_property
+    def to_date(self) -> tuple[Part, ...]:
+        """The same without months: one part for each place."""
+        places: dict[Place, list[Part]] = defaultdict(list)
+        for part in self.year:
+            places[part.place].append(part)
+        return tuple(Part(place, *_added(found)) for place, found in places.items())
+
+    @cached_property
     def corrections(self) -> tuple[Corrected, ...]:
         """What is booked with this period for earlier months: now minus then."""
         found = (

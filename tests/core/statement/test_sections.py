@@ -384,14 +384,23 @@ def test_the_journal_of_a_scope_is_that_of_its_awards() -> None:
 
 
 def test_corrections_are_told_one_by_one_without_users() -> None:
-    """Of a person who moved no id is shown; the list is for machines."""
+    """Of a person who moved no id is shown, and a short list is printed."""
     found = table(section("adjustments"), "correction_items")
 
-    assert 2 == found.wanted
+    assert 1 == found.wanted
     assert [["Run", "mn5/4711@1790000000", "25.00"], ["Home organisation of a user", "", "0.00"]] == sorted(
         (line(row, "what", "id", "gpu_hours") for row in found.rows if row.keys["award"] == "a1"),
         reverse=True,
     )
+
+
+def test_a_long_list_of_reasons_is_for_machines() -> None:
+    """It is left out on paper; the table by month and award stays."""
+    first, second = sample().corrections
+    many = second._replace(items=second.items[:1] * 21)
+    found = section("adjustments", corrections=(first, many))
+
+    assert [1, 2] == [table(found, name).wanted for name in ("corrections", "correction_items")]
 
 
 def test_a_pools_forecast_is_made_from_its_running_awards() -> None:

@@ -64,7 +64,8 @@ def _numbers(view: View) -> Facts:
         before = view.total(view.previous).hours("gpu")
         facts.append(("previous_gpu_hours", msg("GPU-hours, period before"), before))
     if view.dossier.year:
-        facts.append(("year_gpu_hours", msg("GPU-hours since January"), view.total(view.year).hours("gpu")))
+        year = view.total(view.to_date).hours("gpu")
+        facts.append(("year_gpu_hours", msg("GPU-hours since January"), year))
     return Facts("numbers", msg("In short"), tuple(facts))
 
 
