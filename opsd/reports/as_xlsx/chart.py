@@ -31,14 +31,14 @@ _FILLS: tuple[dict[str, Any], ...] = (
     {"fill": {"color": "#7F95AD"}},
     {"pattern": {"pattern": "dotted_diamond", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
     {"pattern": {"pattern": "wide_downward_diagonal", "fg_color": "#595959", "bg_color": _LIGHT}},
-    {"fill": {"color": "#3F3F3F"}},
+    {"fill": {"color": "#FFFFFF"}},
     {"pattern": {"pattern": "horizontal_brick", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
 )
 _ROW = 18  # pixels of a plain row
-_WIDTH, _LEAST, _MOST = 900, 220, 900  # pixels
+_WIDTH, _LEAST, _MOST = 900, 220, 510  # pixels; a higher one would not fit on a page
 _PER_BAR = 18
 _AROUND = 110  # title, axis and legend
-_MOST_LABELLED = 24  # more values than this hide each other
+_MOST_BARS, _MOST_COLUMNS = 24, 12  # more values than this hide each other
 
 
 class Pictures:
@@ -106,7 +106,8 @@ class Pictures:
             "gap": 60,
             **_FILLS[(column - 1) % len(_FILLS)],
         }
-        if block.kind != STACKS and len(block.series) * len(block.categories) <= _MOST_LABELLED:
+        labelled = len(block.series) * len(block.categories)
+        if labelled <= {BARS: _MOST_BARS, STACKS: 0, COLUMNS: _MOST_COLUMNS}[block.kind]:
             found["data_labels"] = {"value": True, "num_format": form, "font": {"size": 8}}
         return found
 
