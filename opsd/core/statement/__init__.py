@@ -1,1 +1,1 @@
-"""From a dossier to what a statement says, in no language and no format: `build` makes it, `view` rounds it."""
+"""From a dossier to what a statement says, in no language or format: `build` makes, `view` rounds it."""
