@@ -11,6 +11,7 @@ Slurm;slurmctld slurmd slurmdbd sacct sacctmgr sreport munged munge mariadbd mar
 Prometheus;prometheus promtool prometheus-alertmanager amtool;prometheus prometheus-alertmanager;metrics, rules and alerts in a real Prometheus
 Chromium;chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf;chromium fonts-dejavu-core;the portal in a real browser
 LibreOffice;soffice pdftoppm /usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf;libreoffice-calc poppler-utils fonts-liberation;reports opened in an office program
+PDF;pdftotext pdftoppm pdffonts pdfinfo qpdf;poppler-utils qpdf;reports as PDF, read and checked by other programs
 systemd;systemd-analyze systemd-sysusers systemd-tmpfiles;systemd;the units of a site, read by systemd
 OpenSSL;openssl;openssl;metrics pages over TLS
 C compiler;gcc /usr/include/stdio.h;gcc libc6-dev;the node agent beside a fake NVML
