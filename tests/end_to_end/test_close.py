@@ -120,7 +120,9 @@ def test_from_close_to_verify(
     folder = tmp_path / "files"
     said("show", MONTH, "--files", str(folder))
     assert whole == len(list(folder.iterdir()))
-    assert "everything is as it was closed" in said("verify")[1]
+    verified = said("verify")[1]
+    assert f"{whole} files, {whole} of them written again" in verified
+    assert "everything is as it was closed" in verified
     assert "nothing changed since" in said("show", "--pending")[0]
     assert "nothing differs" in said("show", MONTH, "--changes", "1", "known")[0]
 
