@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from opsd.core.dossier import Concern
 from opsd.core.period import DAY
 from opsd.core.statement.view import REPORTED, View
-from opsd.core.statement.words import Count, Moment, Msg, Text, msg
+from opsd.core.statement.words import Count, Moment, Msg, Text, Value, msg, term
 
 SCOPES = {
     "country": msg("Country of the leading organisation"),
@@ -19,6 +19,18 @@ SCOPES = {
     "pays": msg("Who pays"),
     "funder": msg("Funder"),
     "cluster": msg("Cluster"),
+}
+WHOLE = msg("The whole installation")
+CONCERNS = {
+    "quarantine": msg("Records that could not be read"),
+    "begins-late": msg("Accounting begins late"),
+    "not-read": msg("Accounting not read to the end"),
+    "unattributed": msg("Use without an award"),
+    "unpriced": msg("Use without a charge"),
+    "unclassified": msg("GPUs of no known class"),
+    "no-certificate": msg("No certificate"),
+    "unexplained": msg("Differences without a cause"),
+    "no-capacity": msg("No inventory of nodes"),
 }
 
 
@@ -76,6 +88,14 @@ def concerns(view: View) -> tuple[Concern, ...]:
     return closing.acknowledged if closing else view.dossier.concerns
 
 
-def told(view: View, concern: Concern) -> Text:
-    """A concern in words; without them in a scope, for they may be about others."""
-    return Text(concern.text if view.whole else concern.name.partition(":")[0])
+def what(concern: Concern) -> Value:
+    """Its kind in words."""
+    return term(concern.name.partition(":")[0], CONCERNS)
+
+
+def told(view: View, concern: Concern) -> Value:
+    """What it says; of a scope only where it is, for the rest may be about others."""
+    if view.whole:
+        return Text(concern.text)
+    place = concern.name.partition(":")[2]
+    return Text(place) if place in view.master.clusters else WHOLE

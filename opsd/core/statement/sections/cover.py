@@ -48,7 +48,7 @@ def scope(view: View) -> Value:
     """Whose part a statement shows."""
     key, value = view.scope_key, view.scope_value
     if not key:
-        return msg("The whole installation")
+        return standing.WHOLE
     name: Value = Country(value) if key in ("country", "pays") else Text(view.name(key, value))
     return msg("{what}: {name}", what=standing.SCOPES[key], name=name)
 
@@ -70,22 +70,15 @@ def _numbers(view: View) -> Facts:
 
 
 def _concerns(view: View) -> Iterator[Block]:
-    found = standing.concerns(view)
     title = msg("Acknowledged when it was closed") if view.dossier.closing else msg("Stands against a close")
+    found = standing.concerns(view)
     if found:
-        facts = tuple(
-            (one.name, msg("{name}", name=Text(_kind(one.name))), standing.told(view, one)) for one in found
-        )
-        yield Facts("concerns", title, facts if view.whole else _once(facts))
+        facts = ((one.name, standing.what(one), standing.told(view, one)) for one in found)
+        yield Facts("concerns", title, tuple((name, _label(what), value) for name, what, value in facts))
 
 
-def _kind(name: str) -> str:
-    return name.partition(":")[0]
-
-
-def _once(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """Of a scope, kinds alone: what stands behind them may be about others."""
-    return tuple({_kind(name): (_kind(name), label, value) for name, label, value in facts}.values())
+def _label(what: Value) -> Msg:
+    return what if isinstance(what, Msg) else msg("{name}", name=what)
 
 
 def _digests(view: View) -> Facts:

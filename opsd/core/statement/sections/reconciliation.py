@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from opsd.core import figures
-from opsd.core.dossier import Certificate, Seconds
+from opsd.core.dossier import Certificate, Concern, Seconds
 from opsd.core.statement import standing, terms
 from opsd.core.statement.footing import footed
 from opsd.core.statement.rounding import SHOWN_SECONDS
@@ -180,12 +180,13 @@ def _quality(view: View) -> Facts:
 
 def _concerns(view: View) -> Iterator[Block]:
     for one in standing.concerns(view) if view.whole else ():
-        text = (
-            msg("Acknowledged: {name}", name=Text(one.name))
-            if view.dossier.closing
-            else (msg("Stands against a close: {name}", name=Text(one.name)))
-        )
-        yield Paragraph(msg("{what}. {text}", what=text, text=Text(one.text)), WARN)
+        yield Paragraph(msg("{what}: {text}", what=_said(view, one), text=Text(one.text)), WARN)
+
+
+def _said(view: View, one: Concern) -> Msg:
+    if view.dossier.closing:
+        return msg("Acknowledged ({name})", name=Text(one.name))
+    return msg("Stands against a close ({name})", name=Text(one.name))
 
 
 # ------------------------------------------------------------------------------------------- nobody's use
