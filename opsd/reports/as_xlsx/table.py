@@ -125,6 +125,8 @@ class Drawing:
         members = summed_by(self.table.rows)
         last = len(self.table.rows) - 1
         for number, row in enumerate(self.table.rows):
+            if number and number == last - _TOGETHER + 1:
+                sheet.keep(_TOGETHER - 1)  # the total does not stand alone on a page
             high = 1
             for at, column in enumerate(self.table.columns):
                 look = self._look(row, at)
