@@ -209,7 +209,6 @@ class _Writer:
 
 
 _TONES = {"good": msg("good"), "warn": msg("to be looked at"), "bad": msg("needs action")}
-assert PLAIN not in _TONES
 _NUMBERS_FOR_CHARACTERS = msg(
     "Some names hold characters that the typefaces of this document do not have. Each stands here as its "
     "Unicode number, as in {example}; the data files hold the characters themselves.",
