@@ -476,6 +476,7 @@ CLOSING = Closing(
 def sample(**changes: Any) -> Dossier:
     """October 2026 as closed, but for what is named."""
     lines = tuple(sorted(_lines()))
+    total = Seconds(*map(sum, zip(*(line.seconds for line in lines), strict=True)))
     previous = tuple(_past("2026-09", 2_000_000))
     year = [past for month in range(1, 9) for past in _past(f"2026-{month:02}", 100_000 * month)]
     plain: dict[str, Any] = {
@@ -510,7 +511,7 @@ def sample(**changes: Any) -> Dossier:
         "quality": _QUALITY,
         "concerns": CONCERNS,
         "corrections": _corrections(),
-        "closed": (ClosedMonth("2026-10", 1, _SHA[6], END + 3 * DAY, seconds(1), Seconds(), seconds(1)),),
+        "closed": (ClosedMonth("2026-10", 1, _SHA[6], END + 3 * DAY, total, Seconds(), total),),
         "digests": Digests(*_SHA[:4]),
         "closing": CLOSING,
         "smallest_group": 5,

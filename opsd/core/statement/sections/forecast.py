@@ -24,6 +24,7 @@ from opsd.core.statement.table import (
     WARN,
     Column,
     Less,
+    Paragraph,
     Per,
     Row,
     Section,
@@ -54,7 +55,8 @@ RULES = (
 def section(view: View) -> Section | None:
     """A table for each unit; nothing without awards."""
     tables = [_table(view, unit, found) for unit, found in by_unit(view.accounts).items()]
-    return Section("forecast", msg("Forecast"), tuple(tables)) if tables else None
+    rules = [Paragraph(text) for text in RULES]
+    return Section("forecast", msg("Forecast"), (*tables, *rules)) if tables else None
 
 
 def _table(view: View, unit: str, found: Sequence[Account]) -> Table:
@@ -62,7 +64,7 @@ def _table(view: View, unit: str, found: Sequence[Account]) -> Table:
     rows = [*_rows(view, unit, found), total]
     return Table(
         f"forecast_{unit.replace('-', '_')}", msg("Forecast in {unit}", unit=terms.UNITS[unit]), COLUMNS,
-        footed(COLUMNS, rows), RULES,
+        footed(COLUMNS, rows),
     )  # fmt: skip
 
 
