@@ -181,7 +181,7 @@ def _list(args: Namespace, connection: Connection) -> int:
         one = _edition(connection, args.period, args.edition)
         wanted = [edition for edition in wanted if edition.period == args.period]
         wanted = [one] if args.edition else wanted
-    listed = [_listed(connection, edition) for edition in wanted]
+    listed = _listed(connection, wanted)
     if args.format != "table":
         print_rows(args.format, period_tables.LIST_COLUMNS, period_tables.list_rows(listed))
     elif listed:
@@ -191,18 +191,22 @@ def _list(args: Namespace, connection: Connection) -> int:
     return 0
 
 
-def _listed(connection: Connection, edition: Edition) -> Listed:
+def _listed(connection: Connection, wanted: list[Edition]) -> list[Listed]:
     from opsd.cli.period_tables import Listed
     from opsd.core.dossier import Seconds
     from opsd.pipeline import editions
 
-    closing = editions.closing(connection, edition)
-    if closing is None:
-        raise OpsdError(f"edition {edition.name} does not say who closed it: run opsd period verify")
-    if edition.number == editions.FIRST:
-        (month,) = (found for found in editions.months(connection) if found.period == edition.period)
-        return Listed(edition, closing, month.reported.seconds, month.corrected)
-    return Listed(edition, closing, editions.used(connection, edition), Seconds())
+    months = {month.period: month for month in editions.months(connection)}
+    found = []
+    for edition in wanted:
+        closing = editions.closing(connection, edition)
+        if closing is None:
+            raise OpsdError(f"edition {edition.name} does not say who closed it: run opsd period verify")
+        month = months[edition.period]
+        first = edition.number == editions.FIRST
+        reported = month.reported.seconds if first else editions.used(connection, edition)
+        found.append(Listed(edition, closing, reported, month.corrected if first else Seconds()))
+    return found
 
 
 def _book_zone(connection: Connection) -> tzinfo:

@@ -61,8 +61,8 @@ def list_table(found: Sequence[Listed], tz: tzinfo) -> draw.Drawn:
     """Closed months, one line per edition."""
     columns = [
         Column("period"), Column("edition", numeric=True), Column("closed at"), Column("by", least=6),
-        Column("GPU-h", numeric=True), Column("node-h", numeric=True),
-        Column("corrected GPU-h", numeric=True), Column("digest", rank=1),
+        Column("GPU-h", numeric=True), Column("node-h", numeric=True, rank=1),
+        Column("corrected GPU-h", numeric=True), Column("digest", rank=2),
     ]  # fmt: skip
     rows: list[Sequence[Cell]] = [
         (
