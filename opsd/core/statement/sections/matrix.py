@@ -97,13 +97,14 @@ def _uses(view: View) -> Iterator[Block]:
     countries = sorted(
         {name for row in rows.values() for name in row} - {""}, key=lambda one: in_order((one,))
     )
-    if not countries:
+    if rows and not countries:
         yield Paragraph(
             msg(
                 "Who uses is not told apart here: each country's users are fewer than {size}.",
                 size=Count(size),
             )
         )
+    if not countries:
         return
     columns = _columns("uses", [*countries, MERGED] if any("" in row for row in rows.values()) else countries)
     columns = tuple(
