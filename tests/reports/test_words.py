@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Message
 
-from opsd.core.statement.words import Count, Country, Text, msg
+from opsd.core.statement.words import Count, Country, Msg, Text, msg
 from opsd.reports.locale import Locale, catalogue
 from tests.reports import catalogues
 from tests.reports.catalogues import TRANSLATED
@@ -127,19 +127,32 @@ def test_a_catalogue_is_in_the_language_of_its_name(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("word", "expected"),
     [
-        ("es", "Informe de uso"),
-        ("ca", "Informe d'ús"),
-        ("pt", "Relatório de utilização"),
-        ("tr", "Kullan\N{LATIN SMALL LETTER DOTLESS I}m raporu"),
-        ("ro", "Raport de utilizare"),
-        ("en", "Statement"),
+        (
+            msg("Usage report"),
+            "Informe de uso, Informe d'ús, Relatório de utilização, "
+            "Kullan\u0131m raporu, Raport de utilizare",
+        ),
+        (
+            msg("Entitled"),
+            "Derecho asignado, Dret assignat, Quota atribuída, Tahsis hakk\u0131, Cotă alocată",
+        ),
+        (msg("Allocated"), "Asignado, Assignat, Atribuído, Tahsis edilen, Alocat"),
+        (msg("Used"), "Consumido, Consumit, Consumido, Kullan\u0131lan, Consumat"),
+        (msg("Adjustment"), "Ajuste, Ajust, Ajuste, Düzeltme, Ajustare"),
+        (msg("Forecast"), "Previsión, Previsió, Previsão, Tahmin, Prognoză"),
+        (msg("Organisation"), "Entidad, Entitat, Entidade, Kurum, Organizație"),
+        (msg("Total"), "Total, Total, Total, Toplam, Total"),
+        (
+            msg("Over quota"),
+            "Por encima de la cuota, Per sobre de la quota, Acima da quota, Kota aş\u0131m\u0131, Peste cotă",
+        ),
     ],
 )
-def test_a_statement_is_called_what_funders_call_it(code: str, expected: str) -> None:
-    """The word list of funders holds."""
-    assert expected == Locale.of(code).word(msg("Statement"))
+def test_things_are_called_what_funders_call_them(word: Msg, expected: str) -> None:
+    """The list of words that the funders' field uses holds."""
+    assert expected.split(", ") == [Locale.of(code).word(word) for code in ("es", "ca", "pt", "tr", "ro")]
 
 
 def test_what_has_no_translation_is_said_in_english() -> None:
