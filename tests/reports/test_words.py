@@ -131,8 +131,10 @@ def test_a_catalogue_is_in_the_language_of_its_name(code: str) -> None:
     [
         (
             msg("Usage report"),
-            "Informe de uso, Informe d'ús, Relatório de utilização, "
-            "Kullan\u0131m raporu, Raport de utilizare",
+            (
+                "Informe de uso, Informe d'ús, Relatório de utilização, "
+                "Kullan\u0131m raporu, Raport de utilizare"
+            ),
         ),
         (
             msg("Entitled"),
