@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from opsd import __version__
 from opsd.core import canonical
-from opsd.core.attribution import Attribution
 from opsd.core.consortium import KINDS, Consortium
 from opsd.core.dossier import Digests, Dossier, Line, Span
 from opsd.core.period import Window
@@ -60,11 +59,11 @@ def _gathered(
     connection: Connection, consortium: Consortium, span: Span, as_of: int, version: str, digests: Digests
 ) -> Dossier:
     window = Window(span.start, as_of)
-    reading, facts = Reading(connection, as_of), Attribution(consortium)
-    names, journal = reading.ledger.names, parties.journal(connection)
-    used = dossier_lines.run(reading.ledger, window)
+    reading, journal = Reading(connection, as_of), parties.journal(connection)
+    ledger = reading.ledger
+    used = dossier_lines.run(ledger, window)
     before = dossier_spans.before(span)
-    previous, year = dossier_spans.past(connection, names, facts, dossier_spans.year(span, as_of), before)
+    previous, year = dossier_spans.past(ledger, dossier_spans.year(span, as_of), before)
     capacity, capacity_notes = dossier_machine.of_capacity(connection, window)
     history = dossier_closed.run(connection, span)
     until = dossier_balances.last_instant(span, as_of)
@@ -82,8 +81,8 @@ def _gathered(
         entries=dossier_balances.entries(journal, span, as_of),
         granted=dossier_balances.ever_granted(journal, consortium, until),
         capacity=capacity,
-        waited=dossier_machine.of_waiting(connection, names, facts, window),
-        measured=dossier_machine.of_measuring(connection, names, facts, window),
+        waited=dossier_machine.of_waiting(ledger, window),
+        measured=dossier_machine.of_measuring(ledger, window),
         certificates=dossier_quality.of_certificates(connection, window),
         quality=dossier_quality.run(connection, window, used.unclassified, capacity_notes),
         closed=history.closed,

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from opsd.core import plan
-from opsd.core.attribution import USES
+from opsd.core.attribution import UNATTRIBUTED, USES
 from opsd.core.dossier import Key, Line, Seconds
 from opsd.core.period import Window
 from opsd.core.tres import UNCLASSIFIED
@@ -26,6 +26,7 @@ from opsd.store import read
 from opsd.store.read import Names, Subset
 
 _USER = read.DIMENSIONS.index("user")
+EVER = 2**62  # seconds: beyond every instant
 
 
 class Whose(NamedTuple):
@@ -59,6 +60,33 @@ class Whose(NamedTuple):
         return Key(self.cluster, node_class, self.award, self.account, self.outside, self.uses, person)
 
 
+class ByAward:
+    """Labels by cluster, award and what is outside its life, looked up once between two edges."""
+
+    def __init__(self, ledger: Ledger, *, by_shape: bool = False) -> None:
+        self.by_shape = by_shape
+        self._prices = ledger.labeller
+        self._accounts = ledger.names.accounts
+        self.wanted: Sequence[str] = self._prices.wanted
+
+    def labels(self, key: read.Key, at: int) -> tuple[str, ...]:
+        """(cluster, award, outside); nobody's award is empty."""
+        price = self._prices.labels(key, at)
+        return (self._accounts[key[0]][0], *(price[:2] or ("", "")))
+
+    def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
+        """Where an account changes hands, and where prices change."""
+        return self._prices.account_edges(account, start, end)
+
+    def user_edges(self, user: int, start: int, end: int) -> Sequence[int]:
+        """Users decide nothing here."""
+        return self._prices.user_edges(user, start, end)
+
+    def changing(self, start: int, end: int) -> Subset:
+        """The accounts that change hands inside (start, end)."""
+        return self._prices.changing(start, end)
+
+
 class ByWhom:
     """Labels by award and price, as a ledger has them, and by the user with the country of their home."""
 
@@ -73,14 +101,27 @@ class ByWhom:
         numbers = {text: number for number, text in self._names.words.items()}
         employed = {person.user for person in ledger.consortium.people}
         self._people = {numbers[user] for user in employed if user in numbers}
+        staying = (user for user in self._people if not self.user_edges(user, -EVER, EVER))
+        self._staying = frozenset(staying)
+        self._homes: dict[tuple[str, int], str] = {}
 
     def labels(self, key: read.Key, at: int) -> tuple[str, ...]:
         """See `Whose`."""
         cluster, account = self._names.accounts[key[0]]
-        user = self._names.words[key[_USER]]
-        (uses,) = self._facts.labels((USES,), cluster, account, user, "", "", at)
         price = self._prices.labels(key, at)
+        uses = self._uses(cluster, key[_USER], at)
         return (cluster, "" if price else account, uses, str(key[_USER]), *price)
+
+    def _uses(self, cluster: str, user: int, at: int) -> str:
+        """The country of a user's home; asked for once of those who keep it."""
+        if user not in self._people:
+            return UNATTRIBUTED
+        known = self._homes.get((cluster, user))
+        if known is None:
+            (known,) = self._facts.labels((USES,), cluster, "", self._names.words[user], "", "", at)
+            if user in self._staying:
+                self._homes[cluster, user] = known
+        return known
 
     def account_edges(self, account: int, start: int, end: int) -> Sequence[int]:
         """Where an account changes hands, and where prices change."""
@@ -113,14 +154,17 @@ def run(ledger: Ledger, window: Window) -> Found:
     cells = collect(ledger.connection, cuts, ByWhom(ledger), names.counts)
     told = [(Whose.of(cell.labels), cell, run, off) for cell, (_, run, off) in cells.items() if run or off]
     persons = numbered((whose.user for whose, *_ in told), names)
-    sums: dict[Key, Seconds] = defaultdict(Seconds)
-    charged: dict[str, Fraction] = defaultdict(Fraction)
+    sums: dict[Key, list[int]] = defaultdict(lambda: [0] * len(Seconds._fields))
+    prices: dict[tuple[Label, int], list[int]] = defaultdict(lambda: [0, 0])
     for whose, cell, ran, off in told:
         key = whose.key(names.shapes[cell.shape].node_class, persons[whose.user])
-        sums[key] = sums[key].plus(seconds_of(names, cell.shape, ran, off))
+        _add(sums[key], seconds_of(names, cell.shape, ran, off))
         if whose.price and not whose.outside:
-            charged[whose.award] += ledger.charge(whose.price, cell.shape, ran, off)
-    lines = tuple(Line(key, sums[key]) for key in sorted(sums) if any(sums[key]))
+            _add(prices[whose.price, cell.shape], (ran, off))
+    charged: dict[str, Fraction] = defaultdict(Fraction)
+    for (price, shape), (ran, off) in prices.items():
+        charged[price.award] += ledger.charge(price, shape, ran, off)
+    lines = tuple(Line(key, Seconds(*sums[key])) for key in sorted(sums) if any(sums[key]))
     unclassified = sum(_unclassified(names, cell.shape, ran, off) for _, cell, ran, off in told)
     return Found(lines, charged, unclassified)
 
@@ -137,6 +181,11 @@ def seconds_of(names: Names, shape: int, run_seconds: int, suspended: int) -> Se
     """What seconds of a shape amount to."""
     cpu, node, gpu, mem_mb, billing = amounts(names.counts[shape], run_seconds, suspended)
     return Seconds(gpu, node, cpu, mem_mb, billing)
+
+
+def _add(sums: list[int], more: Sequence[int]) -> None:
+    for place, value in enumerate(more):
+        sums[place] += value
 
 
 def _unclassified(names: Names, shape: int, ran: int, off: int) -> int:

@@ -10,19 +10,15 @@ from collections import defaultdict
 from datetime import UTC
 
 from opsd.core import plan
-from opsd.core.attribution import Attribution
 from opsd.core.capacity import LINES
 from opsd.core.dossier import Capacity, Measured, Waited
 from opsd.core.gpu_use import Use
 from opsd.core.period import Window
 from opsd.pipeline import capacity, measured
-from opsd.pipeline.dossier_spans import whose
-from opsd.pipeline.usage import ByKeys
-from opsd.store import waited
+from opsd.pipeline.balance import Ledger
+from opsd.pipeline.dossier_lines import ByAward
+from opsd.store import gpu_use, waited
 from opsd.store.engine import Connection
-from opsd.store.read import Names
-
-_BY = ("cluster", "award")
 
 
 def of_capacity(connection: Connection, window: Window) -> tuple[tuple[Capacity, ...], tuple[str, ...]]:
@@ -36,16 +32,14 @@ def of_capacity(connection: Connection, window: Window) -> tuple[tuple[Capacity,
     ), found.notes
 
 
-def of_waiting(
-    connection: Connection, names: Names, facts: Attribution, window: Window
-) -> tuple[Waited, ...]:
+def of_waiting(ledger: Ledger, window: Window) -> tuple[Waited, ...]:
     """What runs asked for while they were eligible and had not begun; told by whose they were then."""
-    labeller = ByKeys(_BY, names, facts)
+    labeller, names = ByAward(ledger), ledger.names
     moving = labeller.changing(window.start, window.end).accounts
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for wait in waited.inside(connection, window, labeller.wanted, moving):
+    for wait in waited.inside(ledger.connection, window, labeller.wanted, moving):
         at = min(max(wait.begin, window.start), window.end - 1)
-        cluster, award, _ = whose(*labeller.labels(wait.key, at))
+        cluster, award, _ = labeller.labels(wait.key, at)
         cpu, _, gpu, *_ = names.counts[wait.shape]
         found = sums[cluster, names.shapes[wait.shape].node_class, award]
         for place, more in enumerate((gpu * wait.seconds, cpu * wait.seconds, wait.runs)):
@@ -53,16 +47,15 @@ def of_waiting(
     return tuple(Waited(*key, *sums[key]) for key in sorted(sums))
 
 
-def of_measuring(
-    connection: Connection, names: Names, facts: Attribution, window: Window
-) -> tuple[Measured, ...]:
+def of_measuring(ledger: Ledger, window: Window) -> tuple[Measured, ...]:
     """What agents saw."""
-    labeller = ByKeys(_BY, names, facts)
-    labeller.by_shape = True
-    cells = measured.collect(connection, plan.make(window, (), UTC), labeller, names)
+    if not gpu_use.is_any(ledger.connection):
+        return ()
+    labeller, names = ByAward(ledger, by_shape=True), ledger.names
+    cells = measured.collect(ledger.connection, plan.make(window, (), UTC), labeller, names)
     sums: dict[tuple[str, str, str], Use] = defaultdict(Use)
     for cell, use in cells.items():
-        cluster, award, _ = whose(*cell.labels)
+        cluster, award, _ = cell.labels
         key = cluster, names.shapes[cell.shape].node_class, award
         sums[key] = sums[key].plus(use)
     return tuple(Measured(*key, sums[key]) for key in sorted(sums))

@@ -10,17 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 
-from opsd.core.attribution import AFTER_END, BEFORE_START, UNATTRIBUTED, Attribution
 from opsd.core.dossier import Past, Seconds, Span
 from opsd.core.errors import BadText, Refused, WrongUsage
 from opsd.core.period import Window, isoformat, months, parse_period, zone, zone_name
 from opsd.core.plan import Plan, Segment
+from opsd.pipeline.balance import Ledger
+from opsd.pipeline.dossier_lines import ByAward
 from opsd.pipeline.seconds import collect
-from opsd.pipeline.usage import ByKeys
-from opsd.store.engine import Connection
-from opsd.store.read import Names
 
-_BY = ("cluster", "award")
 _Key = tuple[str, str, str, str]  # month, cluster, award, outside
 
 
@@ -73,30 +70,22 @@ def year(span: Span, as_of: int) -> Window:
     return Window(parse_period(f"{first:04}", tz).start, as_of)
 
 
-def past(
-    connection: Connection, names: Names, facts: Attribution, year_so_far: Window, previous: Span
-) -> tuple[tuple[Past, ...], tuple[Past, ...]]:
+def past(ledger: Ledger, year_so_far: Window, previous: Span) -> tuple[tuple[Past, ...], tuple[Past, ...]]:
     """Use of the previous period, and of the year by month; sorted, without zeroes. One pass for both."""
-    cells = collect(connection, _plan(year_so_far, previous), ByKeys(_BY, names, facts), names.counts)
+    how = (ledger.connection, _plan(year_so_far, previous), ByAward(ledger), ledger.names.counts)
+    cells = collect(*how)
     told: list[dict[_Key, Seconds]] = [defaultdict(Seconds), defaultdict(Seconds)]
     for cell, (_, cpu, node, gpu, mem_mb, billing) in cells.items():
         for period, sums in zip(cell.periods, told, strict=True):
             if period:
-                key = (period, *whose(*cell.labels))
+                cluster, award, outside = cell.labels
+                key = (period, cluster, award, outside)
                 sums[key] = sums[key].plus(Seconds(gpu, node, cpu, mem_mb, billing))
     return _told(told[0]), _told(told[1])
 
 
 def _told(sums: Mapping[_Key, Seconds]) -> tuple[Past, ...]:
     return tuple(Past(*key, sums[key]) for key in sorted(sums) if any(sums[key]))
-
-
-def whose(cluster: str, label: str) -> tuple[str, str, str]:
-    """(cluster, award, outside) of what usage calls `after-end:A1`; nobody's award is empty."""
-    mark, colon, award = label.partition(":")
-    if colon and mark in (BEFORE_START, AFTER_END):
-        return cluster, award, mark
-    return cluster, "" if label == UNATTRIBUTED else label, ""
 
 
 def _plan(year_so_far: Window, previous: Span) -> Plan:

@@ -10,7 +10,7 @@ labels, the cuts, and the state of the facts.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -286,10 +286,11 @@ class _Collector:
                 ):
                     self._add_in_region(held, region)
             return
-        by_owner = _ByOwner(regions)
-        for held in read.runs_overlapping(self.connection, self.start, self.end):
-            for region in by_owner.meeting(held):
-                self._add_in_region(held, region)
+        for start, end, inside in _together(regions):
+            by_owner = _ByOwner(inside)
+            for held in read.runs_overlapping(self.connection, start, end):
+                for region in by_owner.meeting(held):
+                    self._add_in_region(held, region)
 
     def _add_in_region(self, held: Held, region: _Region) -> None:
         if region.user is not None:
@@ -416,6 +417,20 @@ class _Region(NamedTuple):
     end: int
     account: int | None
     user: int | None
+
+
+def _together(regions: Sequence[_Region]) -> Iterator[tuple[int, int, list[_Region]]]:
+    """Regions by the time that they cover together: hundreds of accounts may change on one day."""
+    spans = joined((region.start, region.end) for region in regions)
+    if len(spans) > _MOST_LOOKS:
+        spans = [(spans[0][0], spans[-1][1])]
+    starts = [start for start, _ in spans]
+    inside: list[list[_Region]] = [[] for _ in spans]
+    for region in regions:
+        if region.start < region.end:
+            inside[bisect_right(starts, region.start) - 1].append(region)
+    for (start, end), some in zip(spans, inside, strict=True):
+        yield start, end, some
 
 
 class _Days:

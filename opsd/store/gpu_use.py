@@ -40,6 +40,11 @@ def _sums() -> tuple[ColumnElement[Any], ...]:
     return tuple(func.coalesce(func.sum(one), 0) for one in found)
 
 
+def is_any(connection: Connection) -> bool:
+    """Whether anything was ever measured."""
+    return connection.execute(select(_measured.c.job_id).limit(1)).first() is not None
+
+
 def _use(values: Iterable[Any]) -> Use:
     return Use(*map(int, values))  # PostgreSQL adds bigints up to a numeric
 
