@@ -63,6 +63,8 @@ def run(args: Namespace) -> int:
     form = _format(args.format, args.output)
     if args.output == STDOUT and form in _NOT_TEXT and sys.stdout.isatty():
         raise Refused(f"{form} on a terminal is of no use: name a file with -o, or pipe it on")
+    if args.output != STDOUT:
+        _check_target(Path(args.output))
     found, content = _statement(args, form)
     if content is None:
         _progress(args, f"writing {form}")
@@ -134,10 +136,18 @@ def _format(named: str | None, output: str) -> str:
     return max(fitting, key=lambda form: len(FORMATS[form].suffix))
 
 
-def write(path: Path, content: bytes) -> None:
-    """The whole file or, if anything fails, what was there before."""
+def _check_target(path: Path) -> None:
+    """Before long work: what would fail after it."""
     if path.is_dir():
         raise WrongUsage(f"-o {path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise OpsdError(
+            f"{path}: No such file or directory: check that its folder exists; nothing was written"
+        )
+
+
+def write(path: Path, content: bytes) -> None:
+    """The whole file or, if anything fails, what was there before."""
     if path.exists() and not path.is_file():  # a pipe or a device takes what it is given
         path.write_bytes(content)
         return

@@ -24,7 +24,7 @@ from opsd.core.period import DAY, HOUR, Window, parse_period
 from opsd.core.records import RunRecord
 from opsd.core.shape import Inventory
 from opsd.core.tres import Tres
-from opsd.pipeline import balance, capacity, outlook, rebuild, usage
+from opsd.pipeline import balance, capacity, dossier_spans, outlook, rebuild, usage
 from opsd.pipeline import dossier as gathering
 from opsd.store import certificates, imports, parties
 from opsd.store.certificates import Kept
@@ -238,15 +238,14 @@ def test_the_period_before_is_what_usage_says(store: Store) -> None:
         ("2027", "2026"), ("2026-11-02..2026-11-05", "2026-10-30T00:00:00+01:00..2026-11-02T00:00:00+01:00"),
     ],
 )  # fmt: skip
-def test_each_period_has_one_before(store: Store, text: str, before: str) -> None:
+def test_each_period_has_one_before(text: str, before: str) -> None:
     """A month's, a quarter's, a year's; and for any other as much time."""
-    with store.read() as connection:
-        found = gathering.run(connection, text, now=NOW + 400 * DAY, timezone="Europe/Madrid")
+    asked = dossier_spans.span(text, "Europe/Madrid", NOW + 400 * DAY)
+    found = dossier_spans.before(asked)
 
-    assert found.previous_span is not None
-    assert before == found.previous_span.text
-    assert parse_period(before, MADRID) == found.previous_span.window
-    assert found.previous_span.end == found.span.start
+    assert before == found.text
+    assert parse_period(before, MADRID) == found.window
+    assert found.end == asked.start
 
 
 def test_the_year_is_told_by_month(store: Store, made: Dossier) -> None:
