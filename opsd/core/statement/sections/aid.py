@@ -14,7 +14,7 @@ from opsd.core import aid
 from opsd.core.aid import Act, Standing
 from opsd.core.amounts import MICRO, MICRO_PER_HOUR
 from opsd.core.figures import nearest
-from opsd.core.journal import ADJUSTMENT, CARRY_OVER, CREDIT, EXPIRY, EXTENSION, GRANT, TRANSFER
+from opsd.core.statement import terms
 from opsd.core.statement.table import (
     BAD,
     PLAIN,
@@ -29,17 +29,8 @@ from opsd.core.statement.table import (
     Table,
 )
 from opsd.core.statement.view import View
-from opsd.core.statement.words import Amount, Country, Day, Hours, Msg, Text, Value, msg
+from opsd.core.statement.words import Amount, Country, Day, Hours, Msg, Text, Value, msg, term
 
-ACTS = {
-    GRANT: msg("Grant"),
-    EXTENSION: msg("Extension"),
-    TRANSFER: msg("Transfer"),
-    CARRY_OVER: msg("Carried over"),
-    EXPIRY: msg("Expired"),
-    ADJUSTMENT: msg("Adjustment"),
-    CREDIT: msg("Credit"),
-}
 _WHOLE_STATE = ("", "pays")  # scopes that may see all aid of a Member State
 
 
@@ -117,9 +108,9 @@ def _act(view: View, act: Act) -> Row:
         "undertaking": Text(_undertaking(view, act.undertaking)),
         "award": Text(act.award),
         "pool": Text(act.pool),
-        "act": ACTS[act.kind],
+        "act": terms.ENTRIES[act.kind],
         "hours": Hours(hundredths, Fraction(act.amount, MICRO)),
-        "unit": Text(act.unit),
+        "unit": term(act.unit, terms.UNITS),
         "price": Amount(*act.price.amount) if act.price else msg("no price on record"),
         "price_version": Text(act.price.id if act.price else ""),
         "gross_grant_equivalent": Amount(*act.worth) if act.worth else msg("unknown"),
@@ -255,7 +246,7 @@ def _prices(view: View) -> Table:
         Row(
             {
                 "price": Text(price.id),
-                "unit": Text(price.unit),
+                "unit": term(price.unit, terms.UNITS),
                 "amount": Amount(*price.amount),
                 **_dates(price.valid_from, price.valid_until),
                 "method": Text(price.method),

@@ -14,9 +14,10 @@ from opsd.core.energy import JOULES_PER_KWH, Energy
 from opsd.core.factors import GPU_WATTS, LOCATION, MARKET, NODE_WATTS, PUE
 from opsd.core.fields import shared
 from opsd.core.figures import largest_remainder
+from opsd.core.statement import terms
 from opsd.core.statement.table import PLAIN, TOTAL, WARN, Column, Paragraph, Row, Section, Table
 from opsd.core.statement.view import View, in_order
-from opsd.core.statement.words import Country, Day, Msg, Number, Share, Text, Value, msg
+from opsd.core.statement.words import Day, Msg, Number, Share, Text, Value, msg
 
 _SHOWN = 10  # parts of a kWh and of a kg that are shown
 _PART = 1_000_000  # in which fractions become whole numbers before they are rounded together
@@ -47,7 +48,7 @@ def section(view: View) -> Section | None:
     )
     by_country = _table(
         view, "energy_by_country", msg("By leading country"), Column("country", msg("Country"), wide=True),
-        _country, lambda _, key: Country(key),
+        _country, lambda _, key: terms.country(key),
     )  # fmt: skip
     method = Paragraph(
         msg(
@@ -65,7 +66,7 @@ def _pool(view: View, award: str) -> str:
 
 
 def _pool_name(view: View, key: str) -> Value:
-    return msg("unattributed") if key == UNATTRIBUTED else Text(view.name("pool", key))
+    return terms.NOBODYS if key == UNATTRIBUTED else Text(view.name("pool", key))
 
 
 def _country(view: View, award: str) -> str:
@@ -143,7 +144,7 @@ def _factors(view: View) -> Table:
     rows = [
         Row(
             {
-                "cluster": Text(one.cluster),
+                "cluster": Text(view.name("cluster", one.cluster)),
                 "node_class": Text(one.node_class) if one.node_class else msg("every"),
                 "factor": KINDS[one.kind],
                 "value": Number(one.value, 3),
