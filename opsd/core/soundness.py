@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from itertools import pairwise
 from typing import Any
 
-from opsd.core import soundness_agreements
+from opsd.core import soundness_agreements, soundness_aid
 from opsd.core.agreements import JU, Policy
 from opsd.core.amounts import exact_text
 from opsd.core.awards import Award
@@ -35,6 +35,7 @@ REFERENCES: tuple[tuple[str, str, str], ...] = (  # table, its field, the table 
     ("person", "cluster", "cluster"),
     ("funder", "parent", "funder"),
     ("pool", "funder", "funder"),
+    ("pool", "aid_rule", "aid_rule"),
     ("project", "organisation", "organisation"),
     ("award", "project", "project"),
     ("award", "pool", "pool"),
@@ -49,6 +50,8 @@ REFERENCES: tuple[tuple[str, str, str], ...] = (  # table, its field, the table 
     ("share", "agreement", "agreement"),
     ("share", "pool", "pool"),
     ("cap", "within", "cap"),
+    ("other_aid", "rule", "aid_rule"),
+    ("factor", "cluster", "cluster"),
 )
 
 
@@ -264,8 +267,9 @@ def _payers(held: Consortium) -> Iterator[Problem]:
             yield _problem(held, "pool", pool, "funder", f"{message}; give it one")
 
 
-def _agreements(held: Consortium) -> Iterator[Problem]:
-    for table, item, field, message in soundness_agreements.faults(held):
+def _dated_terms(held: Consortium) -> Iterator[Problem]:
+    """Agreements and caps; State aid and energy."""
+    for table, item, field, message in (*soundness_agreements.faults(held), *soundness_aid.faults(held)):
         yield _problem(held, table, item, field, message)
 
 
@@ -302,5 +306,5 @@ CHECKS: tuple[Callable[[Consortium], Iterator[Problem]], ...] = (
     _charging,
     _unit_tables,
     _payers,
-    _agreements,
+    _dated_terms,
 )
