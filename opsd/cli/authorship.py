@@ -43,17 +43,21 @@ def signer(given: str | None) -> str:
     name = author(given).strip() if given is None else given.strip()
     if not name or (given is None and name == UNKNOWN):
         raise WrongUsage("--author: nobody is named, and no login is known: write who answers for it")
-    return _one_line("--author", name)
+    return one_line("--author", name)
 
 
 def reason(text: str) -> str:
     """Why; a blank reason is none."""
     if not text.strip():
         raise WrongUsage("--reason is empty: write why, for whoever reads the journal later")
-    return _one_line("--reason", text.strip())
+    return one_line("--reason", text)
 
 
-def _one_line(option: str, text: str) -> str:
+def one_line(option: str, given: str) -> str:
+    """A text for the journal: something, and on one line."""
+    text = given.strip()
+    if not text:
+        raise WrongUsage(f"{option} is empty: write it, or leave the option out")
     try:
         fields.words(option, text)
     except BadField as err:

@@ -100,6 +100,7 @@ def _list(args: Namespace) -> int:
 
     if args.refresh and not args.drafts:
         raise WrongUsage("--refresh looks for drafts: write --drafts as well")
+    _check_kind(args.kind)
     with open_store(args) as store:
         tz = zone_option(args.timezone, book_zone(store))
         if args.refresh:
@@ -107,6 +108,24 @@ def _list(args: Namespace) -> int:
             note(f"{counted(done.made, 'draft')} made, {done.renewed} renewed, {done.withdrawn} withdrawn")
         (_list_drafts if args.drafts else _list_entries)(args, store, tz)
     return 0
+
+
+def _check_kind(kind: str | None) -> None:
+    from opsd.core.journal import KINDS
+    from opsd.core.names import nearest
+
+    if kind is not None and kind not in KINDS:
+        raise WrongUsage(
+            f"--kind {kind!r}: there is none" + nearest(kind, KINDS, f"there are {' '.join(KINDS)}")
+        )
+
+
+def _check_award(name: str | None, known: set[str]) -> None:
+    from opsd.core.names import nearest
+
+    if name is not None and name not in known - {""}:
+        there = nearest(name, sorted(known - {""}), "opsd award list lists them")
+        raise WrongUsage(f"--award {name!r}: there is none{there}")
 
 
 def _chosen(args: Namespace, entry: Entry, tz: tzinfo) -> bool:
@@ -124,7 +143,9 @@ def _list_entries(args: Namespace, store: Store, tz: tzinfo) -> None:
     from opsd.store import parties
 
     with store.read() as connection:
-        entries = [entry for entry in parties.journal(connection) if _chosen(args, entry, tz)]
+        every = parties.journal(connection)
+        _check_award(args.award, {*parties.load(connection).awards, *(entry.award for entry in every)})
+    entries = [entry for entry in every if _chosen(args, entry, tz)]
     rows = [
         (
             entry.id, isoformat(entry.at, tz), isoformat(entry.posted, tz), entry.kind, entry.award,
@@ -137,10 +158,12 @@ def _list_entries(args: Namespace, store: Store, tz: tzinfo) -> None:
 
 
 def _list_drafts(args: Namespace, store: Store, tz: tzinfo) -> None:
-    from opsd.store import drafts
+    from opsd.store import drafts, parties
 
     with store.read() as connection:
         kept = drafts.every(connection)
+        drafted = {entry.award for draft in kept for entry in draft.content.entries}
+        _check_award(args.award, {*parties.load(connection).awards, *drafted})
     rows = [
         row
         for draft in kept
@@ -200,7 +223,7 @@ def _cell(name: str, value: object) -> str:
 
 
 def _add(args: Namespace) -> int:
-    from opsd.cli.authorship import reason, signer
+    from opsd.cli.authorship import one_line, reason, signer
     from opsd.core import canonical
     from opsd.core.awards import Award
     from opsd.core.drafts import Content, Draft
@@ -217,7 +240,8 @@ def _add(args: Namespace) -> int:
         award: Award = named(held, args.award)
         tz = zone_option(args.timezone, book_zone(store))
         since = max(at, award.start) if args.at is None else time_option("--at", args.at, tz)
-        evidence = canonical.dumped({"documents": args.evidence}) if args.evidence else ""
+        documents = [one_line("--evidence", text) for text in args.evidence]
+        evidence = canonical.dumped({"documents": documents}) if documents else ""
         entry = Entry(since, at, args.kind, award.id, award.unit, amount, said, author, evidence=evidence)
         draft = Draft(at, args.kind, Content((entry,)), author)
         print_outcome(journal.add(store, draft, now=at, dry_run=args.dry_run), tz, dry_run=args.dry_run)
@@ -245,15 +269,18 @@ def amount_option(text: str, kind: str) -> int:
 
 
 def _verify(args: Namespace) -> int:
+    from opsd.core.journal import FIRST
     from opsd.pipeline import journal
     from opsd.store import parties
 
+    if args.head is not None and not args.head.strip():
+        raise WrongUsage("--head is empty: write a head that was printed before")
     with open_store(args) as store, store.read() as connection:
         found = journal.verify(connection)
-        on_chain = {row["hash"] for row in parties.journal_rows(connection)} if args.head else set()
+        on_chain = {FIRST, *(row["hash"] for row in parties.journal_rows(connection))}
     print(f"entries: {found.entries:,}\nhead: {found.head}")
     faults = list(found.faults)
-    if args.head and args.head not in on_chain:
+    if args.head is not None and args.head.strip().lower() not in on_chain:
         faults.append(f"no entry has the hash {args.head}: what stood up to it was changed or cut off")
     if not faults:
         print("the chain is whole")

@@ -38,9 +38,7 @@ def register(parser: ArgumentParser) -> None:
                          help="a concern that is known and accepted, by its name")  # fmt: skip
     closing.add_argument("--reason", metavar="TEXT", default="", help="why, for the journal")
     closing.add_argument("--author", metavar="NAME", help="who closes (default: login)")
-    closing.add_argument(
-        "--approver", metavar="NAME", default="", help="the second person, where one is needed"
-    )
+    closing.add_argument("--approver", metavar="NAME", help="the second person, where one is needed")
     closing.add_argument(
         "--restate", action="store_true", help="another edition of a closed month, as now known"
     )
@@ -69,12 +67,17 @@ def run(args: Namespace) -> int:
 
 
 def _close(args: Namespace) -> int:
-    from opsd.cli.authorship import author
+    from opsd.cli.authorship import one_line, signer
     from opsd.pipeline import close
     from opsd.pipeline.close import Request
 
     asked = Request(
-        args.period, author(args.author), args.reason, args.approver, tuple(args.acknowledge), args.restate
+        args.period,
+        signer(args.author),
+        args.reason and one_line("--reason", args.reason),
+        "" if args.approver is None else one_line("--approver", args.approver),
+        tuple(args.acknowledge),
+        args.restate,
     )
     with open_store(args) as store:
         found = close.run(store, asked, _means(args), now=now(), dry_run=args.dry_run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
-from opsd.core.amounts import exact_text, unit_hours
+from opsd.core.amounts import exact_text, micro_unit_seconds, unit_hours
 from opsd.core.errors import BadText, OpsdError, WrongUsage
 from opsd.core.period import isoformat
 
@@ -34,13 +34,15 @@ def print_outcome(done: Outcome, tz: tzinfo, *, dry_run: bool) -> None:
 
 
 def exact_option(option: str, text: str) -> Fraction:
-    """An exact number on the command line; `+5` is 5."""
+    """An exact amount on the command line, one that can be booked; `+5` is 5."""
     from opsd.core.amounts import exact
 
     try:
-        return exact(text.removeprefix("+"))
+        amount = exact(text.removeprefix("+"))
+        micro_unit_seconds(amount)
     except BadText as err:
         raise WrongUsage(f"{option}: {err}") from err
+    return amount
 
 
 def book_zone(store: Store) -> tzinfo:

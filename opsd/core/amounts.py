@@ -62,7 +62,7 @@ def micro_unit_seconds(amount: Fraction, what: str = "amount") -> int:
         raise BadText(
             f"{what} is not a whole number of micro-unit-seconds",
             exact_text(amount),
-            "write it with fewer decimals",
+            "write a decimal with at most 8 digits after the point",
         )
     if abs(scaled.numerator) > LARGEST:
         raise BadText(f"{what} is too large to book", exact_text(amount), "split it into several awards")

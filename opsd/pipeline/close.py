@@ -16,6 +16,7 @@ from opsd.core import canonical, corrections, dossier, journal
 from opsd.core.consortium import KINDS, Consortium
 from opsd.core.corrections import Booked, RunUse
 from opsd.core.dossier import Closing, Concern, Correction, Digests, Dossier
+from opsd.core.drafts import same_person
 from opsd.core.errors import OpsdError, Refused, WrongUsage
 from opsd.core.journal import Entry
 from opsd.core.names import nearest
@@ -90,6 +91,8 @@ def run(store: Store, asked: Request, means: Means, *, now: int, dry_run: bool =
                 return Result(None, there, again=True)
             if not dry_run and not (asked.author.strip() and asked.reason.strip()):
                 raise WrongUsage("a close is answered for: say --reason TEXT, and --author NAME")
+            if not dry_run:
+                _check_person(asked, parties.load(connection))
             prepared = prepare(connection, asked, means, now=now)
         if dry_run or prepared.missing:
             return Result(prepared, None)
@@ -111,7 +114,6 @@ def prepare(connection: Connection, asked: Request, means: Means, *, now: int) -
     """
     consortium = parties.load(connection)
     window = _month(asked.period, consortium, now)
-    _check_person(asked, consortium)
     closed = editions.months(connection)
     _check_order(connection, consortium, asked, window, closed)
     found = gathering.run(connection, asked.period, now=now, version=means.version)
@@ -168,8 +170,8 @@ def _month(period: str, consortium: Consortium, now: int) -> Window:
 
 
 def _check_person(asked: Request, consortium: Consortium) -> None:
-    author, approver = asked.author.strip().casefold(), asked.approver.strip().casefold()
-    if approver and author == approver:
+    approver = asked.approver.strip()
+    if approver and same_person(asked.author, approver):
         raise Refused(f"{asked.approver!r} is who closes: --approver names another person")
     if SECOND_PERSON in (consortium.second_person or ()) and not approver:
         raise Refused("closing needs a second person here (second_person): say --approver NAME")

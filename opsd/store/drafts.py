@@ -15,6 +15,7 @@ from opsd.core.errors import Refused
 _COLUMNS = (
     "id", "made_at", "mark", "kind", "entries", "author", "state", "decided_at", "decided_by", "reason",
 )  # fmt: skip
+_LARGEST = 2**31 - 1  # what a number may be in either database
 _draft = table("draft", *(column(name) for name in _COLUMNS))
 
 
@@ -60,7 +61,8 @@ def every(connection: Connection) -> list[Draft]:
 
 def one(connection: Connection, number: int) -> Draft:
     """A draft by its number."""
-    row = connection.execute(select(*_draft.c).where(_draft.c.id == number)).first()
+    query = select(*_draft.c).where(_draft.c.id == number)
+    row = connection.execute(query).first() if number <= _LARGEST else None
     if row is None:
         raise Refused(f"draft {number}: there is none; opsd journal list --drafts lists them")
     return _read(row)

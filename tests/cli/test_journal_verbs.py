@@ -173,6 +173,42 @@ def test_a_list_is_chosen_from(store: Store, capsys: pytest.CaptureFixture[str])
     assert "as agreed" in said(capsys)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "--kind", "credits"], "--kind 'credits': there is none; did you mean 'credit'?"),
+        (["list", "--award", "ones"], "--award 'ones': there is none; did you mean 'one'?"),
+        (["list", "--drafts", "--award", "ones"], "--award 'ones': there is none"),
+        (["verify", "--head", " "], "--head is empty"),
+        (["approve", "99999999999999999999"], "draft 99999999999999999999: there is none"),
+        (["decline", "-1", "--reason", "x"], "draft -1: there is none"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    store: Store, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    """An empty list would look like an answer."""
+    assert main(["journal", *words]) in (1, 2)
+    assert message in said(capsys)
+
+
+@pytest.mark.parametrize("document", ["", " ", "two\nlines"])
+def test_evidence_is_a_line_of_words(store: Store, capsys: pytest.CaptureFixture[str], document: str) -> None:
+    """What an entry rests on can be printed; a blank is nothing to rest on."""
+    words = ["journal", "add", "--kind", "credit", "--award", "one", "--amount", "1", "--evidence", document]
+    assert 2 == main([*words, *WHY])
+    assert "--evidence" in said(capsys)
+    assert 2 == len(rows(capsys, "journal", "list"))
+
+
+def test_the_head_of_an_empty_journal_is_before_every_other(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever printed it first can go on comparing."""
+    assert 0 == main(["journal", "verify", "--head", "0" * 64])
+    assert "the chain is whole" in said(capsys)
+
+
 def test_verify_prints_the_head_and_names_what_is_wrong(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +322,11 @@ def test_awards_are_granted_extended_and_listed(store: Store, capsys: pytest.Cap
             "not a run: 'mini-7'; write CLUSTER/",
         ),
         (["credit", "nobody", "--amount", "1"], "award 'nobody': there is none"),
+        (
+            ["credit", "one", "--amount", "1/7"],
+            "--amount: amount is not a whole number of micro-unit-seconds: '1/7'",
+        ),
+        (["extend", "one", "--amount", "0.0000000001"], "'0.0000000001'; write a decimal with at most 8"),
     ],
 )
 def test_what_is_refused(

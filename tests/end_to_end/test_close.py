@@ -156,6 +156,9 @@ def test_what_is_asked_wrongly_is_said(
         ),
         (("verify", "2026-08"), 2, "'2026-08' is not closed"),
         (("close", "October", "--reason", "x"), 2, "'October' is no month: write 2026-10"),
+        (("close", MONTH, "--reason", "two\nlines"), 2, "--reason holds a line break"),
+        (("close", MONTH, "--reason", "x", "--author", " "), 2, "--author: nobody is named"),
+        (("close", MONTH, "--reason", "x", "--approver", " "), 2, "--approver is empty"),
     ):
         assert rc == main(["period", *words])
         assert expected in capsys.readouterr().err
