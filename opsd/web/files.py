@@ -98,10 +98,8 @@ def files(month: str, edition: Edition | None, choice: Choice, tz: tzinfo, *, ru
 def _state(edition: Edition | None, choice: Choice, tz: tzinfo, *, running: bool) -> str:
     if edition is None:
         return "Provisional: the month is not over" if running else "Provisional: the month is not closed"
-    closed = f"edition {edition.number}, closed on {words.day(edition.made_at, tz)}"
-    if choice.standing == KNOWN:
-        return f"As known now; the month is closed ({closed})"
-    return f"Closed: {closed}"
+    closed = f"on {words.day(edition.made_at, tz)}, edition {edition.number}"
+    return f"As known now; closed {closed}" if choice.standing == KNOWN else f"Closed {closed}"
 
 
 def _other(month: str, edition: Edition | None, choice: Choice) -> Link | None:

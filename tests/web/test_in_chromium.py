@@ -125,8 +125,21 @@ def test_a_month_and_its_workbook_are_clicks_away(tab: Watched, url: str) -> Non
     book.close()
 
     assert "October 2026" == heading
-    assert "opsd-2026-10.xlsx" == download.value.suggested_filename
+    assert "opsd-2026-10-en.xlsx" == download.value.suggested_filename
     assert len(names) > 1
+
+
+def test_a_language_is_a_click_away(tab: Watched, url: str) -> None:
+    """The page stays; the files are in it, and the link says which language it is."""
+    tab.page.goto(f"{url}/?month=2026-10")
+    tab.page.get_by_role("link", name="Türkçe").click()
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("link", name="JSON", exact=True).click()
+
+    assert "opsd-2026-10-tr.json" == download.value.suggested_filename
+    assert "October 2026" == tab.page.get_by_role("heading", level=1).inner_text()
+    assert ["Türkçe"] == tab.page.locator(".files strong").all_inner_texts()
+    assert "Provisional: the month is not closed" in tab.page.locator(".files").inner_text()
 
 
 def test_hostile_names_do_nothing(tab: Watched, url: str) -> None:

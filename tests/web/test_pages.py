@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from opsd.core.period import DAY, HOUR
+from opsd.pipeline import close, dossier
+from opsd.pipeline.close import Means, Request
 from opsd.store import steps, tables
+from opsd.store.editions import File
 from opsd.store.engine import Store
 from opsd.store.steps import Last
 from opsd.web import page
@@ -166,6 +170,44 @@ def test_a_report_that_cannot_be_is_refused_in_words(browser: TestClient, name: 
     answer = browser.get(f"/report/{name}")
 
     assert (400, True) == (answer.status_code, said in answer.text)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({"locale": "fr"}, "language 'fr'"), ({"as": "knwon"}, "did you mean 'known'")]
+)
+@pytest.mark.parametrize("path", ["/", "/report/2026-10.csv"])
+def test_a_language_or_standing_that_is_none_is_refused_in_words(
+    browser: TestClient, path: str, asked: dict[str, str], said: str
+) -> None:
+    """With what there is."""
+    answer = browser.get(path, params=asked)
+
+    assert (400, True) == (answer.status_code, said in html.unescape(answer.text))
+
+
+def test_a_closed_month_says_so_and_hands_out_what_was_frozen(tmp_path: Path) -> None:
+    """The very file; as known now is another, one link away."""
+    built = build(tmp_path)
+    now = NOW + 60 * DAY
+    means = Means(lambda _: (File("opsd-2026-10-edition-1-en.csv", b"frozen"),), "c", "p", "v")
+    with built.write() as connection:
+        for cluster in ("mn5", "aiup"):
+            sweep = {"cluster": cluster, "covered_until": now, "observed_at": now}
+            connection.execute(tables.sweep.insert().values(**sweep))
+    with built.read() as connection:
+        names = tuple(one.name for one in dossier.run(connection, "2026-10", now=now).concerns)
+    close.run(built, Request("2026-10", "test", "a reason", "", names), means, now=now)
+    browser = client(built, lambda: now)
+    page = browser.get("/", params={"month": "2026-10"}).text
+    known = browser.get("/", params={"month": "2026-10", "as": "known"}).text
+
+    assert "Closed on 4 January 2027, edition 1" in page
+    assert 'href="/?month=2026-10&amp;as=known"' in page
+    assert "As known now" in known
+    assert 'href="/report/2026-10.csv?as=known"' in known
+    assert b"frozen" == browser.get("/report/2026-10.csv").content
+    assert b"frozen" != browser.get("/report/2026-10.csv", params={"as": "known"}).content
+    built.close()
 
 
 def test_an_empty_database_says_what_to_do_first(bare: Store) -> None:
