@@ -10,7 +10,7 @@ without a closed edition is named, too; neither is ever left out in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -20,13 +20,13 @@ from opsd.core import conversion, entitlement
 from opsd.core.agreements import Cap
 from opsd.core.amounts import MICRO
 from opsd.core.awards import Award
-from opsd.core.dossier import Balance, Dossier
+from opsd.core.dossier import Dossier
 from opsd.core.fields import in_force
 from opsd.core.period import DAY, Window, months, parse_period
 from opsd.core.tranches import Ledger
 
 RESOURCES = ("gpu", "cpu")
-BURN_DAYS = 30  # the last of Balance.burned
+PACE_LEAST = 7 * DAY  # neither a weekend nor a Monday is a pace
 CAPACITY, MONTH = "capacity", "month"
 
 
@@ -116,7 +116,7 @@ class _Caps:
             awards = [one for one in self.dossier.master.awards.values() if counts(self.dossier, cap, one)]
             granted, no_rate, endless = self._granted(awards, resource, window)
             consumed = self.consumed(cap, resource, window)
-            by_end, breached_at = self._forecast(awards, resource, window, consumed, most)
+            by_end, breached_at = self._forecast(cap, resource, window, consumed, most)
             yield Limit(
                 cap, resource, label, depth, base.seconds, most, granted, consumed, by_end, breached_at,
                 base.guessed, no_rate, endless,
@@ -221,29 +221,30 @@ class _Caps:
     # -- forecast -------------------------------------------------------------------------------------
 
     def _forecast(
-        self, awards: list[Award], resource: str, window: Window, consumed: int, most: int | None
+        self, cap: Cap, resource: str, window: Window, consumed: int, most: int | None
     ) -> tuple[int, int | None]:
         now = min(max(self.ledger.window.end, window.start), window.end)
-        pace = self._burn(awards, resource)
-        if pace is None:
-            pace = Fraction(consumed, now - window.start) if now > window.start else Fraction(0)
+        pace = self._pace(cap, resource)
         by_end = consumed + floor(pace * (window.end - now))
         if most is None or consumed >= most or by_end < most:
             return by_end, None
         return by_end, now + -(-(most - consumed) // pace)
 
-    def _burn(self, awards: list[Award], resource: str) -> Fraction | None:
-        """Resource-seconds a second, of the last thirty days; None where some of it has no rate."""
-        total = Fraction(0)
-        known: Mapping[str, Balance] = self.balances
-        for award in awards:
-            burned = known[award.id].burned[-1] if award.id in known and known[award.id].burned else 0
-            if burned:
-                rate = self.rate(award, resource)
-                if rate is None:
-                    return None
-                total += rate * Fraction(burned, MICRO)
-        return total / (BURN_DAYS * DAY) if known else None
+    def _pace(self, cap: Cap, resource: str) -> Fraction:
+        """Resource-seconds a second of the last month, of less than a week with the month before.
+
+        Of use, not of charges: those are weighted, and in units that may have no rate.
+        """
+        known = Window(self._year().start, self.last + 1)
+        *before, (_, last) = months(known, self.ledger.zone)
+        start = before[-1][1].start if before and last.seconds < PACE_LEAST else last.start
+        recent = Window(start, last.end)
+        return Fraction(self.consumed(cap, resource, recent), recent.seconds)
+
+    def _year(self) -> Window:
+        """The civil year that the end of what is reported lies in: use is known of its months."""
+        month = next(months(Window(self.last, self.last + 1), self.ledger.zone))[0]
+        return parse_period(month.partition("-")[0], self.ledger.zone)
 
 
 def life_in(award: Award, window: Window) -> Fraction:

@@ -177,23 +177,41 @@ def test_thresholds_are_reached_from_their_percentage_on() -> None:
     assert None is replace(limit, most=None).reached(5)
 
 
-def test_use_is_expected_to_go_on_as_in_the_last_thirty_days() -> None:
-    """Of a year's cap: two months at the burn of thirty days, and the instant the limit is reached."""
-    burned = 30 * DAY * 10  # 10 GPU-seconds a second
-    held = factory(
-        cap("c", window="year", most=Fraction(1, 100)), award("one"),
-        balances=(balance("one", burned=(0, 0, burned * MICRO)),), year=(past("2026-10", "one", 1_000),),
-    )  # fmt: skip
+def test_use_is_expected_to_go_on_as_in_the_last_month() -> None:
+    """Of a year's cap: two months at October's pace, and the instant the limit is reached."""
+    used = (past("2026-09", "one", 7), past("2026-10", "one", 10 * PERIOD))  # 10 GPU-seconds a second
+    held = factory(cap("c", window="year", most=Fraction(1, 100)), award("one"), year=used)
     (limit,) = caps.of(held)
-    assert (1_000 + 10 * (YEAR.end - END), None) == (limit.by_end, limit.breached_at)
-    near = replace(held, year=(past("2026-10", "one", RATE * YEAR.seconds // 100 - 1_000),))
-    (limit,) = caps.of(near)
+    assert (7 + 10 * PERIOD + 10 * (YEAR.end - END), None) == (limit.by_end, limit.breached_at)
+    near = RATE * YEAR.seconds // 100 - 10 * PERIOD - 1_000
+    (limit,) = caps.of(replace(held, year=(past("2026-09", "one", near), used[1])))
     assert END + 100 == limit.breached_at
     over = replace(held, year=(past("2026-10", "one", RATE * YEAR.seconds // 100),))
     assert [(100, None)] == [(one.reached(one.consumed), one.breached_at) for one in caps.of(over)]
 
 
-def test_without_balances_the_pace_of_the_window_goes_on() -> None:
+def test_what_is_expected_is_use_and_not_what_was_charged() -> None:
+    """Charges weigh GPUs, and node-hours may have no rate: neither moves a forecast of use."""
+    used = (past("2026-10", "one", 10 * PERIOD),)
+    for unit in ("gpu-hours", "billing-hours"):
+        held = factory(
+            cap("c", window="year"), award("one", unit=unit), year=used,
+            balances=(balance("one", burned=(0, 0, 999 * PERIOD * MICRO)),),
+        )  # fmt: skip
+        (limit,) = caps.of(held)
+        assert 10 * PERIOD + 10 * (YEAR.end - END) == limit.by_end
+
+
+def test_less_than_a_week_is_no_pace() -> None:
+    """On the third of October, September counts, too."""
+    september = MONTHS["2026-09"]
+    used = (past("2026-09", "one", 2 * (september.seconds + 2 * DAY)), past("2026-10", "one", 0))
+    held = factory(cap("c", window="year"), award("one"), year=used, as_of=START + 2 * DAY)
+    (limit,) = caps.of(held)
+    assert used[0].seconds.gpu + 2 * (YEAR.end - START - 2 * DAY) == limit.by_end
+
+
+def test_half_a_month_is_a_pace() -> None:
     """Half of the month is over."""
     held = factory(cap("c"), award("one"), year=(past("2026-10", "one", 500),), as_of=START + PERIOD // 2)
     (limit,) = caps.of(held)

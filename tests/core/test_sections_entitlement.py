@@ -326,6 +326,22 @@ def test_unknown_capacity_is_said_and_not_taken_for_nothing() -> None:
     assert any(text.startswith("The capacity of {place} is not known") for text in said(section))
 
 
+def test_a_tranche_shows_what_the_entitlement_shows() -> None:
+    """Thirds of a hundredth are rounded once: the month's slice is not a hundredth off its own month."""
+    shares = (Share("a", pool, Fraction(1, 3)) for pool in ("es", "pt", "tr"))
+    held = dossier(
+        Agreement("a", node_classes=(PLACE,), tranche="month"), *shares,
+        *map(award, "xyz", ("es", "pt", "tr")),
+        capacity=(capacity(3 * 3_600 + 36),), lines=tuple(line(one, 3_612) for one in "xyz"),
+    )  # fmt: skip
+    found = tables(entitlement.section(View(held)))
+    for mine, theirs in (("slice_entitled", "entitled"), ("slice_used", "used")):
+        here = {row.keys["pool"]: hundredths(row, mine) for row in found["tranches"].rows}
+        there = {row.keys["pool"]: hundredths(row, theirs) for row in leaves(found["entitlement_gpu"])}
+        assert here == there
+        assert 301 == sum(there.values())  # of 3.01 hours; each by itself would round to 1.00
+
+
 def test_an_unknown_tranche_says_which_months_are_missing() -> None:
     """By the first and the last of those that follow each other; a known one has no remark."""
     table = tables(entitlement.section(View(spain(5, valid_from=1_780_000_000))))["tranches"]
@@ -425,6 +441,18 @@ def test_grants_that_are_left_out_are_named() -> None:
     units = award("two", unit="billing-hours")
     found = replace(capped(cap("c")), master=capped(cap("c"), units).master)
     assert any("cannot be converted" in text for text in said(caps.section(View(found))))
+
+
+@pytest.mark.parametrize("hours", [0, 7])
+def test_what_was_granted_is_unknown_where_no_grant_can_be_counted(hours: int) -> None:
+    """It is neither 0 nor a part of the limit; where some can, these are said, and never that all is well."""
+    units = award("two", unit="billing-hours")
+    given = balance("one", granted_total=hours * 3_600 * 10**6)
+    (row,) = tables(caps.section(View(capped(cap("c"), units, balances=(given,)))))["caps"].rows
+    known = ("granted" in row.cells, "granted_share" in row.cells)
+    assert (bool(hours), bool(hours)) == known
+    assert msg("below every threshold in use; not all grants could be counted") == row.cells["state"]
+    assert WARN == row.tone
 
 
 # ----------------------------------------------------------------------------------------------- unused

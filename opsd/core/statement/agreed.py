@@ -7,6 +7,7 @@ is confirmed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from opsd.core import entitlement
 from opsd.core.agreements import CARRY, FIXED_HOURS, FRACTIONS, LAPSE, PROPORTIONAL, Agreement
@@ -14,7 +15,7 @@ from opsd.core.statement import terms
 from opsd.core.statement.footing import footed
 from opsd.core.statement.rights import Rights, nearest, stretch
 from opsd.core.statement.table import PLAIN, WARN, Column, Less, Row, Table
-from opsd.core.statement.words import Code, Count, Day, Month, Msg, Share, Text, Value, msg
+from opsd.core.statement.words import Code, Count, Day, Hours, Month, Msg, Share, Text, Value, msg
 from opsd.core.tranches import Tranche, standings
 
 KEYS = {
@@ -64,6 +65,12 @@ _TRANCHES = (
 )
 
 
+_PARTS = {
+    "slice_entitled": "entitled", "year": "entitled", "open": "entitled",
+    "slice_used": "used", "used": "used",
+}  # fmt: skip
+
+
 def tranches(rights: Rights) -> Iterator[Table]:
     """Of whole pools on all clusters: earlier months are known by agreement and pool alone."""
     if not rights.whole or rights.of_cluster:
@@ -100,12 +107,27 @@ def _tranche_row(rights: Rights, one: Tranche) -> Row:
     }
     for name, amount in {**amounts, "kept": one.kept, "lapsed": one.lapsed}.items():
         if amount is not None:
-            cells[name] = nearest(amount)
+            cells[name] = _as_elsewhere(rights, one, name, amount)
     unknown = None in amounts.values()
     if unknown:
         cells["remark"] = _why(one)
     keys = {"pays": rights.pays(one.pool), "pool": one.pool, "agreement": one.agreement}
     return Row(cells, keys, tone=WARN if unknown else PLAIN)
+
+
+def _as_elsewhere(rights: Rights, one: Tranche, name: str, amount: int) -> Hours:
+    """With this period's part as the table of entitlement shows it, so that the two never disagree."""
+    which = _PARTS.get(name)
+    if which is None:
+        return nearest(amount)
+    holder = (one.agreement, one.pool, one.resource)
+    found = [
+        row for row in rights.rows if (row.right.agreement, row.right.pool, row.right.resource) == holder
+    ]
+    parts: list[Hours] = [getattr(row, which) for row in found]
+    rest = amount - sum((part.exact for part in parts), start=Fraction(0))
+    shown = sum(part.hundredths for part in parts) + nearest(int(rest)).hundredths
+    return Hours(shown, Fraction(amount))
 
 
 def _why(one: Tranche) -> Msg:

@@ -404,11 +404,11 @@ def test_a_long_list_of_reasons_is_for_machines() -> None:
 
 
 def test_a_pools_forecast_is_made_from_its_running_awards() -> None:
-    """An award says what its balance says; the pool adds up what is left and what is burned."""
+    """An award says what its balance says; the pool adds up what is left and what is burned, and no more."""
     found = table(section("forecast"), "forecast_gpu_hours")
     pool, award = by(found, "pool", "ju"), by(found, "award", "a1")
 
-    assert ["9412.00", "29", "expected"] == line(pool, "left", "days_left", "forecast")
+    assert ["6412.00", "29", "expected"] == line(pool, "left", "days_left", "forecast")
     assert ["6412.00", "40", "expected"] == line(award, "left", "days_left", "forecast")
 
 

@@ -61,7 +61,7 @@ def section(view: View) -> Section | None:
     notes = (
         msg(
             "Grants count with the part of their time that lies in the window. Expected: as in the last "
-            "thirty days. A cap within another one is a part of that one's limit."
+            "month that is reported. A cap within another one is a part of that one's limit."
         ),
     )
     table = Table("caps", msg("Caps on granted and on used time"), _CAPS, rows, notes)
@@ -86,13 +86,14 @@ def _row(view: View, limit: Limit) -> Row:
         "unit": UNIT[limit.resource],
         "part_exact": Text(exact_text(cap.most)),
         "part": Share(cap.most),
-        "granted": nearest(limit.granted),
         "consumed": consumed,
         "by_end": Hours(consumed.hundredths + more.hundredths, Fraction(limit.by_end)),
         "state": _state(limit),
         "source": Text(cap.source) if cap.source else msg("none named"),
         "confirmed": confirmed(yes=cap.confirmed),
     }
+    if limit.granted or not limit.no_rate:  # where no grant could be counted, none is not what was granted
+        cells["granted"] = nearest(limit.granted)
     if limit.base is not None and limit.most is not None:
         cells |= {"base": nearest(limit.base), "limit": nearest(limit.most)}
     if limit.breached_at is not None:
@@ -132,7 +133,7 @@ def _tone(limit: Limit) -> str:
         return WARN
     if worst >= 100:
         return BAD
-    return WARN if worst or limit.breached_at is not None else GOOD
+    return WARN if worst or limit.breached_at is not None or limit.no_rate else GOOD
 
 
 def _state(limit: Limit) -> Msg:
@@ -147,7 +148,8 @@ def _state(limit: Limit) -> Msg:
         return msg("{percent} % of the limit is reached", percent=Count(max(granted, consumed)))
     if limit.breached_at is not None:
         return msg("will be used up inside the window, as expected")
-    return msg("below every threshold")
+    unsure = msg("below every threshold in use; not all grants could be counted")
+    return unsure if limit.no_rate else msg("below every threshold")
 
 
 def _warnings(found: list[Limit]) -> Iterator[Paragraph]:

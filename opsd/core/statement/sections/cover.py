@@ -21,6 +21,7 @@ def section(view: View) -> Section | None:
     """The period, the numbers, the warnings, the digests and who signs."""
     warnings = [Paragraph(text, WARN) for text in standing.warnings(view)]
     blocks: list[Block] = [_period(view), _numbers(view)]
+    blocks += _year_begins(view)
     blocks += warnings or [Paragraph(msg("Nothing odd is known about the data."), GOOD)]
     blocks += _concerns(view)
     blocks += [_digests(view), _signatures(view)]
@@ -67,6 +68,14 @@ def _numbers(view: View) -> Facts:
         year = view.total(view.to_date).hours("gpu")
         facts.append(("year_gpu_hours", msg("GPU-hours since January"), year))
     return Facts("numbers", msg("In short"), tuple(facts))
+
+
+def _year_begins(view: View) -> Iterator[Block]:
+    """Since January is since then alone, where nobody's use is on record before."""
+    first = min((past.month for past in view.dossier.year), default="-01")
+    if not first.endswith("-01"):
+        text = msg("No use is on record before {month}: figures of the year begin there.", month=Month(first))
+        yield Paragraph(text, WARN)
 
 
 def _concerns(view: View) -> Iterator[Block]:

@@ -1,7 +1,8 @@
 """How long what is left will last, by the last seven days.
 
 Invariant: an award's forecast is the one its balance says; that of a pool is made from the awards of one
-unit that are listed under it.
+unit that are listed under it. Those that are over or have not begun are not listed: what they have left
+is nobody's to use.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ RULES = (
 
 
 def section(view: View) -> Section | None:
-    """A table for each unit; nothing without awards."""
-    tables = [_table(view, unit, found) for unit, found in by_unit(view.accounts).items()]
+    """A table for each unit; nothing without running awards."""
+    running = [one for one in view.accounts if _standing(one).is_running(view.dossier.as_of)]
+    tables = [_table(view, unit, found) for unit, found in by_unit(running).items()]
     rules = [Paragraph(text) for text in RULES]
     return Section("forecast", msg("Forecast"), (*tables, *rules)) if tables else None
 

@@ -158,7 +158,7 @@ def _last_read(view: View) -> Msg:
     at = view.dossier.quality.last_observed
     if at is None:
         return msg("Nobody knows how far Slurm's accounting was read.")
-    return msg("Slurm's accounting was read as text, made at {moment}.", moment=Moment(at))
+    return msg("Slurm's accounting was read as text, up to {moment}.", moment=Moment(at))
 
 
 def _quality(view: View) -> Facts:
