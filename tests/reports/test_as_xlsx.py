@@ -22,9 +22,10 @@ from opsd import reports
 from opsd.core.amounts import MICRO
 from opsd.core.statement import words
 from opsd.core.statement.build import Statement, build
-from opsd.core.statement.table import Row, Section, Table
+from opsd.core.statement.table import Block, Column, Facts, Row, Section, Table
 from opsd.core.statement.view import PER_HOUR
-from opsd.core.statement.words import Value
+from opsd.core.statement.words import Value, msg
+from opsd.reports.as_xlsx.apart import apart
 from opsd.reports.as_xlsx.names import LONGEST, sheet_names
 from opsd.reports.as_xlsx.sums import sum_of
 from opsd.reports.locale import NOTHING, STYLES, Locale
@@ -104,12 +105,22 @@ def compared(language: str, scope: str = "") -> int:
     """Compare every number of every table with its cell; how many there were."""
     found, locale, seen = statement(scope), Locale.of(language, ZONE), 0
     book = opened(content(language, scope), values=True)
-    for section, sheet in zip(found.sections, book.worksheets, strict=False):
+    for section, sheet in zip(parts(found), book.worksheets[:-1], strict=True):
         for table in (block for block in section.blocks if isinstance(block, Table) and block.rows):
             first = first_row(sheet, section, table, locale)
             for at, row in enumerate(table.rows, first):
                 seen += same(sheet, at, table, row)
     return seen
+
+
+def parts(found: Statement) -> list[Section]:
+    """What stands on each sheet but the last: of a section what is not apart, then each table that is."""
+    sheets = []
+    for section in found.sections:
+        moved = apart(section)
+        here = tuple(block for block in section.blocks if block not in moved)
+        sheets += [replace(section, blocks=here), *(replace(section, blocks=(table,)) for table in moved)]
+    return sheets
 
 
 def sixteen(value: Fraction) -> float:
@@ -221,7 +232,7 @@ def test_it_is_set_up_for_paper() -> None:
     """A4 landscape, as wide as the page; heads repeated and in sight; pages numbered; `&` printed."""
     workbook = opened(content(), values=False)
 
-    assert len(statement().sections) + 1 == len(workbook.sheetnames)
+    assert len(parts(statement())) + 1 == len(workbook.sheetnames)
     for sheet in workbook:
         assert ("landscape", 9) == (sheet.page_setup.orientation, int(sheet.page_setup.paperSize))
         assert (1, 0) == (int(sheet.page_setup.fitToWidth or 1), int(sheet.page_setup.fitToHeight))
@@ -231,6 +242,59 @@ def test_it_is_set_up_for_paper() -> None:
         assert (None, None) != (sheet.freeze_panes, sheet.print_title_rows)
     only = opened(kinds(), values=False)["History 2"]
     assert ("B6", "$5:$5") == (only.freeze_panes, only.print_title_rows)
+
+
+def made(*blocks: Block) -> Workbook:
+    """The workbook of one section of these blocks."""
+    section = Section("parts", msg("Total"), blocks)
+    found = Statement(sample(), "", "known", (), (section,))
+    return opened(reports.render(found, "xlsx"), values=False)
+
+
+def plain(name: str, rows: int, columns: int = 2) -> Table:
+    """A table of so many rows of zeroes."""
+    heads = tuple(Column(f"c{at}", msg("Used")) for at in range(columns))
+    row = Row({column.id: words.Count(0) for column in heads}, {})
+    return Table(name, msg(name), heads, (row,) * rows)
+
+
+def test_a_long_or_very_wide_table_has_a_sheet_of_its_own() -> None:
+    """Its head stays in sight and on every page; the section's sheet says where it is."""
+    book = made(plain("Left", 3), plain("Projects", 31), plain("Used", 3, columns=11), plain("Granted", 30))
+
+    assert ["Total", "Projects", "Used"] == book.sheetnames
+    assert ["Left", "Used", "Projects", "→ Projects", "Used", "→ Used", "Granted"] == [
+        cell.value
+        for cell in book["Total"]["A"]
+        if cell.row > 3 and isinstance(cell.value, str)
+    ][:7]  # fmt: skip
+    for name in ("Projects", "Used"):
+        assert ("B6", "$5:$5") == (book[name].freeze_panes, book[name].print_title_rows)
+
+
+def test_a_table_that_a_page_can_hold_is_not_torn() -> None:
+    """It begins on the next page; one that no page can hold begins where it stands."""
+    torn = made(plain("Left", 20), plain("Granted", 25))["Total"]
+    alone = made(plain("Projects", 90))["Total"]
+
+    assert [26] == [found.id for found in torn.row_breaks.brk]
+    assert [33, 66] == [found.id for found in alone.row_breaks.brk]
+
+
+def test_a_table_without_rows_does_not_widen_its_sheet() -> None:
+    """One line of words stands in its place."""
+    empty = replace(plain("Granted", 0, columns=14), empty=msg("Nothing."))
+    sheet = made(plain("Left", 3), empty)["Total"]
+
+    assert 14 > sheet.max_column
+
+
+def test_a_fact_has_room_for_its_number() -> None:
+    """However large it is: too narrow a column would show signs instead."""
+    facts = Facts("short", None, (("cpu", msg("Used"), words.Hours(1_234_567_890_12, Fraction(0))),))
+    sheet = made(facts)["Total"]
+
+    assert len("1,234,567,890.12") < sheet.column_dimensions["B"].width
 
 
 def test_a_long_name_leaves_room_in_the_foot() -> None:
@@ -304,7 +368,7 @@ def test_every_language_names_its_sheets() -> None:
     """In its own words, as many as in English, with letters of its own."""
     names = {language: tuple(opened(content(language), values=True).sheetnames) for language in STYLES}
 
-    assert {len(statement().sections) + 1} == {len(found) for found in names.values()}
+    assert {len(parts(statement())) + 1} == {len(found) for found in names.values()}
     assert len(STYLES) == len(set(names.values()))
 
 

@@ -29,9 +29,9 @@ _FILLS: tuple[dict[str, Any], ...] = (
     {"fill": {"color": _LIGHT}},
     {"pattern": {"pattern": "wide_upward_diagonal", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
     {"fill": {"color": "#7F95AD"}},
-    {"pattern": {"pattern": "dotted_diamond", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
-    {"pattern": {"pattern": "wide_downward_diagonal", "fg_color": "#595959", "bg_color": _LIGHT}},
     {"fill": {"color": "#FFFFFF"}},
+    {"pattern": {"pattern": "wide_downward_diagonal", "fg_color": "#595959", "bg_color": _LIGHT}},
+    {"pattern": {"pattern": "dotted_diamond", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
     {"pattern": {"pattern": "horizontal_brick", "fg_color": _DARK, "bg_color": "#FFFFFF"}},
 )
 _ROW = 18  # pixels of a plain row

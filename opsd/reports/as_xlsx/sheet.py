@@ -39,6 +39,7 @@ class Sheet:
         self.widths: list[float] = []
         self._heights: dict[int, float] = {}  # points, of rows that are not plain
         self._kept: dict[int, int] = {}  # first and last line of what stands on one page
+        self._wholes: dict[int, int] = {}  # the same of what stands on one page where it fits on one
         self._repeated = range(0)
 
     def begin(self, widths: Sequence[float]) -> None:
@@ -118,6 +119,10 @@ class Sheet:
         """Let so many lines from the next one on stand on one page."""
         self._kept[self.line] = self.line + count
 
+    def whole(self, first: int) -> None:
+        """Let what was drawn from this line on stand on one page, if a page can hold it."""
+        self._wholes[first] = self.line - 1
+
     def repeat(self, first: int, last: int) -> None:
         """Print these lines on every page."""
         self._repeated = range(first, last + 1)
@@ -131,6 +136,9 @@ class Sheet:
         breaks, used = [], 0.0
         for line in range(self.line):
             together = self._high(range(line, self._kept.get(line, line) + 1))
+            whole = self._high(range(line, self._wholes.get(line, line) + 1))
+            if above + whole <= capacity:
+                together = max(together, whole)
             if used + together > capacity and line > self._repeated.stop:
                 breaks.append(line)
                 used = above

@@ -54,7 +54,14 @@ class Drawing:
 
     def widths(self, room: Room) -> list[float]:
         """What each column wants, in characters."""
+        if self._says_why:
+            return []
         return [self._width(at, column, room) for at, column in enumerate(self.table.columns)]
+
+    @property
+    def _says_why(self) -> bool:
+        """Whether words stand in the table's place, because it has no rows."""
+        return not self.table.rows and bool(self.empty)
 
     @cached_property
     def _right(self) -> list[bool]:
@@ -86,16 +93,18 @@ class Drawing:
 
     def draw(self, sheet: Sheet) -> int:
         """Draw it from the sheet's next line on; returns the line of its head."""
+        first = sheet.line
         sheet.keep(_TOGETHER + 2)
         sheet.heading(self.title)
         head = sheet.line
-        if self.table.rows or not self.empty:
+        if self._says_why:
+            sheet.paragraph(self.empty, font_color=GREY)
+        else:
             self._head(sheet)
             self._rows(sheet)
-        else:
-            sheet.paragraph(self.empty, font_color=GREY)
         for note in self.notes:
             sheet.paragraph(note, font_color=GREY, font_size=9)
+        sheet.whole(first)
         sheet.line += 1
         return head
 
@@ -126,7 +135,8 @@ class Drawing:
         last = len(self.table.rows) - 1
         for number, row in enumerate(self.table.rows):
             if number and number == last - _TOGETHER + 1:
-                sheet.keep(_TOGETHER - 1)  # the total does not stand alone on a page
+                # Neither the total nor a note stands alone on a page.
+                sheet.keep(_TOGETHER - 1 + len(self.notes))
             high = 1
             for at, column in enumerate(self.table.columns):
                 look = self._look(row, at)
