@@ -122,6 +122,17 @@ def test_formulas_in_names_are_harmless_in_the_tables() -> None:
     assert "-98330000.00" in shown
 
 
+def test_a_spreadsheet_takes_no_fraction_for_a_day() -> None:
+    """3/20 is no day in March: an apostrophe holds it where spreadsheets read; programs need none."""
+    name, field = "01-funding-agreed_key.csv", "share_exact"
+    plain, sheets = (archive()[f"{folder}/{name}"].decode(DIALECTS[folder][2]) for folder in DIALECTS)
+    exact = [line[field] for line in csv.DictReader(io.StringIO(plain, newline=""))]
+    held = [line[field] for line in csv.DictReader(io.StringIO(sheets, newline=""), delimiter=";")]
+
+    assert any("/" in text for text in exact)
+    assert [f"'{text}" if "/" in text else text for text in exact] == held
+
+
 # ------------------------------------------------------------------------------------------ nothing leaks
 
 

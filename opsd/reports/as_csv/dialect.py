@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class Figure(NamedTuple):
 
 
 Field = str | int | Figure
+_PARTS = re.compile(r"\d+/\d+")  # 3/20: the third of twenty parts, or of a month
 
 
 class Dialect(NamedTuple):
@@ -28,6 +30,7 @@ class Dialect(NamedTuple):
     delimiter: str
     decimal: str
     encoding: str
+    for_sheets: bool  # whether a program reads it that turns texts into days
 
     def written(self, header: Sequence[str], lines: Iterable[Sequence[Field]]) -> bytes:
         """A file."""
@@ -42,10 +45,10 @@ class Dialect(NamedTuple):
             case Figure(text):
                 return text.replace(".", self.decimal)
             case str():
-                return harmless(field)
+                return f"'{field}" if self.for_sheets and _PARTS.fullmatch(field) else harmless(field)
             case _:
                 return field
 
 
-COMMA = Dialect(",", ".", "utf-8")
-SEMICOLON = Dialect(";", ",", "utf-8-sig")
+COMMA = Dialect(",", ".", "utf-8", for_sheets=False)
+SEMICOLON = Dialect(";", ",", "utf-8-sig", for_sheets=True)
