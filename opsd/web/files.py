@@ -23,6 +23,14 @@ LANGUAGES = {
 }  # fmt: skip
 _LABELS = {"xlsx": "Excel", "csv-semicolon": "CSV ;"}
 _FIRST = "xlsx"
+_USES = {
+    "xlsx": "a workbook: to read, to check the sums, to go on calculating",
+    "pdf": "pages to sign",
+    "csv": "use, as one table for programs",
+    "csv-semicolon": "the same for a spreadsheet with a decimal comma",
+    "json": "everything, exact, for programs",
+    "zip": "all of these, every table as CSV, and a manifest with digests",
+}
 
 
 class Choice(NamedTuple):
@@ -61,6 +69,7 @@ class Link(NamedTuple):
     address: str
     code: str  # of a language or format
     is_chosen: bool = False
+    use: str = ""
 
 
 class Files(NamedTuple):
@@ -71,6 +80,7 @@ class Files(NamedTuple):
     state: str  # in words
     is_closed: bool
     other: Link | None  # the same month with the other standing; None: there is none
+    kept: str  # what links to other months carry on
 
 
 def files(month: str, edition: Edition | None, choice: Choice, tz: tzinfo, *, running: bool) -> Files:
@@ -82,6 +92,7 @@ def files(month: str, edition: Edition | None, choice: Choice, tz: tzinfo, *, ru
                 _address(f"/report/{month}.{form}", choice.query),
                 form,
                 form == _FIRST,
+                _USES[form],
             )
             for form in reports.FORMATS
         ),
@@ -92,6 +103,7 @@ def files(month: str, edition: Edition | None, choice: Choice, tz: tzinfo, *, ru
         _state(edition, choice, tz, running=running),
         edition is not None and choice.standing != KNOWN,
         _other(month, edition, choice),
+        f"&{urlencode(kept)}" if (kept := choice._replace(standing="").query) else "",
     )
 
 

@@ -203,11 +203,23 @@ def test_a_closed_month_says_so_and_hands_out_what_was_frozen(tmp_path: Path) ->
 
     assert "Closed on 4 January 2027, edition 1" in page
     assert 'href="/?month=2026-10&amp;as=known"' in page
+    assert "They are those known now; the report is as the month was closed." in page
+    assert "They are those known now" not in known
     assert "As known now" in known
     assert 'href="/report/2026-10.csv?as=known"' in known
     assert b"frozen" == browser.get("/report/2026-10.csv").content
     assert b"frozen" != browser.get("/report/2026-10.csv", params={"as": "known"}).content
     built.close()
+
+
+def test_another_month_keeps_the_language(tmp_path: Path) -> None:
+    """And not the standing, which is one month's matter; each way to take the report says what it is for."""
+    built = build(tmp_path)
+    page = client(built).get("/", params={"month": "2026-10", "locale": "tr", "as": "known"}).text
+    built.close()
+
+    assert 'href="/?month=2026-09&amp;locale=tr"' in page
+    assert 'title="the same for a spreadsheet with a decimal comma"' in page
 
 
 def test_an_empty_database_says_what_to_do_first(bare: Store) -> None:
