@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opsd.core.dossier import Concern
+from opsd.core.dossier import Concern, Dossier
 from opsd.core.period import DAY
+from opsd.core.statement import told as sentences
 from opsd.core.statement.view import REPORTED, View
 from opsd.core.statement.words import Count, Moment, Msg, Text, Value, msg, term
 
@@ -41,9 +42,57 @@ def standing(view: View) -> Msg:
         return msg("Closed: as reported, edition {edition}", edition=Count(closing.edition))
     if view.dossier.provisional:
         return msg("Provisional: the period is not over")
-    if closing is not None:
-        return msg("As now known; reported before as edition {edition}", edition=Count(closing.edition))
+    edition = reported_before(view.dossier)
+    if edition is not None:
+        return msg("As now known; reported before as edition {edition}", edition=Count(edition))
     return msg("As now known; the period is not closed")
+
+
+def reported_before(dossier: Dossier) -> int | None:
+    """The edition that the period was closed as; also of a dossier that is as now known."""
+    if dossier.closing is not None:
+        return dossier.closing.edition
+    return next((one.edition for one in dossier.closed if one.period == dossier.span.text), None)
+
+
+# ------------------------------------------------------------------------------- can it be relied on?
+
+
+def is_closed(view: View) -> Msg:
+    """Whether its numbers can still change."""
+    dossier, edition = view.dossier, reported_before(view.dossier)
+    if dossier.provisional:
+        return msg("No: the period is not over.")
+    if edition is None:
+        return msg("No: the numbers can still change.")
+    if view.standing == REPORTED:
+        return msg("Yes: as edition {edition}. These numbers stay as they are.", edition=Count(edition))
+    return msg("Reported as edition {edition}; here stands what is known now.", edition=Count(edition))
+
+
+def is_complete(view: View) -> Msg:
+    """Whether everything that ran was read."""
+    quality = view.dossier.quality
+    reasons = (
+        quality.first is not None and quality.first - view.dossier.span.start >= DAY,
+        view.dossier.provisional,
+        any(True for _ in _reach(view)),
+        bool(quality.quarantined),
+    )
+    if any(reasons):
+        return msg("No: see below what is missing.")
+    return msg("Yes: Slurm's accounting was read from the begin of the period to its end.")
+
+
+def is_reconciled(view: View) -> Msg:
+    """Whether somebody compared it with Slurm's own report, and what came of it."""
+    kinds = [one.name.partition(":") for one in concerns(view)]
+    mine = [kind for kind, _, place in kinds if view.scope_key != "cluster" or place == view.scope_value]
+    if "unexplained" in mine:
+        return msg("No: some figures differ from Slurm's own report without a cause.")
+    if "no-certificate" in mine:
+        return msg("No: not all of the period was compared with Slurm's own report.")
+    return msg("Yes: Slurm's own report says the same, or the difference is explained.")
 
 
 def warnings(view: View) -> Iterator[Msg]:
@@ -96,6 +145,6 @@ def what(concern: Concern) -> Value:
 def told(view: View, concern: Concern) -> Value:
     """What it says; of a scope only where it is, for the rest may be about others."""
     if view.whole:
-        return Text(concern.text)
+        return sentences.concern(concern.text, view.cluster_name)
     place = concern.name.partition(":")[2]
     return Text(place) if place in view.master.clusters else WHOLE

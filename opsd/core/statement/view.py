@@ -262,6 +262,10 @@ class View:
         """The name of a pool, organisation, project, funder or cluster, or its id."""
         return self._names[level].get(key, "") or key
 
+    def cluster_name(self, key: str) -> str:
+        """What people call a cluster."""
+        return self.name("cluster", key)
+
     def payer(self, funder: str) -> str:
         """The country at the top of a funder's chain, or `JU`."""
         return self._facts.payer(funder) or UNATTRIBUTED

@@ -10,6 +10,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from opsd.core.statement import standing
 from opsd.core.statement.table import PLAIN, STACKS, Chart, Facts, Paragraph, Section, Table
 from opsd.core.statement.words import (
     Amount,
@@ -97,7 +98,10 @@ class _Writer:
     def _mark(self) -> str:
         if self.dossier.provisional:
             return self._word(msg("Provisional: the period is not over"))
-        return "" if self.dossier.closing else self._word(msg("Not closed"))
+        if self.dossier.closing:
+            return ""
+        before = standing.reported_before(self.dossier) is not None
+        return self._word(msg("As now known") if before else msg("Not closed"))
 
     def _page(self) -> list[str | int]:
         """The words around the two numbers, whichever comes first: `Page `, 1, ` of `, 2."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opsd.core.dossier import Quality, Seconds
+from opsd.core.dossier import Concern, Quality, Seconds
 from opsd.core.period import DAY
 from opsd.core.statement.accounts import account
 from opsd.core.statement.build import KNOWN, REPORTED, SECTIONS, build
@@ -20,6 +20,7 @@ from opsd.core.statement.view import Sum, View
 from opsd.core.statement.words import Code, Count, Country, Hours, Msg, Number, Ratio, Text, Value
 from tests.fakes.dossiers import (
     AWARDS,
+    CLOSING,
     END,
     PLANTED_JOB,
     PLANTED_PATH,
@@ -149,7 +150,8 @@ def test_the_cover_says_whose_what_and_whether_to_trust_it() -> None:
     ("changes", "standing", "expected"),
     [
         ({}, KNOWN, "As now known; reported before as edition 1"),
-        ({"closing": None}, KNOWN, "As now known; the period is not closed"),
+        ({"closing": None}, KNOWN, "As now known; reported before as edition 1"),
+        ({"closing": None, "closed": ()}, KNOWN, "As now known; the period is not closed"),
         ({"closing": None, "as_of": START + DAY}, KNOWN, "Provisional: the period is not over"),
     ],
 )
@@ -158,6 +160,62 @@ def test_a_statement_says_how_its_period_stands(
 ) -> None:
     """Closed, as now known, or provisional."""
     assert expected == facts(section("cover", standing=standing, **changes), "period")["standing"]
+
+
+def test_a_payers_line_on_the_cover_says_what_the_sections_say() -> None:
+    """Entitled, used and what was used before are the sums of the tables that tell more."""
+    found, use = table(section("cover"), "payers"), table(section("matrix"), "pays_leads")
+    rights = table(section("entitlement"), "entitlement_gpu")
+
+    for row in found.rows:
+        pays = row.keys.get("pays", "")
+        told = next(one for one in use.rows if one.keys.get("pays", "") == pays)
+        assert told.cells["total"] == row.cells["used"]
+        entitled = [one for one in rights.rows if one.keys == {"pays": pays} and one.role == "subtotal"]
+        assert [one.cells["entitled"] for one in entitled] in ([], [row.cells["entitled"]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing", "expected"),
+    [
+        (
+            {},
+            REPORTED,
+            ["Yes: as edition 1. These numbers stay as they are.", "No: see below", "No: not all of"],
+        ),
+        (
+            {},
+            KNOWN,
+            ["Reported as edition 1; here stands what is known now.", "No: see below", "No: not all of"],
+        ),
+        (
+            {"closing": None, "closed": (), "concerns": (Concern("unexplained:mn5", "x"),)},
+            KNOWN,
+            ["No: the numbers can still change.", "No: see below", "No: some figures differ"],
+        ),
+        (
+            {"concerns": (), "closing": None, "as_of": START + DAY, "quality": Quality(last_observed=END)},
+            KNOWN,
+            ["No: the period is not over.", "No: see below", "Yes: Slurm's own report says the same"],
+        ),
+        (
+            {"closing": replace(CLOSING, acknowledged=()), "quality": Quality(last_observed=END)},
+            REPORTED,
+            [
+                "Yes: as edition 1",
+                "Yes: Slurm's accounting was read",
+                "Yes: Slurm's own report says the same",
+            ],
+        ),
+    ],
+)
+def test_the_cover_says_in_plain_words_whether_to_trust_it(
+    changes: dict[str, Any], standing: str, expected: list[str]
+) -> None:
+    """Closed, complete and reconciled, each yes or no."""
+    told = list(facts(section("cover", standing=standing, **changes), "trust").values())
+
+    assert expected == [text[: len(start)] for text, start in zip(told, expected, strict=True)]
 
 
 def test_clean_data_are_said_to_be_so() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from opsd.core.statement import terms
+from opsd.core.statement import terms, told
 from opsd.core.statement.footing import footed
 from opsd.core.statement.table import (
     LEAF,
@@ -66,7 +66,9 @@ def section(view: View) -> Section | None:
         if found
         for block in (_chart(name, found), _table(view, name, found))
     ]
-    notes = tuple(Paragraph(msg("{note}", note=Text(note)), WARN) for note in _notes(view))
+    notes = tuple(
+        Paragraph(msg("{note}", note=told.note(note, view.cluster_name)), WARN) for note in _notes(view)
+    )
     if not blocks and not notes:
         return None
     return Section("capacity", msg("Capacity"), (*blocks, *notes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from opsd.core.dossier import Digests
-from opsd.core.statement import standing
+from opsd.core.statement import payers, standing
 from opsd.core.statement.table import GOOD, WARN, Block, Facts, Paragraph, Section
 from opsd.core.statement.view import View
 from opsd.core.statement.words import Code, Country, Moment, Month, Msg, Text, Value, msg
@@ -20,7 +20,7 @@ Fact = tuple[str, Msg, Value]
 def section(view: View) -> Section | None:
     """The period, the numbers, the warnings, the digests and who signs."""
     warnings = [Paragraph(text, WARN) for text in standing.warnings(view)]
-    blocks: list[Block] = [_period(view), _numbers(view)]
+    blocks: list[Block] = [_period(view), payers.table(view), _numbers(view), _trust(view)]
     blocks += _year_begins(view)
     blocks += warnings or [Paragraph(msg("Nothing odd is known about the data."), GOOD)]
     blocks += _concerns(view)
@@ -68,6 +68,19 @@ def _numbers(view: View) -> Facts:
         year = view.total(view.to_date).hours("gpu")
         facts.append(("year_gpu_hours", msg("GPU-hours since January"), year))
     return Facts("numbers", msg("In short"), tuple(facts))
+
+
+def _trust(view: View) -> Facts:
+    """Three answers in plain words."""
+    return Facts(
+        "trust",
+        msg("Can it be relied on?"),
+        (
+            ("closed", msg("Closed"), standing.is_closed(view)),
+            ("complete", msg("Complete"), standing.is_complete(view)),
+            ("reconciled", msg("Reconciled"), standing.is_reconciled(view)),
+        ),
+    )
 
 
 def _year_begins(view: View) -> Iterator[Block]:

@@ -180,7 +180,7 @@ def _quality(view: View) -> Facts:
 
 def _concerns(view: View) -> Iterator[Block]:
     for one in standing.concerns(view) if view.whole else ():
-        yield Paragraph(msg("{what}: {text}", what=_said(view, one), text=Text(one.text)), WARN)
+        yield Paragraph(msg("{what}: {text}", what=_said(view, one), text=standing.told(view, one)), WARN)
 
 
 def _said(view: View, one: Concern) -> Msg:
