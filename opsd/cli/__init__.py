@@ -34,7 +34,7 @@ VERBS = (
     Verb("notify", "opsd.cli.notify", "tell people by mail: thresholds, over quota, ends, reports due"),
     Verb("explain", "opsd.cli.explain", "from any figure down to the runs, rule and sources behind it"),
     Verb("reconcile", "opsd.cli.reconcile", "opsd's usage beside sreport's, every difference by its cause"),
-    Verb("report", "opsd.cli.report", "a period's usage and balances for funders: csv, json, xlsx"),
+    Verb("report", "opsd.cli.report", "a statement for funders, in six languages: xlsx, pdf, csv, json, zip"),
     Verb("period", "opsd.cli.period", "months: close, show, verify"),
     Verb("consortium", "opsd.cli.consortium", "who pays, leads and uses: apply, export, check"),
     Verb("account", "opsd.cli.account", "Slurm accounts and the awards they draw on: list, bind"),

@@ -218,7 +218,7 @@ def test_another_month_keeps_the_language(tmp_path: Path) -> None:
     page = client(built).get("/", params={"month": "2026-10", "locale": "tr", "as": "known"}).text
     built.close()
 
-    assert 'href="/?month=2026-09&amp;locale=tr"' in page
+    assert 'href="/?month=2026-11&amp;locale=tr"' in page
     assert 'title="the same for a spreadsheet with a decimal comma"' in page
 
 
