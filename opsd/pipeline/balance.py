@@ -244,7 +244,7 @@ class Ledger:
         """One line per award, in the order of their ids."""
         going_on = read.going_on(self.connection, self.as_of)
         how = (self.connection, self.plan, self.labeller, self.names.counts)
-        total = self._charges(collect(*how))
+        total = self._charges(collect(*how, counted=False))
         accrued = self._charges(collect_runs(*how, (limited.held for limited in going_on)))
         committed = self._committed(going_on)
         grants = granted(parties.journal(self.connection), self.as_of)

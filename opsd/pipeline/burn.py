@@ -26,7 +26,7 @@ def run(ledger: Ledger) -> dict[str, Burn]:
     edges = [ledger.as_of, *(ledger.as_of - days * DAY for days in DAYS)]
     parts = [Segment(start, end, (str(end),)) for end, start in pairwise(edges)]  # the latest first
     how = (ledger.connection, Plan(tuple(reversed(parts))), ledger.labeller, ledger.names.counts)
-    found = charged(ledger, collect(*how))
+    found = charged(ledger, collect(*how, counted=False))
     return {
         award: tuple(map(micro, accumulate(charges.get(part.end, Fraction(0)) for part in parts)))
         for award, charges in found.items()

@@ -151,7 +151,7 @@ def run(ledger: Ledger, window: Window) -> Found:
     """The lines of a window, sorted, without zeroes; users are numbered in the order of their names."""
     cuts = plan.make(window, (), UTC)
     names = ledger.names
-    cells = collect(ledger.connection, cuts, ByWhom(ledger), names.counts)
+    cells = collect(ledger.connection, cuts, ByWhom(ledger), names.counts, counted=False)
     told = [(Whose.of(cell.labels), cell, run, off) for cell, (_, run, off) in cells.items() if run or off]
     persons = numbered((whose.user for whose, *_ in told), names)
     sums: dict[Key, list[int]] = defaultdict(lambda: [0] * len(Seconds._fields))

@@ -73,7 +73,7 @@ def year(span: Span, as_of: int) -> Window:
 def past(ledger: Ledger, year_so_far: Window, previous: Span) -> tuple[tuple[Past, ...], tuple[Past, ...]]:
     """Use of the previous period, and of the year by month; sorted, without zeroes. One pass for both."""
     how = (ledger.connection, _plan(year_so_far, previous), ByAward(ledger), ledger.names.counts)
-    cells = collect(*how)
+    cells = collect(*how, counted=False)
     told: list[dict[_Key, Seconds]] = [defaultdict(Seconds), defaultdict(Seconds)]
     for cell, (_, cpu, node, gpu, mem_mb, billing) in cells.items():
         for period, sums in zip(cell.periods, told, strict=True):

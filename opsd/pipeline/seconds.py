@@ -58,15 +58,25 @@ class Labeller(Protocol):
 
 # Beyond these many separate looks at the runs, one pass over all of them is quicker.
 _MOST_LOOKS = 400
+# Where more accounts than these change labels, on no more than so many days, everybody is cut there.
+_FEW_ACCOUNTS, _MOST_CUTS = 50, 60
 
 
-def collect(connection: Connection, plan: Plan, labeller: Labeller, counts: Mapping[int, Counts]) -> Sums:
+def collect(
+    connection: Connection,
+    plan: Plan,
+    labeller: Labeller,
+    counts: Mapping[int, Counts],
+    *,
+    counted: bool = True,
+) -> Sums:
     """All non-empty cells of a plan.
 
     Args:
         counts: of every shape (`read.Names.counts`).
+        counted: whether runs are; where only seconds matter, no look at who entered which cell is needed.
     """
-    return _Collector(connection, plan, labeller, counts).collect()
+    return _Collector(connection, plan, labeller, counts).collect(counted=counted)
 
 
 def collect_of(
@@ -135,13 +145,14 @@ class _Collector:
         self._edges: dict[tuple[int, int], list[int]] = {}
         self._loose = _LooseDays(frozenset(), frozenset(), stale=False)
 
-    def collect(self) -> Sums:
+    def collect(self, *, counted: bool) -> Sums:
         if not self.plan.segments:
             return {}
         self._loose = self._loose_days()
         self._add_facts(self._loose)
         self._add_regions(self._regions(self._loose))
-        self._add_entering()
+        if counted:
+            self._add_entering()
         for held in read.open_runs(self.connection):
             self.add_whole(held)
         return self.result()
@@ -203,6 +214,10 @@ class _Collector:
         for number, first, last in spans:
             segment = self.plan.segments[number]
             moving = self.labeller.changing(segment.start, segment.end)
+            cuts = self._cuts_of(moving.accounts, first, last) if len(moving.accounts) > _FEW_ACCOUNTS else ()
+            if cuts and len(cuts) <= _MOST_CUTS:
+                self._add_between(number, cuts, moving, loose)
+                continue
             self._add_span(number, first, last, loose, beside=moving or None)
             if len(moving.accounts) > _MOST_LOOKS:
                 self._add_days(first, last, moving, loose)
@@ -211,6 +226,26 @@ class _Collector:
                 self._add_days(first, last, moving._replace(accounts=frozenset()), loose)
             for account in moving.accounts:
                 self._add_account(number, first, last, account, moving, loose)
+
+    def _cuts_of(self, accounts: Iterable[int], first: int, last: int) -> list[int]:
+        """The days on which, or before which, any of some accounts changes labels; and both ends."""
+        cuts = {first, last}
+        for account in accounts:
+            for edge in self.labeller.account_edges(account, first * DAY, last * DAY):
+                cuts.update((edge // DAY, -(-edge // DAY)))
+        return sorted(cuts)
+
+    def _add_between(self, number: int, cuts: Sequence[int], moving: Subset, loose: _LooseDays) -> None:
+        """Where many accounts change on few days: everybody's facts between these days, and those days."""
+        changing = {day for day, _ in loose.accounts}
+        beside = Subset(frozenset(), moving.users) if moving.users else None
+        for start, end in pairwise(cuts):
+            if end - start == 1 and start in changing:
+                self._add_days(start, end, None, loose, beside=beside)
+            else:
+                self._add_span(number, start, end, loose, beside=beside)
+        if beside:
+            self._add_days(cuts[0], cuts[-1], beside, loose)
 
     def _add_account(
         self, number: int, first: int, last: int, account: int, moving: Subset, loose: _LooseDays
@@ -257,11 +292,13 @@ class _Collector:
             cell = Cell(segment.periods, known.labels(fact.key, first * DAY), fact.shape)
             _add(self.sums[cell], fact.values)
 
-    def _add_days(self, first: int, last: int, only: Subset | None, loose: _LooseDays) -> None:
+    def _add_days(
+        self, first: int, last: int, only: Subset | None, loose: _LooseDays, *, beside: Subset | None = None
+    ) -> None:
         """Facts whose labels may change from day to day."""
         plan, whole = self.plan, _Days(self.plan.day_spans)
         known = _Remembered(self.labeller, self.labeller.changing(self.start, self.end))
-        for fact in self._facts(first, last, loose, only=only, by_day=True):
+        for fact in self._facts(first, last, loose, only=only, beside=beside, by_day=True):
             number = whole.segment(fact.day)
             if number is None or loose.holds(fact.day, fact.key):
                 continue

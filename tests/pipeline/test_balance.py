@@ -257,7 +257,9 @@ def test_nothing_of_the_future_counts(books: Books) -> None:
     items = [award(), bound(), award("B", start=T + 5 * HOUR)]
     more = Entry(T + 5 * HOUR, T, "extension", "A", "gpu-hours", 50 * PER_HOUR, "", "test")
     less = Entry(T + 2 * HOUR, T, "adjustment", "A", "gpu-hours", -10 * PER_HOUR, "", "test")
-    closed = Entry(T + HOUR, T, "close", "A", "gpu-hours", 7 * PER_HOUR, "", "test")
+    closed = Entry(
+        T + HOUR, T, "close", "A", "gpu-hours", 7 * PER_HOUR, "", "test", subject="m/1", digest="0" * 64
+    )
     entries = [*grants(Consortium.of(items)), more, less, closed]
     store = books(items, [run(0, 1), run(5, 6), run(5, None)], 8, entries)
 
