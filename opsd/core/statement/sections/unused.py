@@ -51,7 +51,7 @@ _COLUMNS = (
     Column("over", msg("Used beyond"), sums=True),
     Column("unused", msg("Not used"), formula=Plus(REASONS)),
     *(Column(reason, LABELS[reason], sums=True) for reason in REASONS),
-    Column("over_allocated", msg("Granted beyond"), sums=True),
+    Column("over_allocated", msg("Granted beyond"), sums=True, wanted=2),
 )
 
 
@@ -79,8 +79,8 @@ def _what_it_is() -> Paragraph:
             "What pools are entitled to of the nominal capacity and did not use, by reason and in this "
             "order: planned downtime, failures and idle reservations, each with the pool's part of what the "
             "nodes lost; not granted: beyond what awards could draw; waited: what runs asked for while they "
-            "were eligible. Each takes at most what those before it left. What remains is what nobody "
-            "submitted: it is the rest, and not measured."
+            "were eligible. Each takes at most what those before it left. What remains is the "
+            "rest, and not measured: nothing was submitted, or what was submitted never began."
         )
     )
 
