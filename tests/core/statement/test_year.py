@@ -1,10 +1,10 @@
-"""Figures of a year of which the first months are not on record."""
+"""Figures that need a word beside them: a year that begins late, a share of one column."""
 
 from __future__ import annotations
 
 from opsd.core.statement.build import build
-from opsd.core.statement.table import Paragraph
-from opsd.core.statement.words import Month
+from opsd.core.statement.table import OfTotal, Paragraph, Table
+from opsd.core.statement.words import Month, msg
 from tests.fakes.agreements import award, dossier, line, past
 
 SAID = "No use is on record before {month}: figures of the year begin there."
@@ -25,3 +25,15 @@ def test_the_cover_says_where_the_year_begins() -> None:
     assert [Month("2026-08")] == told("2026-09", "2026-08", "2026-10")
     assert [] == told("2026-01", "2026-10")
     assert [] == told()
+
+
+def test_a_share_says_of_what_it_is() -> None:
+    """Beside CPU-hours stands the share of GPU-hours alone: a column that divides by a total names it."""
+    held = dossier(award("one"), lines=(line("one", 7),))
+    tables = [
+        block for section in build(held).sections for block in section.blocks if isinstance(block, Table)
+    ]
+    told = {
+        column.label for table in tables for column in table.columns if isinstance(column.formula, OfTotal)
+    }
+    assert {msg("Share of GPU-hours")} == told
