@@ -232,7 +232,7 @@ def test_one_pass_over_the_runs_is_the_same(sqlite_url: str, monkeypatch: pytest
 def test_cutting_everybody_where_many_change_is_the_same(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where many accounts change on few days all facts are cut there; that is quicker, and no other answer."""
+    """Where many accounts change on few days all facts are cut there; no other answer comes of it."""
     monkeypatch.setattr(seconds, "_FEW_ACCOUNTS", 0)
     rows, known, asked = world(0)
     store = stored(sqlite_url, rows, known, observed_at=SEEN)
