@@ -335,6 +335,36 @@ def test_charts_are_told_apart_without_colours() -> None:
     ]
 
 
+def test_a_bar_begins_at_zero() -> None:
+    """Else a half would look like a tenth; where something is below zero, the program sees to it."""
+    with zipfile.ZipFile(io.BytesIO(kinds())) as archive:
+        below = {
+            b'<c:min val="0"/>' in archive.read(name) for name in archive.namelist() if "charts/" in name
+        }
+    with zipfile.ZipFile(io.BytesIO(content())) as archive:
+        charts = [archive.read(name) for name in archive.namelist() if "charts/chart" in name]
+
+    assert {False} == below
+    assert charts
+    assert all(b'<c:min val="0"/>' in chart for chart in charts)
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "Edition 1 of 2026-11-04"),
+        ({"closing": None}, "As now known; reported before as edition 1"),
+        ({"closing": None, "closed": ()}, "Not closed; as of 2026-11-01"),
+    ],
+)
+def test_the_foot_says_which_of_several_truths_it_is(known: dict[str, Any], said: str) -> None:
+    """What was closed, what is known since, what is not closed yet."""
+    found = replace(statement(), dossier=replace(sample(), **known))
+    book = opened(reports.render(found, "xlsx"), values=False)
+
+    assert str(book.worksheets[0].oddFooter.center.text).removeprefix("&8").startswith(said)
+
+
 def test_warnings_stand_out() -> None:
     """Red, bold or slanted, on a ground of their own."""
     sheet = opened(kinds(), values=True).worksheets[0]

@@ -13,8 +13,10 @@ from xlsxwriter import Workbook
 from xlsxwriter.chart import Chart
 from xlsxwriter.format import Format
 
+from opsd.core.dossier import Dossier
 from opsd.core.statement.build import Statement
-from opsd.core.statement.words import Code, Count, Day, Moment, Month, msg
+from opsd.core.statement.standing import reported_before
+from opsd.core.statement.words import Code, Count, Day, Moment, Month, Msg, msg
 from opsd.reports.as_xlsx.sheet import Sheet
 from opsd.reports.locale import Locale
 
@@ -67,20 +69,22 @@ class Book:
 
 def _footer(left: str, statement: Statement, locale: Locale) -> str:
     dossier = statement.dossier
-    if dossier.closing is None:
-        middle = locale.word(msg("Not closed; as of {moment}", moment=Moment(dossier.as_of)))
-    else:
-        middle = locale.word(
-            msg(
-                "Edition {number} of {day}",
-                number=Count(dossier.closing.edition),
-                day=Day(dossier.closing.closed_at),
-            )
-        )
+    middle = locale.word(_standing(dossier))
     if dossier.digests.facts:
         middle += f" · SHA-256 {dossier.digests.facts[:_DIGITS]}…"
     page = locale.word(msg("Page {page} of {pages}", page=Code("&P"), pages=Code("&N")))
     return f"&L&8{_plain(left)}&C&8{_plain(middle)}&R&8{page}"
+
+
+def _standing(dossier: Dossier) -> Msg:
+    """Which edition, or whether there is none, or whether this is not what it said."""
+    if dossier.closing is not None:
+        number, day = dossier.closing.edition, dossier.closing.closed_at
+        return msg("Edition {number} of {day}", number=Count(number), day=Day(day))
+    edition = reported_before(dossier)
+    if edition is not None:
+        return msg("As now known; reported before as edition {edition}", edition=Count(edition))
+    return msg("Not closed; as of {moment}", moment=Moment(dossier.as_of))
 
 
 def _plain(text: str) -> str:

@@ -121,6 +121,7 @@ class Pictures:
             "name_font": {"size": 9, "bold": False, "color": GREY},
             "num_font": {"size": 8},
             "num_format": "#,##0",
+            "min": None if self._is_below_zero(block) else 0,  # a bar is as long as its number is large
             "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}},
         }
         names = {
@@ -134,6 +135,10 @@ class Pictures:
         chart.set_legend(
             {"none": True} if len(block.series) < 2 else {"position": "bottom", "font": {"size": 9}}
         )
+
+    def _is_below_zero(self, block: Chart) -> bool:
+        shown = [cell_of(value, self._locale).value for series in block.series for value in series.values]
+        return any(isinstance(value, int | float) and value < 0 for value in shown)
 
     @staticmethod
     def _height(block: Chart) -> int:
