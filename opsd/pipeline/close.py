@@ -273,7 +273,7 @@ def _differences(
         if now == held.booked:
             continue
         runs = run_list.run(connection, held.window)
-        before = corrections.listed(kept.latest_runs(connection, held.period, ids) or "")
+        before = corrections.listed(kept.latest_runs(connection, held.period, ids))
         after = {run.id: run for run in runs}
         correction = corrections.between(held.period, held.booked, now, before, after, policies)
         if correction is not None:

@@ -71,7 +71,7 @@ def closing(connection: Connection, edition: Edition) -> Closing | None:
 
 def runs(connection: Connection, edition: Edition) -> dict[str, RunUse]:
     """The runs that an edition of a month froze of that month."""
-    return corrections.listed(editions.latest_runs(connection, edition.period, [edition.id]) or "")
+    return corrections.listed(editions.latest_runs(connection, edition.period, [edition.id]))
 
 
 def months(connection: Connection, window: Window | None = None) -> tuple[Month, ...]:

@@ -16,6 +16,7 @@ from sqlalchemy import Column, Connection, LargeBinary, RowMapping, Select, Text
 
 from opsd.core import canonical
 from opsd.core.dossier import Record
+from opsd.core.errors import StoreError
 from opsd.store import tables
 
 _edition, _record, _runs, _file = (
@@ -163,6 +164,8 @@ def _read(row: RowMapping) -> Edition:
     try:
         digests = json.loads(values["digests"])
     except ValueError:
+        digests = None
+    if not isinstance(digests, dict):
         digests = {DAMAGED: values["digests"]}
     return Edition(**{**values, "digests": digests})
 
@@ -179,11 +182,26 @@ def _text(value: Any) -> Any:  # noqa: ANN401  # whatever a column holds
 
 
 def records(connection: Connection, edition: Edition, kinds: Sequence[str] = ()) -> list[Record]:
-    """The records of an edition in their order; of some kinds alone, or all."""
-    query = _of(edition, _record, _record.c.kind, _record.c.text).order_by(_record.c.number)
-    if kinds:
-        query = query.where(_record.c.kind.in_(kinds))
-    return [(row.kind, row.text) for row in connection.execute(query)]
+    """The records of an edition in their order; of some kinds alone, or all.
+
+    Raises:
+        StoreError: one is not as it was frozen; no number is made of it.
+    """
+    held = list(kept_records(connection, edition))
+    if [kept.number for kept in held] != list(range(1, edition.records + 1)):
+        raise _changed(edition, f"it had {edition.records} records, and has others")
+    for kept in held:
+        if canonical.digest(kept.kind.encode() + b"\n" + kept.content) != kept.sha256:
+            raise _changed(edition, f"record {kept.number} was changed")
+    return [(kept.kind, kept.content.decode()) for kept in held if not kinds or kept.kind in kinds]
+
+
+def _changed(edition: Edition | str, what: str) -> StoreError:
+    name = edition if isinstance(edition, str) else edition.name
+    return StoreError(
+        f"edition {name} is not as it was frozen: {what}: opsd period verify says more; restore it from a "
+        "backup"
+    )
 
 
 def kept_records(connection: Connection, edition: Edition) -> Iterator[Kept]:
@@ -237,16 +255,27 @@ def inflated(content: bytes) -> bytes:
         raise ValueError(str(err)) from err
 
 
-def latest_runs(connection: Connection, period: str, editions: Iterable[int]) -> str | None:
-    """The text of the run list of a month that was frozen last, by one of some editions."""
+def latest_runs(connection: Connection, period: str, editions: Iterable[int]) -> str:
+    """The text of the run list of a month that was frozen last, by one of some editions.
+
+    Raises:
+        StoreError: it is not as it was frozen, or gone.
+    """
     held = connection.scalars(
         select(_runs.c.edition_id).where(_runs.c.period == period, _runs.c.edition_id.in_(list(editions)))
     )
     last = max(held, default=None)
     if last is None:
-        return None
-    query = select(_runs.c.content).where(_runs.c.period == period, _runs.c.edition_id == last)
-    return inflated(connection.execute(query).scalar_one()).decode()
+        raise _changed(period, "its runs are gone")
+    query = select(_runs.c.content, _runs.c.sha256)
+    row = connection.execute(query.where(_runs.c.period == period, _runs.c.edition_id == last)).one()
+    try:
+        content = inflated(row.content)
+    except ValueError as err:
+        raise _changed(period, f"its runs cannot be read ({err})") from err
+    if canonical.digest(content) != row.sha256:
+        raise _changed(period, "its runs were changed")
+    return content.decode()
 
 
 def _of(edition: Edition, table: Any, *columns: Any) -> Select[Any]:  # noqa: ANN401
@@ -254,5 +283,13 @@ def _of(edition: Edition, table: Any, *columns: Any) -> Select[Any]:  # noqa: AN
 
 
 def files(connection: Connection, edition: Edition) -> list[File]:
-    """The files of an edition by their names."""
-    return [File(kept.kind, kept.content) for kept in kept_files(connection, edition)]
+    """The files of an edition by their names.
+
+    Raises:
+        StoreError: one is not as it was frozen.
+    """
+    held = list(kept_files(connection, edition))
+    for kept in held:
+        if canonical.digest(kept.content) != kept.sha256:
+            raise _changed(edition, f"file {kept.kind} was changed")
+    return [File(kept.kind, kept.content) for kept in held]

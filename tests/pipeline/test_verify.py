@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import Connection, text
 
-from opsd.core.errors import WrongUsage
-from opsd.pipeline import verify
+from opsd.core.errors import StoreError, WrongUsage
+from opsd.pipeline import close, editions, verify
 from opsd.pipeline.verify import Means, Verified
+from opsd.store import editions as kept
 from opsd.store.editions import File
 from opsd.store.engine import Store, open_engine
 from tests.pipeline import closing_world
@@ -122,6 +123,51 @@ def test_a_flipped_bit_is_named(flipped: Store, flip: Flip) -> None:
 
     assert [fault for fault in faults if flip.said in fault], faults
     assert [] == verified(flipped).faults
+
+
+def _read_all(store: Store) -> None:
+    """Whatever a report, a correction or an auditor's copy is made of."""
+    with store.read() as connection:
+        for edition in kept.every(connection):
+            editions.reported(connection, edition.period, edition.number)
+            editions.closing(connection, edition)
+            editions.runs(connection, edition)
+            kept.files(connection, edition)
+            kept.latest_runs(connection, "2026-08", [edition.id])
+        close.pending(connection)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3, 4, 5, 6])
+def test_no_number_is_made_of_what_was_changed(flipped: Store, place: int) -> None:
+    """Reports, corrections and copies of files refuse a flipped bit, and say how to learn more."""
+    back = _flip(flipped, FLIPS[place])
+    try:
+        with pytest.raises(StoreError, match=r"is not as it was frozen: .* opsd period verify says more"):
+            _read_all(flipped)
+    finally:
+        back()
+    _read_all(flipped)
+
+
+@pytest.mark.parametrize("lost", ["edition_record WHERE edition_id = 1", "edition_runs WHERE edition_id = 2"])
+def test_no_number_is_made_of_what_is_left(sqlite_url: str, lost: str) -> None:
+    """Nor where records or runs are gone."""
+    store = _closed(sqlite_url)
+    with store.write() as connection:
+        connection.execute(text(f"DELETE FROM {lost}"))
+    with pytest.raises(StoreError, match="is not as it was frozen"):
+        _read_all(store)
+    store.close()
+
+
+@pytest.mark.parametrize("digests", ["[1]", "null", "7"])
+def test_digests_that_are_none_are_named(sqlite_url: str, digests: str) -> None:
+    """What is JSON, but nothing like digests, is told as changed."""
+    store = _closed(sqlite_url)
+    with store.write() as connection:
+        connection.execute(text("UPDATE edition SET digests = :it WHERE id = 1"), {"it": digests})
+    assert [one for one in verified(store).faults if "edition 2026-08/1: digests changed: " in one]
+    store.close()
 
 
 def test_flipped_on_every_engine(store_url: str) -> None:

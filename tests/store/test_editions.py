@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import exc, text
 
 from opsd.core import canonical
+from opsd.core.errors import StoreError
 from opsd.core.journal import Entry
 from opsd.store import editions, migrate, parties
 from opsd.store.editions import Edition, File, RunList
@@ -66,7 +67,8 @@ def test_the_last_run_list_of_chosen_editions(store: Store) -> None:
         assert "three\n" == editions.latest_runs(connection, "2026-10", [first.id, second.id])
         assert "one\ntwo\n" == editions.latest_runs(connection, "2026-10", [first.id])
         assert "ü\n" == editions.latest_runs(connection, "2026-09", [first.id, second.id])
-        assert editions.latest_runs(connection, "2026-08", [first.id]) is None
+        with pytest.raises(StoreError, match="2026-08 is not as it was frozen: its runs are gone"):
+            editions.latest_runs(connection, "2026-08", [first.id])
         found = [editions.find(connection, "2026-10", number) for number in (None, 1, 2, 3)]
     assert [second, first, second, None] == found
     store.close()
