@@ -185,8 +185,8 @@ NOTES: tuple[Form, ...] = (
             rf"\((?P<number>{_N}) such\): .*"
         ),
         msg(
-            "{cluster}: nodes of class {node_class} that are in another class at the same time, and count there"
-            ": {number}, the first {first}.",
+            "{cluster}: nodes of class {node_class} that are in another class at the same time, and count "
+            "there: {number}, the first {first}.",
             cluster=PLACE,
             node_class=PLACE,
             number=PLACE,

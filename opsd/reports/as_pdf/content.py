@@ -7,6 +7,7 @@ of a value of the statement; nothing is computed here but the round numbers of a
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from opsd.reports.locale import Locale
 
 Tree = dict[str, Any]
-COVER, SIGNATURES = "cover", "signatures"
+COVER, PERIOD, SIGNATURES = "cover", "period", "signatures"
+_IN_TITLE = ("consortium", "period")
 PAGE, PAGES = "\x01", "\x02"  # where the typesetter puts the numbers
 _NUMBERS = (Hours, Count, Share, Ratio, Number, Amount)
 _SPACE = re.compile(r"[\t\n\r\v\f]+")
@@ -75,7 +77,9 @@ class _Writer:
             "mark": self._mark(),
             "page": self._page(),
             "contents": self._word(msg("Contents")),
-            "cover": [self._block(one) for one in cover.blocks if not _signatures(one)] if cover else [],
+            "cover": [self._block(_untold(one)) for one in cover.blocks if not _signatures(one)]
+            if cover
+            else [],
             "signing": self._signing(cover),
             "sections": sections,
             "legend": {tone: self._word(word) for tone, word in _TONES.items()},
@@ -218,6 +222,13 @@ _NUMBERS_FOR_CHARACTERS = msg(
     "Unicode number, as in {example}; the data files hold the characters themselves.",
     example=Text("[U+6F22]"),
 )
+
+
+def _untold(block: Block) -> Block:
+    """The cover's facts without those that its title says in large letters."""
+    if not isinstance(block, Facts) or block.id != PERIOD:
+        return block
+    return replace(block, facts=tuple(one for one in block.facts if one[0] not in _IN_TITLE))
 
 
 def _signatures(block: Block) -> bool:

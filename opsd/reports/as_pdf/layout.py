@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 Pieces = str | list[str]  # where a line may break beside blanks
 
-MARGIN = 20 / 25.4 * 72  # points, left and right: 20 mm
+MARGIN = 15 / 25.4 * 72  # points, left and right: 15 mm
 PORTRAIT, LANDSCAPE = 595.28 - 2 * MARGIN, 841.89 - 2 * MARGIN
 BODY, CODE = 10.0, 8.0  # sizes of type
-INSET, INDENT, MARK = 4.0, 8.0, 11.0  # beside a cell's text; by depth; for a row's mark
-_READABLE, _WIDE = 50.0, 110.0  # what a column of words, and one of long texts, should have
+INSET, INDENT, MARK = 3.0, 7.0, 10.0  # beside a cell's text; by depth; for a row's mark
+_READABLE, _WIDE, _NARROW = 44.0, 140.0, 84.0  # what a column of words, of long texts, should have
 _LABELS = 150.0  # of facts
 _LARGEST, _HEADING, _SUBTITLE = 25.0, 15.0, 10.5  # sizes of type of titles
 _NUMBER, _NAME = 20.0, 130.0  # room of a section's number, and of the name of who signs
@@ -44,6 +44,7 @@ class Setting:
     size: float
     everything: bool  # or only the columns that are wanted most
     comfortable: bool = True  # words stay whole
+    wide: float = _WIDE  # what a column of long texts should have
 
     @property
     def room(self) -> float:
@@ -57,7 +58,8 @@ SETTINGS = (
     Setting(landscape=False, size=7.8, everything=True),
     Setting(landscape=False, size=8.5, everything=False),
     Setting(landscape=False, size=7.8, everything=False),
-    Setting(landscape=False, size=7.2, everything=False),
+    Setting(landscape=False, size=7.2, everything=False, wide=_NARROW),
+    Setting(landscape=False, size=6.9, everything=False, wide=_NARROW),
     Setting(landscape=True, size=8.5, everything=True),
     Setting(landscape=True, size=8.5, everything=False),
     Setting(landscape=True, size=7.5, everything=False),
@@ -146,7 +148,7 @@ def _table(table: Tree, faces: Faces, *, landscape: bool) -> Tree:
         found = next(one for one in SETTINGS if one.landscape and _fits(table, faces, one))
     kept = _kept(table, found)
     widths = _widths(_needs(table, kept, faces, found), [table["columns"][at] for at in kept], found.room)
-    rows = [{**row, "cells": list(_cells(row, kept, widths, table, faces, found))} for row in table["rows"]]
+    rows = [_row(row, kept, widths, table, faces, found) for row in table["rows"]]
     heads = [
         {
             **table["columns"][at],
@@ -194,8 +196,8 @@ def _need(table: Tree, at: int, faces: Faces, one: Setting, *, first: bool) -> N
         natural = max(natural, faces.width(text, one.size, bold=bold, face=face))
         words = (faces.width(word, one.size, bold=bold, face=face) for word in text.split(" "))
         whole = max(whole, natural if column["right"] else max(words))  # a number is never broken
-    comfort = _WIDE if column["wide"] else _READABLE
-    least = whole if column["right"] else min(max(whole, min(natural, comfort)), _WIDE)
+    comfort = one.wide if column["wide"] else _READABLE
+    least = whole if column["right"] else min(max(whole, min(natural, comfort)), one.wide)
     label = column["label"]
     head = max(faces.width(word, one.size, bold=True) for word in label.split(" "))
     natural = max(natural + beside, min(faces.width(label, one.size, bold=True), 2 * head))
@@ -211,10 +213,7 @@ def _widths(needs: list[Need], columns: list[Tree], room: float) -> list[float]:
     widths = [need.least for need in needs]
     if sum(widths) > room:  # nothing fits: everything breaks
         return [width * room / sum(widths) for width in widths]
-    for wide in (
-        False,
-        True,
-    ):  # long texts last, so that they do not fold their neighbours' heads
+    for wide in (False, True):  # long texts last, so that they do not fold their neighbours' heads
         at = [place for place, column in enumerate(columns) if column["wide"] == wide]
         lacks = [needs[place].natural - needs[place].least for place in at]
         given = min(1.0, (room - sum(widths)) / (sum(lacks) or 1.0))
@@ -223,6 +222,13 @@ def _widths(needs: list[Need], columns: list[Tree], room: float) -> list[float]:
     parts = [2.0 if column["wide"] else 1.0 for column in columns]
     rest = max(0.0, room - sum(widths))
     return [width + rest * part / sum(parts) for width, part in zip(widths, parts, strict=True)]
+
+
+def _row(row: Tree, kept: list[int], widths: list[float], table: Tree, faces: Faces, one: Setting) -> Tree:
+    """`single`: every cell stands on one line, so that the typesetter need not measure the row."""
+    cells = list(_cells(row, kept, widths, table, faces, one))
+    codes = any(table["columns"][at]["code"] for at in kept)  # of another height
+    return {**row, "cells": cells, "single": not codes and all(isinstance(cell, str) for cell in cells)}
 
 
 def _cells(

@@ -390,7 +390,15 @@ def test_units_are_never_added() -> None:
     """Each has a table of its own, with its own total."""
     names = [block.id for block in section("projects").blocks if isinstance(block, Table)]
 
-    assert ["projects_core_hours", "projects_gpu_hours", "projects_node_hours"] == names
+    assert ["reports", "projects_core_hours", "projects_gpu_hours", "projects_node_hours"] == names
+
+
+def test_reports_due_stand_in_a_table_of_their_own() -> None:
+    """Those of the next 60 days and those that are late, the earliest first; the late ones are marked."""
+    found = table(section("projects"), "reports")
+
+    shown = [[row.keys["award"], *line(row, "report_days"), row.tone] for row in found.rows]
+    assert [["a3", "-5", "warn"], ["a1", "20", "plain"]] == shown
 
 
 def test_a_line_of_movements_adds_up_across() -> None:

@@ -47,8 +47,8 @@ def named(cluster: str) -> str:
         ),
         (
             (
-                "36 CPU-seconds were held on nodes of which no class and no registration tells what they have "
-                "(n1, n2): they are in no line"
+                "36 CPU-seconds were held on nodes of which no class and no registration tells what they "
+                "have (n1, n2): they are in no line"
             ),
             "0.01 CPU-hours on nodes of which nobody knows what they have are in no line: n1, n2.",
         ),
@@ -66,8 +66,8 @@ def named(cluster: str) -> str:
                 "down or reserved"
             ),
             (
-                "Slurm's first event is of 2026-10-30 01:00:00 UTC+01:00; of the time before nothing is known to "
-                "have been down or reserved."
+                "Slurm's first event is of 2026-10-30 01:00:00 UTC+01:00; of the time before nothing is known "
+                "to have been down or reserved."
             ),
         ),
         (

@@ -5,7 +5,8 @@ Invariant: left = granted - used in every row as shown; each unit has a table of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from opsd.core.period import DAY
 from opsd.core.statement import terms
@@ -16,6 +17,7 @@ from opsd.core.statement.table import (
     PLAIN,
     TOTAL,
     WARN,
+    Block,
     Column,
     Facts,
     Less,
@@ -29,7 +31,7 @@ from opsd.core.statement.view import View
 from opsd.core.statement.words import Count, Day, Text, Value, msg
 
 SOON = 60 * DAY
-AFTER_END = Column("outside_hours", msg("Used outside its dates"), sums=True)
+AFTER_END = Column("outside_hours", msg("Used outside its dates"), sums=True, wanted=2)
 COLUMNS = (
     terms.PROJECT,
     terms.TITLE,
@@ -38,14 +40,16 @@ COLUMNS = (
     Column("start", msg("Start"), wanted=2),
     Column("end", msg("End")),
     Column("granted", msg("Granted"), sums=True),
-    Column("charged", msg("Charged in the period"), sums=True),
+    Column("charged", msg("Charged in the period"), sums=True, wanted=2),
     Column("used", msg("Used"), sums=True),
     Column("settled", msg("Used by ended runs"), sums=True, wanted=2),
     Column("accrued", msg("Used by open runs"), sums=True, wanted=2),
     Column("left", msg("Left"), formula=Less(("granted", "used"))),
     Column("used_share", msg("Used, of granted"), formula=Per("used", "granted")),
 )
-REPORT = (Column("report_due", msg("Report due")), Column("report_days", msg("Days until then")))
+DUE, DAYS = Column("report_due", msg("Report due")), Column("report_days", msg("Days until then"))
+REPORT = (replace(DUE, wanted=2), replace(DAYS, wanted=2))
+REPORTS = (terms.PROJECT, terms.TITLE, terms.AWARD, DUE, DAYS)
 
 
 def section(view: View) -> Section | None:
@@ -53,7 +57,24 @@ def section(view: View) -> Section | None:
     if not view.accounts:
         return Section("projects", msg("Projects and awards"), (Paragraph(msg("There are no awards.")),))
     tables = [_table(view, unit, found) for unit, found in by_unit(view.accounts).items()]
-    return Section("projects", msg("Projects and awards"), (_facts(view), *tables))
+    blocks: tuple[Block, ...] = (_facts(view), *_reports(view), *tables)
+    return Section("projects", msg("Projects and awards"), blocks)
+
+
+def _reports(view: View) -> Iterator[Table]:
+    """Whose report is due soon, or was due."""
+    dated = [(one.award.report_due, one) for one in view.accounts if one.award.report_due is not None]
+    found = [one for due, one in dated if due <= view.dossier.as_of + SOON]
+    found.sort(key=lambda one: (one.award.report_due or 0, one.award.id))
+    if found:
+        rows = tuple(_report(view, one) for one in found)
+        yield Table("reports", msg("Reports due within 60 days, or whose day has passed"), REPORTS, rows)
+
+
+def _report(view: View, one: Account) -> Row:
+    row, shown = _row(view, one), {column.id for column in REPORTS}
+    cells = {name: value for name, value in row.cells.items() if name in shown}
+    return replace(row, cells=cells, tone=WARN if (one.award.report_due or 0) < view.dossier.as_of else PLAIN)
 
 
 def _facts(view: View) -> Facts:

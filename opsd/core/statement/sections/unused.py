@@ -105,7 +105,16 @@ def _of_resource(rights: Rights, resource: str, leaves: list[Row]) -> Iterator[B
         notes.append(msg("Awards are of no cluster: what is said of grants is this cluster's part."))
     yield Table(f"unused_{resource}", title, _COLUMNS, done, tuple(notes))
     payers = [row for row in done if row.role == SUBTOTAL]
-    yield Chart(
+    if any(
+        isinstance(hours := row.cells[reason], Hours) and hours.hundredths
+        for row in payers
+        for reason in LABELS
+    ):
+        yield _chart(resource, payers)
+
+
+def _chart(resource: str, payers: list[Row]) -> Chart:
+    return Chart(
         f"unused_chart_{resource}",
         STACKS,
         msg("Why time was not used, by who pays"),
