@@ -17,6 +17,7 @@ from sqlalchemy import Column, Connection, LargeBinary, RowMapping, Select, Text
 from opsd.core import canonical
 from opsd.core.dossier import Record
 from opsd.core.errors import StoreError
+from opsd.core.fields import LATEST
 from opsd.store import tables
 
 _edition, _record, _runs, _file = (
@@ -167,6 +168,9 @@ def _read(row: RowMapping) -> Edition:
         digests = None
     if not isinstance(digests, dict):
         digests = {DAMAGED: values["digests"]}
+    for name in ("number", "start", "end", "made_at"):
+        if not isinstance(values[name], int) or abs(values[name]) >= LATEST:
+            raise _changed(f"{values['period']}/{values['number']}", f"its {name} is {values[name]!r}")
     return Edition(**{**values, "digests": digests})
 
 

@@ -16,6 +16,8 @@ from sqlalchemy import Connection, LargeBinary, Select, and_, cast, column, inse
 
 from opsd.core.amounts import exact, exact_text
 from opsd.core.consortium import BY_TABLE, KINDS, Consortium, Item, Kind
+from opsd.core.errors import StoreError
+from opsd.core.fields import LATEST, BadField
 from opsd.core.journal import Entry, chained
 from opsd.core.money import Money
 from opsd.core.parties import NodeClass
@@ -179,8 +181,28 @@ def _entries() -> Select[Any]:
 
 
 def _entry(row: Iterable[Any]) -> Entry:
+    """An entry as it stands there.
+
+    Raises:
+        StoreError: somebody has put there what none can be.
+    """
     values = dict(zip(JOURNAL_COLUMNS, row, strict=True))
-    return Entry(**{**values, "award": values["award"] or ""})
+    try:
+        entry = Entry(**{**values, "award": values["award"] or ""})
+        odd = [name for name in ("at", "posted") if not -LATEST < values[name] < LATEST]
+        odd += [name for name in ("at", "posted", "amount") if type(values[name]) is not int]
+    except (BadField, TypeError, AttributeError) as err:
+        raise _unreadable(values["id"], str(err)) from err
+    if odd:
+        raise _unreadable(entry.id, f"its {odd[0]} is {values[odd[0]]!r}")
+    return entry
+
+
+def _unreadable(number: int, why: str) -> StoreError:
+    return StoreError(
+        f"journal entry {number} cannot be read: {why}: opsd journal verify says more; restore it from a "
+        "backup"
+    )
 
 
 def post(connection: Connection, entries: Iterable[Entry]) -> list[Entry]:

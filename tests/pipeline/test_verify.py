@@ -14,6 +14,7 @@ from opsd.core.errors import StoreError, WrongUsage
 from opsd.pipeline import close, editions, verify
 from opsd.pipeline.verify import Means, Verified
 from opsd.store import editions as kept
+from opsd.store import parties
 from opsd.store.editions import File
 from opsd.store.engine import Store, open_engine
 from tests.pipeline import closing_world
@@ -241,3 +242,27 @@ def test_only_what_is_closed_is_verified(flipped: Store) -> None:
     """Another month is refused with what there is."""
     with pytest.raises(WrongUsage, match="'2026-10' is not closed"):
         verified(flipped, period="2026-10")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("journal SET amount = 1.5 WHERE id = 1", "journal entry 1 cannot be read: its amount is 1.5"),
+        ("journal SET amount = 'x' WHERE id = 1", "journal entry 1 cannot be read"),
+        ("journal SET at = 99999999999999 WHERE id = 1", "its at is 99999999999999: opsd journal verify"),
+        ("journal SET reason = x'ff' WHERE id = 1", "journal entry 1 cannot be read"),
+        ("journal SET kind = 'zz' WHERE id = 1", "journal entry 1 cannot be read: unknown kind: 'zz'"),
+        ("edition SET start = 'abc' WHERE id = 1", "edition 2026-08/1 is not as it was frozen: its start is"),
+        ("edition SET made_at = 99999999999999 WHERE id = 1", "its made_at is 99999999999999"),
+    ],
+)
+def test_what_nobody_can_have_written_is_said(sqlite_url: str, change: str, said: str) -> None:
+    """Where SQLite holds what its column is not made for, whoever reads it says so."""
+    store = _closed(sqlite_url)
+    with store.write() as connection:
+        connection.execute(text(f"UPDATE {change}"))
+    read = parties.journal if change.startswith("journal") else kept.every
+    with store.read() as connection, pytest.raises(StoreError) as refused:
+        read(connection)
+    assert said in str(refused.value)
+    store.close()
