@@ -10,10 +10,10 @@ from collections import defaultdict
 from datetime import UTC
 
 from opsd.core import plan
-from opsd.core.capacity import LINES
+from opsd.core.capacity import LINES, Lines
 from opsd.core.dossier import Capacity, Measured, Waited
 from opsd.core.gpu_use import Use
-from opsd.core.period import Window
+from opsd.core.period import Window, months
 from opsd.pipeline import capacity, measured
 from opsd.pipeline.balance import Ledger
 from opsd.pipeline.dossier_lines import ByAward
@@ -22,14 +22,19 @@ from opsd.store.engine import Connection
 
 
 def of_capacity(connection: Connection, window: Window) -> tuple[tuple[Capacity, ...], tuple[str, ...]]:
-    """Where the time of each class of nodes went, and what the books could not count."""
-    found = capacity.run(connection, window)
-    return tuple(
-        sorted(
-            Capacity(cluster, node_class, resource, *lines[: len(LINES)])
-            for (cluster, node_class), resource, lines in found.rows
-        )
-    ), found.notes
+    """Where the time of each class of nodes went, and what the books could not count.
+
+    Month by month: a year's runs on every node would take a year's memory, and the lines simply add up.
+    """
+    sums: dict[tuple[str, str, str], Lines] = defaultdict(Lines)
+    notes: dict[str, None] = {}
+    for _, part in months(window, UTC):
+        found = capacity.run(connection, part)
+        notes.update(dict.fromkeys(found.notes))
+        for (cluster, node_class), resource, lines in found.rows:
+            key = cluster, node_class, resource
+            sums[key] = sums[key].plus(lines)
+    return tuple(Capacity(*key, *sums[key][: len(LINES)]) for key in sorted(sums)), tuple(notes)
 
 
 def of_waiting(ledger: Ledger, window: Window) -> tuple[Waited, ...]:
