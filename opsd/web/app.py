@@ -84,6 +84,13 @@ def application(store: Store, clock: Callable[[], float], configuration: str = "
     return Guard(app)
 
 
+def _refuse_others(request: Request) -> None:
+    """Whoever asks for a part must not be handed the whole: what is not understood is not passed over."""
+    for name in request.query_params:
+        if name not in ("locale", "as"):
+            raise WrongUsage(f"{name}: no such choice here; opsd report writes parts and other editions")
+
+
 class _Portal:
     """What is behind the addresses. Plain functions, so that each works in a thread of its own."""
 
@@ -122,8 +129,9 @@ class _Portal:
         found, _ = self._recent.get(_asked(month))
         return JSONResponse(api.overview(found))
 
-    def report(self, name: str, locale: str = ENGLISH, standing: str = _AS) -> Response:
+    def report(self, request: Request, name: str, locale: str = ENGLISH, standing: str = _AS) -> Response:
         """`2026-10.xlsx`: a month's report as a file; of a closed one as it was closed."""
+        _refuse_others(request)
         text, _, form = name.rpartition(".")
         month, choice = overview.parse_month(text), Choice.of(locale, standing)
         kind = reports.find(form).content_type

@@ -172,6 +172,15 @@ def test_a_report_that_cannot_be_is_refused_in_words(browser: TestClient, name: 
     assert (400, True) == (answer.status_code, said in answer.text)
 
 
+@pytest.mark.parametrize("asked", ["scope=country:PT", "edition=2", "Locale=es", "as=known&scope="])
+def test_a_part_is_not_answered_with_the_whole(browser: TestClient, asked: str) -> None:
+    """A download that was meant to be one country's is never everybody's."""
+    answer = browser.get(f"/report/2026-10.csv?{asked}")
+
+    assert 400 == answer.status_code
+    assert "no such choice here; opsd report writes parts and other editions" in answer.text
+
+
 @pytest.mark.parametrize(
     ("asked", "said"), [({"locale": "fr"}, "language 'fr'"), ({"as": "knwon"}, "did you mean 'known'")]
 )
