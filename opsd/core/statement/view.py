@@ -21,7 +21,7 @@ from opsd.core.names import nearest
 from opsd.core.statement import accounts
 from opsd.core.statement.accounts import Account
 from opsd.core.statement.rounding import PER_HOUR, SHOWN_SECONDS, apportioned
-from opsd.core.statement.words import Hours
+from opsd.core.statement.words import Country, Hours, Text, Value, msg
 
 __all__ = ["PER_HOUR", "SHOWN_SECONDS"]  # for those who look for them here
 
@@ -261,6 +261,14 @@ class View:
     def name(self, level: str, key: str) -> str:
         """The name of a pool, organisation, project, funder or cluster, or its id."""
         return self._names[level].get(key, "") or key
+
+    def pool_name(self, key: str) -> Value:
+        """A pool's name; with who pays, where another payer's pool has the same name."""
+        name = Text(self.name("pool", key))
+        same = [one for one in self.master.pools if self.name("pool", one) == name.text]
+        if len(same) < 2 or key not in self.master.pools:
+            return name
+        return msg("{name} ({payer})", name=name, payer=Country(self.payer(self.master.pools[key].funder)))
 
     def cluster_name(self, key: str) -> str:
         """What people call a cluster."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 COVER, PERIOD, SIGNATURES = "cover", "period", "signatures"
-_IN_TITLE = ("consortium", "period")
+_IN_TITLE = ("consortium", "period", "scope")
 PAGE, PAGES = "\x01", "\x02"  # where the typesetter puts the numbers
 _NUMBERS = (Hours, Count, Share, Ratio, Number, Amount)
 _SPACE = re.compile(r"[\t\n\r\v\f]+")
@@ -89,8 +89,15 @@ class _Writer:
     # -- around the pages ----------------------------------------------------------------------------
 
     def _scope(self) -> str:
-        scope = self.statement.scope
-        return self._word(msg("Part: {scope}", scope=Text(scope))) if scope else ""
+        """Whose part it is, in the cover's own words."""
+        if not self.statement.scope:
+            return ""
+        cover = [block for one in self.statement.sections if one.id == COVER for block in one.blocks]
+        facts = [
+            one for block in cover if isinstance(block, Facts) and block.id == PERIOD for one in block.facts
+        ]
+        said = next((value for name, _, value in facts if name == "scope"), None)
+        return self._text(said or msg("Part: {scope}", scope=Text(self.statement.scope)))
 
     def _edition(self) -> list[str]:
         """What stands in every footer; a page alone tells which edition it is of."""

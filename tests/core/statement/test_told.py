@@ -65,10 +65,7 @@ def named(cluster: str) -> str:
                 "Slurm's first event is of 2026-10-30T00:00:00Z: of earlier nothing is known to have been "
                 "down or reserved"
             ),
-            (
-                "Slurm's first event is of 2026-10-30 01:00:00 UTC+01:00; of the time before nothing is known "
-                "to have been down or reserved."
-            ),
+            "Slurm's first event is of 2026-10-30 01:00:00 UTC+01:00; of the time before nothing is known",
         ),
         (
             "events were read up to 2026-10-30T00:00:00Z only: what is later looks unallocated",

@@ -66,7 +66,7 @@ def _pool(view: View, award: str) -> str:
 
 
 def _pool_name(view: View, key: str) -> Value:
-    return terms.NOBODYS if key == UNATTRIBUTED else Text(view.name("pool", key))
+    return terms.NOBODYS if key == UNATTRIBUTED else view.pool_name(key)
 
 
 def _country(view: View, award: str) -> str:

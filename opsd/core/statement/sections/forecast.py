@@ -76,7 +76,7 @@ def _rows(view: View, unit: str, found: Sequence[Account]) -> Iterator[Row]:
         members = [one for one in found if one.award.pool == pool]
         standings = [_standing(one) for one in members]
         said = _said(forecast.of_group(standings, as_of), forecast.elapsed(standings, as_of), as_of)
-        yield Row({"name": Text(view.name("pool", pool)), **said}, {"pool": pool, "unit": unit}, SUBTOTAL)
+        yield Row({"name": view.pool_name(pool), **said}, {"pool": pool, "unit": unit}, SUBTOTAL)
         for one in members:
             yield _award(one, as_of)
 

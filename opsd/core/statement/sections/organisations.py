@@ -136,7 +136,9 @@ def _head(view: View, prefix: Key) -> dict[str, Value]:
     level, key = LEVELS[len(prefix) - 1], prefix[-1]
     if level == "country":
         return {"name": terms.country(key), "id": Text(key)}
-    name = terms.NOBODYS if key == UNATTRIBUTED else Text(view.name(level, key))
+    if key == UNATTRIBUTED:
+        return {"name": terms.NOBODYS, "id": Text(key)}
+    name = view.pool_name(key) if level == "pool" else Text(view.name(level, key))
     return {"name": name, "id": Text(key)}
 
 
