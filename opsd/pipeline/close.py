@@ -184,6 +184,7 @@ def _check_order(
     window: Window,
     closed: Sequence[Month],
 ) -> None:
+    _check_zone(consortium, closed)
     is_closed = any(found.period == asked.period for found in closed)
     if asked.restate:
         if not is_closed:
@@ -202,6 +203,17 @@ def _check_order(
     still = [row.key[0] for row in rows if row.key[0] not in known and any(row.measures[1:])]
     if still:
         raise Refused(f"{still[0]} is open and has use: close it first, then {asked.period}")
+
+
+def _check_zone(consortium: Consortium, closed: Sequence[Month]) -> None:
+    """Months of two zones overlap or leave hours out: what is closed would count twice, or never."""
+    name = consortium.book_zone or "UTC"
+    other = next((month.first for month in closed if month.first.zone != name), None)
+    if other is not None:
+        raise Refused(
+            f"the books are kept in {other.zone}, in which {other.period} was closed, and book_zone is now "
+            f"{name}: hours would count twice, or never: put book_zone back to {other.zone}"
+        )
 
 
 def _check_read(found: Dossier) -> None:

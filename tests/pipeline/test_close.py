@@ -222,6 +222,18 @@ def test_concerns_are_acknowledged_by_name(world: tuple[Store, closing_world.Wor
     assert (1, 1) == counts(store)
 
 
+def test_the_zone_of_the_books_stays(world: tuple[Store, closing_world.World]) -> None:
+    """Months of another zone overlap those that are closed: seven hours would be reported twice."""
+    store, held = world
+    assert closing_world.closed(store, "2026-08").edition
+    with store.write() as connection:
+        parties.save(connection, held.known, replace(held.known, book_zone="Asia/Tokyo"))
+
+    for asked in (Request("2026-09", "Ana", "x"), Request("2026-08", "Ana", "x", restate=True)):
+        assert "put book_zone back to Europe/Madrid" in refused(store, asked)
+    assert (1, 1) == counts(store)
+
+
 def test_a_second_person_is_another(world: tuple[Store, closing_world.World]) -> None:
     """Where the consortium asks for one, a close needs an approver, who is not its author."""
     store, held = world
