@@ -7,7 +7,7 @@ cap's base is open to two readings.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from opsd.core import contributions
@@ -121,7 +121,9 @@ def _proportional(held: Consortium) -> Iterator[Fault]:
 
 
 def _caps(held: Consortium) -> Iterator[Fault]:
-    within = {cap.id: cap.within for cap in held.caps}
+    within: dict[str, set[str]] = defaultdict(set)  # of any version: a limit must not hang on itself ever
+    for cap in held.caps:
+        within[cap.id].add(cap.within)
     for cap in held.caps:
         for pool in cap.pools:
             if pool not in held.pools:
@@ -131,12 +133,20 @@ def _caps(held: Consortium) -> Iterator[Fault]:
             if kind not in ORGANISATION_KINDS:
                 remedy = nearest(kind, ORGANISATION_KINDS, f"write one of {', '.join(ORGANISATION_KINDS)}")
                 yield "cap", cap, "kinds", f"unknown kind {kind!r}{remedy}"
-        chain = [cap.id]
-        while (outer := within.get(chain[-1], "")) and outer not in chain:
-            chain.append(outer)
-        if outer == cap.id == min(chain):
+        chain = _back(within, cap.id, cap.within, (cap.id,))
+        if chain and cap.id == min(chain):
             shown = " → ".join([*chain, cap.id])
             yield "cap", cap, "within", f"is within itself: {shown}; take one out"
+
+
+def _back(within: Mapping[str, set[str]], first: str, at: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The way from a cap back to itself over those that it is within; empty where there is none."""
+    if at == first:
+        return path
+    if at in path or at not in within:
+        return ()
+    ways = (_back(within, first, outer, (*path, at)) for outer in sorted(within[at]))
+    return next((way for way in ways if way), ())
 
 
 CHECKS: tuple[Callable[[Consortium], Iterator[Fault]], ...] = (

@@ -89,6 +89,8 @@ CASES: list[tuple[str, str, str, list[Item]]] = [
     ("cap", "kinds", "write one of research", [Cap("c", kinds=("zzz",))]),
     ("cap", "within", "unknown within 'x'", [Cap("c", within="x")]),
     ("cap", "within", "a → b → a", [Cap("a", within="b"), Cap("b", within="a")]),
+    ("cap", "within", "a → b → a", [Cap("a", 0, 5, within="b"), Cap("a", 5), Cap("b", within="a")]),
+    ("cap", "within", "a → a", [Cap("a", within="a")]),
     ("agreement", "from", "overlaps a", [agreement(part=HALF), agreement(part=HALF, valid_from=9), ALL]),
     ("cap", "from", "overlaps c", [Cap("c"), Cap("c", valid_from=9)]),
 ]  # fmt: skip
