@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from opsd.core import canonical, corrections, dossier, journal
-from opsd.core.consortium import KINDS, Consortium
+from opsd.core.consortium import Consortium
 from opsd.core.corrections import Booked, RunUse
 from opsd.core.dossier import Closing, Concern, Correction, Digests, Dossier
 from opsd.core.drafts import same_person
@@ -134,17 +134,10 @@ def prepare(connection: Connection, asked: Request, means: Means, *, now: int) -
         chain=head.hash if head else journal.FIRST,
     )
     digests = Digests(
-        canonical.digest(own.text), master_digest(consortium), means.configuration, means.program
+        canonical.digest(own.text), gathering.digest_of_master(consortium), means.configuration, means.program
     )
     made = replace(found, corrections=fixed, closing=closing, digests=digests)
     return Prepared(made, (own, *lists), missing)
-
-
-def master_digest(consortium: Consortium) -> str:
-    """Of all master data, people and bindings included."""
-    texts = [[kind.table, canonical.plain(item)] for kind in KINDS for item in consortium.items(kind)]
-    settings = [consortium.name, consortium.book_zone, consortium.second_person, consortium.smallest_group]
-    return canonical.digest(canonical.dumped([settings, texts]))
 
 
 # ------------------------------------------------------------------------------- what stands against it
@@ -348,7 +341,7 @@ def _stands(connection: Connection, made: Dossier) -> bool:
     head = parties.last_entry(connection)
     if (head.hash if head else journal.FIRST) != _closing(made).chain:
         return False
-    if master_digest(parties.load(connection)) != made.digests.master:
+    if gathering.digest_of_master(parties.load(connection)) != made.digests.master:
         return False
     text = corrections.written(run_list.run(connection, made.span.window))
     return canonical.digest(text) == made.digests.facts
