@@ -43,7 +43,8 @@ def table(view: View) -> Table:
     if view.corrections:
         told["corrected"] = _used(view, (part for one in view.corrections for part in one.parts))
     columns = tuple(_columns(told))
-    return Table("payers", msg("Entitled and used, in GPU-hours"), columns, footed(columns, _rows(told)))
+    title = msg("GPU-hours used") if entitled is None else msg("Entitled and used, in GPU-hours")
+    return Table("payers", title, columns, footed(columns, _rows(told)))
 
 
 def _columns(told: Mapping[str, ByPayer]) -> Iterator[Column]:

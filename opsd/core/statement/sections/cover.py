@@ -22,7 +22,10 @@ def section(view: View) -> Section | None:
     warnings = [Paragraph(text, WARN) for text in standing.warnings(view)]
     blocks: list[Block] = [_period(view), payers.table(view), _numbers(view), _trust(view)]
     blocks += _year_begins(view)
-    blocks += warnings or [Paragraph(msg("Nothing odd is known about the data."), GOOD)]
+    nothing = (
+        [] if standing.concerns(view) else [Paragraph(msg("Nothing odd is known about the data."), GOOD)]
+    )
+    blocks += warnings or nothing
     blocks += _concerns(view)
     blocks += [_digests(view), _signatures(view)]
     return Section("cover", msg("Usage report"), tuple(blocks))
