@@ -6,6 +6,7 @@ Invariant: a column id means the same wherever it stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from opsd.core import forecast, journal
 from opsd.core.attribution import AFTER_END, BEFORE_START, UNATTRIBUTED
@@ -72,6 +73,11 @@ STATE = Column("state", msg("State"))
 def text(key: str) -> Value:
     """Somebody's own word, or that there is none."""
     return term(key, {UNATTRIBUTED: NOBODYS})
+
+
+def fraction(part: Fraction) -> Text:
+    """An exact part as its terms, which are the same in every language: 3/20."""
+    return Text(f"{part.numerator}/{part.denominator}")
 
 
 def country(code: str) -> Value:

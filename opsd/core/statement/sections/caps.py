@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from opsd.core import caps
-from opsd.core.amounts import exact_text
 from opsd.core.caps import Limit
 from opsd.core.period import months, parse_period, zone
+from opsd.core.statement import terms
 from opsd.core.statement.agreed import confirmed
 from opsd.core.statement.footing import footed
 from opsd.core.statement.rights import nearest, stretch
@@ -84,7 +84,7 @@ def _row(view: View, limit: Limit) -> Row:
         "cap": Text(cap.name or cap.id),
         "window": Month(limit.label),
         "unit": UNIT[limit.resource],
-        "part_exact": Text(exact_text(cap.most)),
+        "part_exact": terms.fraction(cap.most),
         "part": Share(cap.most),
         "consumed": consumed,
         "by_end": Hours(consumed.hundredths + more.hundredths, Fraction(limit.by_end)),

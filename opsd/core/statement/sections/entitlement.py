@@ -15,7 +15,6 @@ from opsd.core.agreements import (
     AVAILABLE,
     NOMINAL,
 )
-from opsd.core.amounts import exact_text
 from opsd.core.statement import agreed, terms
 from opsd.core.statement.footing import add, footed
 from opsd.core.statement.rights import Rights, Shown
@@ -166,12 +165,14 @@ def _pool_row(rights: Rights, members: tuple[Shown, ...]) -> Row:
 def _share(rights: Rights, agreement: str, pool: str) -> dict[str, Value]:
     """The share that the last version in force gives."""
     window = entitlement.reported(rights.view.dossier)
-    terms = [one for one in entitlement.in_force(rights.view.master, window) if one.agreement.id == agreement]
-    parts = entitlement.fractions(rights.view.master, terms[-1].agreement) if terms else None
+    versions = [
+        one for one in entitlement.in_force(rights.view.master, window) if one.agreement.id == agreement
+    ]
+    parts = entitlement.fractions(rights.view.master, versions[-1].agreement) if versions else None
     if parts is None or pool not in parts:
         return {}
     part = parts[pool]
-    return {"share_exact": Text(f"{part.numerator}/{part.denominator}"), "share": Share(part)}
+    return {"share_exact": terms.fraction(part), "share": Share(part)}
 
 
 def _tone(rights: Rights, agreement: str, entitled: Hours, used: Hours) -> str:
@@ -279,11 +280,11 @@ def _divided_row(rights: Rights, name: str, basis: str, members: tuple[Shown, ..
         "shared_out": _sum(one.entitled for one in members if one.right.pool),
     }
     window = entitlement.reported(rights.view.dossier)
-    terms = [one for one in entitlement.in_force(rights.view.master, window) if one.agreement.id == name]
-    if terms:
-        seconds = sum(one.seconds for one in terms)
-        parts = sorted({one.agreement.part for one in terms})
-        cells["part"] = Text(", ".join(exact_text(part) for part in parts))
+    versions = [one for one in entitlement.in_force(rights.view.master, window) if one.agreement.id == name]
+    if versions:
+        seconds = sum(one.seconds for one in versions)
+        parts = sorted({one.agreement.part for one in versions})
+        cells["part"] = Text(", ".join(terms.fraction(part).text for part in parts))
         cells["in_force"] = Share(Fraction(seconds, window.seconds))
     return Row(cells, {"agreement": name, "basis": basis})
 
