@@ -147,6 +147,8 @@ def _next(database: str, until: str) -> None:
         "opsd usage --from 2026-10-01 --to 2026-11-01 --by pays,country,uses",
         "opsd usage --from 2026-10-01 --to 2026-11-01 --by sector,mode --format csv",
         f"opsd balance --as-of {until} --by pool",
+        "opsd report --period 2026-10 --locale es -o october.pdf",
+        "opsd period close 2026-10 --reason 'end of month' --dry-run",
         "opsd account list",
         "opsd consortium export",
     ):
