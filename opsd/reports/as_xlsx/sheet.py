@@ -6,7 +6,7 @@ Invariant: a row is as high as the text in it needs, so that nothing is cut on p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xlsxwriter.utility import xl_rowcol_to_cell
 
@@ -15,7 +15,7 @@ from opsd.reports.as_xlsx.cells import Cell
 from opsd.reports.exact import harmless
 
 if TYPE_CHECKING:
-    from opsd.reports.as_xlsx.book import Book
+    from xlsxwriter.format import Format
 
 ACCENT, TINT, RULE, GREY = "#1F4E79", "#E9EFF5", "#BFC7D0", "#595959"
 Look = dict[str, Any]
@@ -29,10 +29,20 @@ _LEAST_COLUMN = 9
 _MARGINS = {"left": 0.5, "right": 0.5, "top": 0.6, "bottom": 0.7}
 
 
+class Frame(Protocol):
+    """What all sheets of a workbook share."""
+
+    footer: str
+    below: str  # what stands under each title
+
+    def style(self, look: dict[str, Any]) -> Format:
+        """The format of a look, made once."""
+
+
 class Sheet:
     """One sheet, whose widths are known before anything is drawn."""
 
-    def __init__(self, book: Book, raw: Any) -> None:  # noqa: ANN401  # xlsxwriter's worksheet
+    def __init__(self, book: Frame, raw: Any) -> None:  # noqa: ANN401  # xlsxwriter's worksheet
         self.book = book
         self.raw = raw
         self.line = 0  # the next free one
