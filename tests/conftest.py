@@ -34,6 +34,9 @@ NO_POSTGRESQL = f"PostgreSQL {LEFT_OUT}"
 START_DEADLINE_SECONDS = 60
 START_ATTEMPTS = 5
 
+# Typesetting takes every core it finds; beside another worker's timed tests it gets one.
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -301,7 +301,9 @@ def test_awards_are_granted_extended_and_listed(store: Store, capsys: pytest.Cap
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(exported.encode())))
         assert 0 == main(["consortium", "apply", "-"])
     assert "nothing to change\n" == capsys.readouterr().out
-    main(["award", "list"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "160")  # a narrow terminal leaves the mode out
+        main(["award", "list"])
     assert "Playground" in said(capsys)
 
 
