@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typst
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -406,25 +408,72 @@ def test_nothing_of_the_sample_stands_outside_the_margins(sample: Statement, mak
         assert not outside(make(sample, language))
 
 
-def outside(pdf: Pdf) -> list[tuple[int, str]]:
-    """Words whose box leaves the text's width or the page's height: (page, word)."""
+def test_a_name_that_just_fits_lies_on_nothing(sample: Statement, make: Make) -> None:
+    """Whether it stands on one line or two is settled before its row's height is."""
+    names = [f"AI Factory share ({'i' * a}{'r' * b}{'f' * c})" for a, b, c in product(range(6), repeat=3)]
+    numbers = [f"column{at}" for at in range(12)]
+    cells = {one: hours(12_345_678) for one in numbers}
+    rows = [row(name, cells, role=SUBTOTAL if at % 2 else LEAF) for at, name in enumerate(names)]
+
+    assert not covered(make(statement(section(table(rows, numbers)))))
+    assert not covered(make(sample, "tr"))
+
+
+def test_letters_side_by_side_are_as_wide_as_one_by_one(sample: Statement) -> None:
+    """Up to what the layout doubts: for names, which have kerning, in both weights."""
+    held = sample.dossier.master
+    names = [one.name for one in held.organisations.values()] + [
+        f"AI Factory share ({x}anya)" for x in "RTVWYA"
+    ]
+    faces = glyphs.Faces.of({"names": names})
+    source = """#set text(font: ("Libertinus Serif", "New Computer Modern", "DejaVu Sans Mono"), size: 9pt,
+      ligatures: false, number-type: "lining", number-width: "tabular")
+    #let names = json(bytes(sys.inputs.names))
+    #let widths(weight) = names.map(name => measure(text(weight: weight, name)).width.pt())
+    #context [#metadata((widths("regular"), widths("bold"))) <widths>]"""
+    asked = {"field": "value", "one": True, "ignore_system_fonts": True}
+    told = typst.query(source.encode(), "<widths>", sys_inputs={"names": json.dumps(names)}, **asked)
+
+    for bold, widths in enumerate(json.loads(told)):
+        for name, width in zip(names, widths, strict=True):
+            assert width <= faces.width(name, 9, bold=bool(bold)) + layout._DOUBT
+
+
+def covered(pdf: Pdf) -> list[tuple[int, str, str]]:
+    """Words that lie on each other: (page, word, word)."""
     found = []
+    for number, (_, _, boxes) in enumerate(boxes_of(pdf), 1):
+        for (left, top, right, foot, one), (l2, t2, r2, f2, other) in combinations(boxes, 2):
+            across = min(right, r2) - max(left, l2)
+            down = min(foot, f2) - max(top, t2)
+            if across > 1 and down > 0.45 * min(foot - top, f2 - t2):
+                found.append((number, one, other))
+    return found
+
+
+Box = tuple[float, float, float, float, str]  # left, top, right, foot, the word
+
+
+def boxes_of(pdf: Pdf) -> list[tuple[float, float, list[Box]]]:
+    """Each page's width and height, and its words."""
     xml = pdf.asked("pdftotext", "-bbox", str(pdf.path), "-")
     pages = re.findall(r'<page width="([\d.]+)" height="([\d.]+)">(.*?)</page>', xml, re.DOTALL)
-    for number, (width, height, words) in enumerate(pages, 1):
-        boxes = re.findall(
-            r'xMin="([-\d.]+)" yMin="([-\d.]+)" xMax="([-\d.]+)" yMax="([-\d.]+)">(.*?)<', words
-        )
-        for *numbers, word in boxes:
-            left, top, right, foot = map(float, numbers)
-            if (
-                left < layout.MARGIN - 1
-                or right > float(width) - layout.MARGIN + 1
-                or not 20 < top < foot < float(height) - 20
-            ):
-                found.append((number, word))
+    box = re.compile(r'xMin="([-\d.]+)" yMin="([-\d.]+)" xMax="([-\d.]+)" yMax="([-\d.]+)">(.*?)<')
     assert pages
-    return found
+    return [
+        (float(width), float(height), [(*map(float, found[:4]), found[4]) for found in box.findall(words)])
+        for width, height, words in pages
+    ]
+
+
+def outside(pdf: Pdf) -> list[tuple[int, str]]:
+    """Words whose box leaves the text's width or the page's height: (page, word)."""
+    return [
+        (number, word)
+        for number, (width, height, boxes) in enumerate(boxes_of(pdf), 1)
+        for left, top, right, foot, word in boxes
+        if left < layout.MARGIN - 1 or right > width - layout.MARGIN + 1 or not 20 < top < foot < height - 20
+    ]
 
 
 def test_a_long_table_repeats_its_head_and_numbers_its_pages(make: Make) -> None:

@@ -34,6 +34,7 @@ _HEADS = ("consortium", "title", "period", "scope", "mark")  # of the cover
 _RUNNING, _RUNNING_ROOM = 8.0, PORTRAIT - 150  # on top of pages, beside the mark
 _PIECES = re.compile(r"[^-_/.:@\]]*[-_/.:@\]]+|[^-_/.:@\]]+")
 _ROUNDING = 0.6  # points: a text that just fits must not wrap
+_DOUBT = 0.4  # points: letters side by side are a little wider or narrower than one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ def _broken(
     text: str, room: float, size: float, faces: Faces, *, bold: bool = False, face: str = SERIF
 ) -> Pieces:
     """A text as pieces between which a line may break: words, and of a word that is too wide its parts."""
-    if faces.width(text, size, bold=bold, face=face) <= room:
+    if faces.width(text, size, bold=bold, face=face) <= room - _DOUBT:
         return text
     pieces = [""]
     for word in re.split("( )", text):
