@@ -70,6 +70,9 @@ def is_closed(view: View) -> Msg:
     return msg("Reported as edition {edition}; here stands what is known now.", edition=Count(edition))
 
 
+_GAPS = ("begins-late", "not-read")  # concerns that say that some of the period was never read
+
+
 def is_complete(view: View) -> Msg:
     """Whether everything that ran was read."""
     quality = view.dossier.quality
@@ -78,6 +81,7 @@ def is_complete(view: View) -> Msg:
         view.dossier.provisional,
         any(True for _ in _reach(view)),
         bool(quality.quarantined),
+        any(one.name.partition(":")[0] in _GAPS for one in concerns(view)),
     )
     if any(reasons):
         return msg("No: see below what is missing.")

@@ -207,6 +207,14 @@ def test_a_payers_line_on_the_cover_says_what_the_sections_say() -> None:
                 "Yes: Slurm's own report says the same",
             ],
         ),
+        (
+            {
+                "closing": replace(CLOSING, acknowledged=(Concern("begins-late", "never read"),)),
+                "quality": Quality(last_observed=END),
+            },
+            REPORTED,
+            ["Yes: as edition 1", "No: see below", "Yes: Slurm's own report says the same"],
+        ),
     ],
 )
 def test_the_cover_says_in_plain_words_whether_to_trust_it(
