@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
-from fractions import Fraction
 from typing import NamedTuple
 
 from opsd.core.amounts import MICRO, unit_hours
@@ -185,8 +184,3 @@ def years_before(at: int, years: int, tz: tzinfo) -> int:
     except ValueError:
         earlier = local.replace(year=local.year - years, month=3, day=1)
     return int(earlier.timestamp())
-
-
-def hours(amount: int) -> Fraction:
-    """Micro-unit-seconds as unit-seconds, for a cell."""
-    return Fraction(amount, MICRO)

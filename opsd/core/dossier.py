@@ -89,7 +89,8 @@ class Past(NamedTuple):
 class Balance:
     """An award over the period, in whole micro-unit-seconds of the unit it was granted in.
 
-    opening + Σ granted - charged - restated = closing, where closing = granted_total - settled - accrued.
+    opening + Σ granted - charged = closing, where closing = granted_total - settled - accrued. What
+    corrections of earlier months moved is inside `opening`; beside it stands what was reported.
     """
 
     award: str
@@ -106,9 +107,7 @@ class Balance:
     forecast: str  # none, expected or already
     exhausted_at: int | None  # of `expected`
     over_since: int | None = None
-    reported_closing: int | None = (
-        None  # the closing of the month before, as reported; None: it is not closed
-    )
+    reported_closing: int | None = None  # of the month before, as reported; None: it is not closed
     unpriced: tuple[str, ...] = ()  # why some use has no charge
 
 
@@ -181,14 +180,6 @@ class Certificate(NamedTuple):
     unknowable_cells: int
     unexplained: Mapping[str, int]  # seconds by TRES
     digest: str  # SHA-256 of the whole certificate
-
-
-class Unbound(NamedTuple):
-    """Use of an account that no award is bound to."""
-
-    cluster: str
-    account: str
-    seconds: Seconds
 
 
 class Covered(NamedTuple):
